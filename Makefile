@@ -1,0 +1,55 @@
+# Two commands for a fresh machine with Python 3.11 or later and make:
+#   make analyze [CALLS=folder] [OUT=folder]     and     make test
+PYTHON ?= python3
+CALLS ?= examples/calls
+OUT ?= reports
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
+
+.PHONY: analyze test test-slow lint format constraints clean
+
+analyze: .venv/analysis-installed
+	@echo "== analysing the recordings in $(CALLS)"
+	$(BIN)/call-emotions analyze $(CALLS) -o $(OUT) -v
+
+test: .venv/development-installed lint
+	@echo "== tests"
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: .venv/development-installed
+	@echo "== tests that take long"
+	$(BIN)/python -m pytest -m slow --timeout 3600
+
+lint: .venv/development-installed
+	@echo "== lint and types"
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/development-installed
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+.venv/bin/python:
+	@echo "== setting up .venv (once)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "Python 3.11 or later is needed: make PYTHON=/path/to/python3.11 ..." >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/analysis-installed: .venv/bin/python setup.cfg constraints.txt
+	@echo "== installing what the analysis needs (no TensorFlow)"
+	$(PIP) -e .
+	@touch $@
+
+.venv/development-installed: .venv/bin/python setup.cfg constraints.txt
+	@echo "== installing what training and tests need (TensorFlow among it: this takes minutes)"
+	$(PIP) -e '.[dev]'
+	@touch .venv/analysis-installed $@
+
+# Every version, for every Python from 3.11 and every platform; needs uv.
+constraints:
+	uv pip compile setup.cfg --universal --fork-strategy fewest --python-version 3.11 --all-extras \
+	  --no-header --no-annotate -o constraints.txt
+
+clean:
+	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -1,0 +1,155 @@
+"""A trained model: the network's probabilities, moved to what is expected on calls.
+
+A model is a folder. `classifier.json` names the network file and holds the front end, the labels, the shares of
+the emotions that it was trained under and those expected on calls.
+"""
+
+import hashlib
+import json
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.emotions import EMOTIONS
+from analyzer.errors import CannotWork
+from analyzer.features import FrontEnd
+
+SETTINGS_FILE = "classifier.json"
+
+#: Segments in one run of the network. Always the same shape, filled up with zeros, so that a segment's result
+#: never depends on how many others stand beside it.
+BATCH = 16
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """What `classifier.json` holds.
+
+    Attributes
+    ----------
+    name : the model's name, as --model takes it.
+    network : file name of the deployable network in the same folder.
+    front_end : what the network wants to be fed.
+    training_prior, call_prior : shares of the eight emotions, in the order of EMOTIONS.
+    uncertain_below : a segment whose highest probability is lower is called uncertain.
+    """
+
+    name: str
+    network: str
+    front_end: FrontEnd
+    training_prior: tuple[float, ...]
+    call_prior: tuple[float, ...]
+    uncertain_below: float
+
+    def to_json(self) -> str:
+        """The text of `classifier.json`."""
+        fields = {
+            "name": self.name,
+            "network": self.network,
+            "labels": list(EMOTIONS),
+            "front_end": vars(self.front_end),
+            "training_prior": [round(p, 6) for p in self.training_prior],
+            "call_prior": list(self.call_prior),
+            "uncertain_below": self.uncertain_below,
+        }
+        return json.dumps(fields, indent=2) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str) -> "ModelSettings":
+        """Read the text of `classifier.json`; raises ValueError, KeyError or TypeError where it is not one."""
+        fields = json.loads(text)
+        if fields.pop("labels") != list(EMOTIONS):
+            raise ValueError("its labels are not the eight emotions of this version")
+        fields["front_end"] = FrontEnd(**fields["front_end"])
+        for prior in ("training_prior", "call_prior"):
+            fields[prior] = tuple(fields[prior])
+            if len(fields[prior]) != len(EMOTIONS) or min(fields[prior]) <= 0:
+                raise ValueError(f"its {prior} needs eight shares above 0")
+        return cls(**fields)
+
+
+def packaged_models() -> Path:
+    """The folder of the models that come with the tool: inside an installed package, or beside it in a checkout."""
+    inside = Path(__file__).parent / "models"
+    return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
+
+
+def find_model(name_or_path: str) -> Path:
+    """The folder of a model, given a packaged model's name or a path (which contains a separator)."""
+    is_path = os.sep in name_or_path or "/" in name_or_path
+    folder = Path(name_or_path) if is_path else packaged_models() / name_or_path
+    if not (folder / SETTINGS_FILE).is_file():
+        known = sorted(path.parent.name for path in packaged_models().glob(f"*/{SETTINGS_FILE}"))
+        raise CannotWork(
+            f"no model at {folder}: give --model one of {', '.join(known) or '(none is installed)'}, "
+            f"or the path of a folder that holds {SETTINGS_FILE}"
+        )
+    return folder
+
+
+def read_settings(folder: Path) -> ModelSettings:
+    """The settings of the model in `folder`; raises CannotWork where they cannot be used."""
+    try:
+        return ModelSettings.from_json((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CannotWork(f"the model in {folder} cannot be used: {error}") from error
+
+
+def model_hash(folder: Path) -> str:
+    """Sixteen hex digits that change whenever the network or its settings change."""
+    digest = hashlib.sha256()
+    for name in (SETTINGS_FILE, read_settings(folder).network):
+        try:
+            digest.update((folder / name).read_bytes())
+        except OSError as error:
+            raise CannotWork(f"the model in {folder} is not whole: {error}") from error
+    return digest.hexdigest()[:16]
+
+
+class Classifier:
+    """A network loaded for inference on one thread: processes, not threads, share a machine's cores."""
+
+    def __init__(self, folder: Path) -> None:
+        import onnxruntime
+
+        self.settings = read_settings(folder)
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                str(folder / self.settings.network), options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # onnxruntime's own errors share no base class
+            raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
+        self._input = self._session.get_inputs()[0].name
+        shift = np.log(self.settings.call_prior) - np.log(self.settings.training_prior)
+        self._prior_shift = shift.astype(np.float32)
+
+    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+        """Probabilities of the eight emotions on calls, shaped (segments, 8), float32.
+
+        `inputs` is shaped (segments, frames, bands), as `features.network_input` makes them. The network's
+        posteriors are re-weighted by the ratio of the priors (Saerens, Latinne and Decaestecker, 2002).
+        """
+        found = [self._run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        if not found:
+            return np.empty((0, len(EMOTIONS)), np.float32)
+        weighted = np.log(np.maximum(np.concatenate(found), 1e-12)) + self._prior_shift
+        likelihood = np.exp(weighted - weighted.max(axis=1, keepdims=True))
+        return likelihood / likelihood.sum(axis=1, keepdims=True)
+
+    def _run(self, inputs: np.ndarray) -> np.ndarray:
+        batch = np.zeros((BATCH, *inputs.shape[1:]), np.float32)
+        batch[: len(inputs)] = inputs
+        return self._session.run(None, {self._input: batch})[0][: len(inputs)]
+
+
+@lru_cache(maxsize=1)
+def load_classifier(folder: Path) -> Classifier:
+    """The classifier in `folder`, loaded once per process."""
+    return Classifier(folder)

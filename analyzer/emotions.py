@@ -1,0 +1,8 @@
+"""The eight emotions that every model of this project tells apart, in the order of every table and network output."""
+
+EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+UNCERTAIN = "uncertain"
+
+#: How often each emotion is expected on real calls. Acted corpora are mostly emotion, real calls are nine tenths
+#: level; a model's probabilities are moved from the shares it was trained under to these.
+CALL_PRIOR = (0.50, 0.25, 0.10, 0.03, 0.04, 0.03, 0.02, 0.03)

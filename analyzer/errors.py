@@ -1,0 +1,23 @@
+"""Errors that the tool raises on purpose, each with the exit status it leads to."""
+
+
+class CallEmotionsError(Exception):
+    """An error whose message tells the user what to do; `exit_status` is what the command ends with."""
+
+    exit_status = 3
+
+
+class UsageError(CallEmotionsError):
+    """The command line or the configuration asks for something that cannot be meant."""
+
+    exit_status = 2
+
+
+class CannotWork(CallEmotionsError):
+    """Nothing can be done at all: no model, no way to write, an input that has vanished."""
+
+    exit_status = 3
+
+
+class UnreadableRecording(Exception):
+    """One recording cannot be analysed; the message is the reason that files.csv gives. The run goes on."""

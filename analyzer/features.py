@@ -1,0 +1,106 @@
+"""From samples to the log-mel frames that a model asks for.
+
+Training and analysis both come through here, so the network hears the same thing in both.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class FrontEnd:
+    """What a model wants to be fed; stored beside its weights.
+
+    Attributes
+    ----------
+    rate : samples per second.
+    window, hop, fft : length of a frame, step between frames and length of the Fourier transform, in samples.
+    bands : number of mel bands between `low_hz` and `high_hz`.
+    frames : frames of one network input; the longest segment is `frames * hop / rate` seconds.
+    """
+
+    rate: int = 8000
+    window: int = 200
+    hop: int = 80
+    fft: int = 256
+    bands: int = 40
+    low_hz: float = 250.0
+    high_hz: float = 3500.0
+    frames: int = 300
+
+    @property
+    def longest_s(self) -> float:
+        """Seconds of sound in one network input."""
+        return self.frames * self.hop / self.rate
+
+
+#: Below this power a band counts as silent (-100 dB re full scale).
+POWER_FLOOR = 1e-10
+
+
+def mel_filters(front_end: FrontEnd) -> np.ndarray:
+    """Triangular mel filters of equal area, shaped (fft // 2 + 1, bands).
+
+    The scale is Slaney's (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above. Equal to
+    `librosa.filters.mel`, which costs a second of imports that a nightly run has no use for.
+    """
+    return _mel_filters(front_end.rate, front_end.fft, front_end.bands, front_end.low_hz, front_end.high_hz)
+
+
+@lru_cache(maxsize=8)
+def _mel_filters(rate: int, fft: int, bands: int, low_hz: float, high_hz: float) -> np.ndarray:
+    edges = _hz(np.linspace(_mel(low_hz), _mel(high_hz), bands + 2))
+    bins = np.arange(fft // 2 + 1) * rate / fft
+    rising = (bins[:, None] - edges[None, :-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[None, 2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    filters = np.maximum(0, np.minimum(rising, falling)) * (2 / (edges[2:] - edges[:-2]))
+    return np.ascontiguousarray(filters, np.float32)
+
+
+def _mel(hz: float) -> float:
+    return hz * 3 / 200 if hz < 1000 else 15 + 27 * float(np.log(hz / 1000) / np.log(6.4))
+
+
+def _hz(mel: np.ndarray) -> np.ndarray:
+    return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
+
+
+def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int) -> np.ndarray:
+    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32.
+
+    `samples` is one channel, shaped (samples,). Only whole frames are taken; fewer samples than `window` give none.
+    """
+    if len(samples) < window:
+        return np.empty((0, fft // 2 + 1), np.float32)
+    frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
+    spectra = np.fft.rfft(frames * _hann(window), fft)
+    return np.square(spectra.real) + np.square(spectra.imag)
+
+
+@lru_cache(maxsize=8)
+def _hann(window: int) -> np.ndarray:
+    return np.hanning(window + 1)[:-1].astype(np.float32)
+
+
+def log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """Log-mel energies in dB, shaped (frames, bands), float32, of one channel at the front end's rate.
+
+    Samples that do not fill one frame are padded with zeros to one.
+    """
+    if len(samples) < front_end.window:
+        samples = np.pad(samples, (0, front_end.window - len(samples)))
+    power = power_spectra(samples, front_end.window, front_end.hop, front_end.fft)
+    return 10 * np.log10(np.maximum(power @ mel_filters(front_end), POWER_FLOOR))
+
+
+def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """One segment as the network takes it, shaped (front_end.frames, front_end.bands), float32.
+
+    The frames are brought to mean 0 and deviation 1 over the whole segment, so that the level of a line tells
+    nothing; a segment shorter than the input is followed by zeros, the mean; a longer one is cut.
+    """
+    frames = log_mel(samples, front_end)[: front_end.frames]
+    scaled = (frames - frames.mean()) / (frames.std() + 1e-3)
+    return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0)))

@@ -1,0 +1,80 @@
+"""What a recording is called, in tables and as a file name. See `Identity`."""
+
+import hashlib
+import os
+import re
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+
+#: The longest file name in bytes that results are given; file systems take 255, a temporary name needs some of it.
+LONGEST_NAME = 200
+_FORBIDDEN = frozenset('<>:"\\|?*%/')
+_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
+
+
+@dataclass(frozen=True)
+class Identity:
+    """The name of a recording for good: the label of its input, and its path below that input.
+
+    `label` and `path` are strings as the operating system gives them (undecodable bytes as surrogates); `path` has
+    `/` between its parts on every system.
+    """
+
+    label: str
+    path: str
+
+    @property
+    def sort_key(self) -> bytes:
+        """Orders by the bytes of label and path, the same on every machine."""
+        return os.fsencode(f"{self.label}/{self.path}")
+
+    @property
+    def shown(self) -> str:
+        """The name as tables show it."""
+        return show(f"{self.label}/{self.path}")
+
+    def result_path(self, folder: Path, extension: str) -> Path:
+        """Where a result of this recording lies below `folder`: its path, its extension kept, and one more."""
+        parts = [self.label, *self.path.split("/")]
+        parts[-1] += extension
+        return folder.joinpath(*(file_name(part) for part in parts))
+
+
+def show(name: str) -> str:
+    r"""A name as text that any table, log or terminal takes: undecodable bytes and control characters become \xNN."""
+    return "".join(_shown(character) for character in name)
+
+
+def _shown(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"\\x{code - 0xDC00:02x}"
+    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+        return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+    return character
+
+
+def file_name(name: str) -> str:
+    """One part of a path as a file name that Linux, macOS and Windows take; different names stay different.
+
+    What is forbidden somewhere becomes %NN, as in addresses; a name that is too long ends in %~ and a hash of it.
+    """
+    escaped = "".join(_escaped(character) for character in name)
+    if escaped.endswith((".", " ")):
+        escaped = escaped[:-1] + f"%{ord(escaped[-1]):02X}"
+    if _RESERVED.match(escaped):
+        escaped = f"%{ord(escaped[0]):02X}" + escaped[1:]
+    if len(escaped.encode()) > LONGEST_NAME:
+        digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+        escaped = escaped.encode()[: LONGEST_NAME - 20].decode(errors="ignore") + "%~" + digest
+    return escaped
+
+
+def _escaped(character: str) -> str:
+    code = ord(character)
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"%{code - 0xDC00:02X}"
+    if code < 0x20 or code == 0x7F or character in _FORBIDDEN:
+        return f"%{code:02X}"
+    return character if code < 0xD800 or code > 0xDFFF else f"%u{code:04X}"

@@ -1,0 +1,158 @@
+"""One recording down the whole way: audio, speech, features, classifier, timeline."""
+
+import zlib
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from analyzer import timeline
+from analyzer.audio import AudioStream, open_audio, read_at
+from analyzer.classifier import BATCH, Classifier
+from analyzer.errors import UnreadableRecording
+from analyzer.features import network_input
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+
+#: Raised by hand whenever the same recording and model would give other results than before.
+ANALYSIS_VERSION = 1
+
+ENVELOPE_STEP_S = 0.1
+#: Two channels whose difference is this far below their sum are one sound on two channels.
+_ALIKE_DB = 40.0
+
+
+@dataclass(frozen=True)
+class Analysis:
+    """What was heard in one recording.
+
+    Attributes
+    ----------
+    status : `ok`, or `no_speech` where nobody speaks.
+    codec, rate, channels, length_s : what the file is.
+    note : what a reader should know of it, such as `fake stereo` or `truncated: 58:12 of 60:00`.
+    rows : the timeline, ordered.
+    figures : what recordings.csv says, a dictionary per channel, by channel.
+    envelope : least and greatest sample per 0.1 s, see `pack_envelope`.
+    """
+
+    status: str
+    codec: str
+    rate: int
+    channels: int
+    length_s: float
+    note: str
+    rows: list[timeline.Row]
+    figures: dict[int, timeline.Figures]
+    envelope: bytes = field(repr=False)
+
+
+def analyse(path: Path, classifier: Classifier, speech: SpeechSettings) -> Analysis:
+    """Analyse one recording; raises UnreadableRecording with the reason where that cannot be done."""
+    with open_audio(path) as stream:
+        listener = _Listener(stream, classifier, speech)
+        for block in read_at(stream, classifier.settings.front_end.rate):
+            listener.hear(block)
+        return listener.conclude()
+
+
+class _Listener:
+    """What has been heard of a recording so far; its size does not grow with the sound, only with the rows."""
+
+    def __init__(self, stream: AudioStream, classifier: Classifier, speech: SpeechSettings) -> None:
+        self._stream, self._classifier = stream, classifier
+        self._rate = classifier.settings.front_end.rate
+        self._detectors = [SpeechDetector(self._rate, speech) for _ in range(stream.channels)]
+        self._waiting: list[tuple[Segment, int, np.ndarray]] = []
+        self._rows: list[timeline.Row] = []
+        self._other: list[timeline.Span] = []
+        self._samples = 0
+        self._sum_power = self._difference_power = 0.0
+        self._envelope: list[np.ndarray] = []
+        self._envelope_rest = np.empty((stream.channels, 0), np.float32)
+
+    def hear(self, block: np.ndarray) -> None:
+        """Take the next samples of all channels, shaped (channels, samples)."""
+        self._samples += block.shape[1]
+        if len(block) == 2:
+            self._sum_power += float(np.square(block[0] + block[1], dtype=np.float64).sum())
+            self._difference_power += float(np.square(block[0] - block[1], dtype=np.float64).sum())
+        self._draw(block)
+        for channel, detector in enumerate(self._detectors, start=1):
+            self._take(detector.push(block[channel - 1]), channel)
+
+    def conclude(self) -> Analysis:
+        """The analysis, once all samples were heard."""
+        if not self._samples:
+            raise UnreadableRecording("it holds no sound")
+        for channel, detector in enumerate(self._detectors, start=1):
+            self._take(detector.finish(), channel)
+        self._classify(len(self._waiting))
+        notes, channels = list(self._stream.notes), range(1, self._stream.channels + 1)
+        if self._is_fake_stereo():
+            notes.append("fake stereo")
+            channels = range(1, 2)
+        rows = timeline.ordered([row for row in self._rows if row.channel in channels])
+        other = [span for span in self._other if span.channel in channels]
+        length_s = round(self._samples / self._rate, 3)
+        return Analysis(
+            status="ok" if rows else "no_speech",
+            codec=self._stream.codec,
+            rate=self._stream.rate,
+            channels=self._stream.channels,
+            length_s=length_s,
+            note="; ".join(notes),
+            rows=rows,
+            figures={channel: timeline.channel_figures(channel, rows, other, length_s) for channel in channels},
+            envelope=pack_envelope(self._finished_envelope()),
+        )
+
+    def _take(self, segments: list[Segment], channel: int) -> None:
+        for segment in segments:
+            if segment.is_speech:
+                inputs = network_input(segment.samples, self._classifier.settings.front_end)
+                self._waiting.append((segment, channel, inputs))
+            else:
+                self._other.append(timeline.Span(round(segment.start, 3), round(segment.end, 3), channel))
+        while len(self._waiting) >= BATCH:
+            self._classify(BATCH)
+
+    def _classify(self, count: int) -> None:
+        """Turn the first `count` waiting segments into rows."""
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        if not batch:
+            return
+        found = self._classifier.probabilities(np.stack([inputs for _, _, inputs in batch]))
+        threshold = self._classifier.settings.uncertain_below
+        for (segment, channel, _), probabilities in zip(batch, found, strict=True):
+            self._rows.append(timeline.row(segment, channel, probabilities, threshold))
+
+    def _is_fake_stereo(self) -> bool:
+        if self._stream.channels != 2:
+            return False
+        return self._difference_power <= self._sum_power * 10 ** (-_ALIKE_DB / 10)
+
+    def _draw(self, block: np.ndarray) -> None:
+        step = round(ENVELOPE_STEP_S * self._rate)
+        block = np.concatenate([self._envelope_rest, block], axis=1)
+        whole = block.shape[1] // step * step
+        pieces = block[:, :whole].reshape(len(block), -1, step)
+        self._envelope.append(np.stack([pieces.min(axis=2), pieces.max(axis=2)], axis=2))
+        self._envelope_rest = block[:, whole:]
+
+    def _finished_envelope(self) -> np.ndarray:
+        rest = self._envelope_rest
+        if rest.shape[1]:
+            self._envelope.append(np.stack([rest.min(axis=1), rest.max(axis=1)], axis=1)[:, None])
+        return np.concatenate(self._envelope, axis=1)
+
+
+def pack_envelope(envelope: np.ndarray) -> bytes:
+    """Bytes for the ledger of an envelope shaped (channels, points, 2), samples between -1 and 1."""
+    steps = np.rint(np.clip(envelope, -1, 1) * 127).astype(np.int8)
+    return zlib.compress(steps.tobytes())
+
+
+def unpack_envelope(packed: bytes, channels: int) -> np.ndarray:
+    """The envelope that `pack_envelope` packed, shaped (channels, points, 2), float32, to 1/127."""
+    steps = np.frombuffer(zlib.decompress(packed), np.int8)
+    return steps.reshape(channels, -1, 2).astype(np.float32) / 127

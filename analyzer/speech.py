@@ -1,0 +1,238 @@
+"""Where somebody speaks: one channel's samples in, segments of speech out, as the sound goes by.
+
+Two questions are asked, both of short spectra between 200 and 3400 Hz, the band of a telephone line. Is this frame
+well above the noise of the line, the least level of the last seconds (minimum statistics: Martin, 2001)? And does the
+spectrum of a piece that is, move from syllable to syllable and hold more than a few lines, as in speech, or stand still
+as in steady noise, or hold two lines as the tones of a telephone do? Nothing waits for the end of the recording, so
+memory stays the same however long it is.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.features import power_spectra
+
+FRAME_S = 0.032
+HOP_S = 0.016
+_BAND_EDGES_HZ = (200, 330, 460, 600, 760, 950, 1180, 1450, 1780, 2200, 2750, 3400)
+_POWER_FLOOR = 1e-12
+#: Frames over which the level is averaged before its minimum is taken for the noise.
+_SMOOTH = 6
+#: The noise of the line before anything was heard of it, so that a recording may begin in the middle of a word.
+_FIRST_NOISE_DB = -52.0
+#: Frames in one step of the movement of the spectrum; bands this far below the loudest count as still.
+_BLOCK = 4
+_RANGE_DB = 45.0
+#: Lines that two tones fill: a Hann window widens each to three.
+_LINES = 6
+
+
+@dataclass(frozen=True)
+class SpeechSettings:
+    """What counts as speech, and how it is cut.
+
+    Attributes
+    ----------
+    margin_db : how far above the noise of the line speech has to be.
+    least_db : and above which level in dBFS, however quiet the line.
+    below_peak_db : and how far below the loudest of the last `memory_s` it may be.
+    memory_s : seconds over which the noise and the loudest level are followed.
+    bridge_s : pauses up to this length do not end a stretch of speech.
+    least_s : a shorter stretch is a click, not speech.
+    pad_s : added before and after a stretch, for soft consonants.
+    longest_s : a stretch that grows longer is cut,
+    cut_from_s, cut_to_s : where it is softest between these ages.
+    movement_db : how far the spectrum has to move from syllable to syllable.
+    tonality : share of the power in a few lines from which on a sound is a tone.
+    """
+
+    margin_db: float = 9.0
+    least_db: float = -58.0
+    below_peak_db: float = 34.0
+    memory_s: float = 12.0
+    bridge_s: float = 0.25
+    least_s: float = 0.15
+    pad_s: float = 0.03
+    longest_s: float = 2.9
+    cut_from_s: float = 1.5
+    cut_to_s: float = 2.5
+    movement_db: float = 3.0
+    tonality: float = 0.99
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of one channel in which something sounds.
+
+    Attributes
+    ----------
+    start, end : seconds from the start of the recording.
+    samples : the sound, shaped (samples,), at the rate of the detector.
+    is_speech : whether it sounds like speech; else it is a tone, noise or the like.
+    """
+
+    start: float
+    end: float
+    samples: np.ndarray
+    is_speech: bool
+
+    @property
+    def level_db(self) -> float:
+        """Mean level in dBFS (0 is a full-scale square wave)."""
+        return 10 * float(np.log10(np.mean(np.square(self.samples, dtype=np.float64)) + _POWER_FLOOR))
+
+
+class SpeechDetector:
+    """Finds the segments of one channel in samples that are pushed to it piece by piece.
+
+    What it finds does not depend on how the samples are cut into pieces.
+
+    Parameters
+    ----------
+    rate : samples per second.
+    settings : what counts as speech.
+    """
+
+    def __init__(self, rate: int, settings: SpeechSettings) -> None:
+        self.rate, self.settings = rate, settings
+        self._frame, self._hop = round(FRAME_S * rate), round(HOP_S * rate)
+        self._in_band, self._bands = _band_filters(rate, self._frame)
+        self._memory = self._frames(settings.memory_s)
+        self._samples = np.empty(0, np.float32)
+        self._spectra = np.empty((0, len(self._bands)), np.float32)
+        self._kept_from = 0  # the frame at which the kept samples and spectra begin
+        self._past = np.full(self._memory + _SMOOTH - 1, 10 ** (_FIRST_NOISE_DB / 10), np.float32)
+        self._open_at: int | None = None
+        self._last_active = 0
+        self._ended_at = 0.0  # seconds; where the last segment ended
+
+    def push(self, samples: np.ndarray) -> list[Segment]:
+        """Take the next samples, shaped (samples,); returns the segments that have ended by now, in order."""
+        self._samples = np.concatenate([self._samples, samples])
+        framed = self._kept_from + len(self._spectra)
+        fresh = self._samples[len(self._spectra) * self._hop :]
+        spectra = power_spectra(fresh, self._frame, self._hop, self._frame)[:, self._in_band]
+        self._spectra = np.concatenate([self._spectra, spectra])
+        active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
+        found = self._follow(active)
+        quiet = framed + len(spectra) - self._last_active
+        if self._open_at is not None and quiet > self._frames(self.settings.bridge_s):
+            found += self._close()
+        self._forget()
+        return found
+
+    def finish(self) -> list[Segment]:
+        """The segments that the end of the recording ends."""
+        return self._close() if self._open_at is not None else []
+
+    def _frames(self, seconds: float) -> int:
+        return max(1, round(seconds / HOP_S))
+
+    def _is_active(self, power: np.ndarray) -> np.ndarray:
+        """Whether each new frame stands out of what the last seconds were like; `power` is shaped (frames,)."""
+        if not len(power):
+            return np.empty(0, bool)
+        known = np.concatenate([self._past, power])
+        self._past = known[-len(self._past) :]
+        window = np.lib.stride_tricks.sliding_window_view
+        smooth = _decibel(window(known, _SMOOTH).mean(axis=1))
+        recent = window(smooth, self._memory)[1:]
+        settings = self.settings
+        least = np.maximum(recent.min(axis=1) + settings.margin_db, settings.least_db)
+        least = np.maximum(least, recent.max(axis=1) - settings.below_peak_db)
+        return _decibel(power) > least
+
+    def _follow(self, active: np.ndarray) -> list[Segment]:
+        """Carry the stretch under way through the new active frames, given by their numbers."""
+        found: list[Segment] = []
+        bridge = self._frames(self.settings.bridge_s)
+        breaks = np.flatnonzero(np.diff(active) > bridge) + 1
+        for run in np.split(active, breaks):
+            if not len(run):
+                continue
+            if self._open_at is not None and run[0] - self._last_active > bridge:
+                found += self._close()
+            if self._open_at is None:
+                self._open_at = int(run[0])
+            self._last_active = int(run[-1])
+            found += self._cut()
+        return found
+
+    def _cut(self) -> list[Segment]:
+        """End segments inside a stretch that is longer than one may be, each where it is softest."""
+        found = []
+        assert self._open_at is not None
+        while self._last_active - self._open_at >= self._frames(self.settings.longest_s):
+            first = self._open_at + self._frames(self.settings.cut_from_s)
+            last = self._open_at + self._frames(self.settings.cut_to_s)
+            levels = self._spectra[first - self._kept_from : last - self._kept_from].sum(axis=1)
+            softest = first + int(np.argmin(np.convolve(levels, np.ones(5), mode="valid"))) + 2
+            found.append(self._segment(self._open_at, softest, softest * self._hop))
+            self._open_at = softest
+        return found
+
+    def _close(self) -> list[Segment]:
+        """End the stretch under way at its last active frame."""
+        assert self._open_at is not None
+        first, self._open_at = self._open_at, None
+        if self._last_active - first + 1 < self._frames(self.settings.least_s):
+            return []
+        end = self._last_active * self._hop + self._frame + round(self.settings.pad_s * self.rate)
+        return [self._segment(first, self._last_active + 1, end)]
+
+    def _segment(self, first: int, last: int, end: int) -> Segment:
+        """The segment of the frames from `first` up to `last` that ends at the sample `end`."""
+        kept = self._kept_from * self._hop
+        start = max(first * self._hop - round(self.settings.pad_s * self.rate), round(self._ended_at * self.rate), kept)
+        samples = self._samples[start - kept : end - kept]
+        self._ended_at = (start + len(samples)) / self.rate
+        spectra = self._spectra[first - self._kept_from : last - self._kept_from]
+        moves = movement(spectra @ self._bands) >= self.settings.movement_db
+        return Segment(start / self.rate, self._ended_at, samples, moves and tonality(spectra) < self.settings.tonality)
+
+    def _forget(self) -> None:
+        """Let go of what no later segment can begin in."""
+        next_frame = self._kept_from + len(self._spectra)
+        first = next_frame if self._open_at is None else self._open_at
+        drop = max(0, first - self._frames(self.settings.pad_s) - 1 - self._kept_from)
+        self._spectra, self._samples = self._spectra[drop:], self._samples[drop * self._hop :]
+        self._kept_from += drop
+
+
+def movement(power: np.ndarray) -> float:
+    """How far the spectrum moves from one 64 ms to the next, in dB: the median of the mean over bands.
+
+    `power` is shaped (frames, bands). About 1 for tones and steady noise, 5 and more for speech.
+    """
+    whole = len(power) // _BLOCK * _BLOCK
+    if whole < 2 * _BLOCK:
+        return 0.0
+    blocks = power[:whole].reshape(-1, _BLOCK, power.shape[1]).mean(axis=1)
+    levels = _decibel(np.maximum(blocks, blocks.max() * 10 ** (-_RANGE_DB / 10)))
+    return float(np.median(np.abs(np.diff(levels, axis=0)).mean(axis=1)))
+
+
+def tonality(spectra: np.ndarray) -> float:
+    """The share of the power that lies in the six strongest lines, two tones' worth: the median over loud frames.
+
+    `spectra` is shaped (frames, lines). Over 0.98 for the tones of a telephone; under it for nearly all speech.
+    """
+    power = spectra.sum(axis=1)
+    strongest = np.partition(spectra, -_LINES, axis=1)[:, -_LINES:].sum(axis=1)
+    loud = power >= np.median(power) / 2
+    return float(np.median(strongest[loud] / (power[loud] + _POWER_FLOOR)))
+
+
+def _decibel(power: np.ndarray) -> np.ndarray:
+    return 10 * np.log10(np.maximum(power, _POWER_FLOOR))
+
+
+def _band_filters(rate: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+    """Which lines of a spectrum are in the band, and weights that sum those into mean squares per sub-band."""
+    lines = np.arange(frame // 2 + 1) * rate / frame
+    in_band = (lines >= _BAND_EDGES_HZ[0]) & (lines < _BAND_EDGES_HZ[-1])
+    sub_band = np.searchsorted(_BAND_EDGES_HZ, lines[in_band], side="right") - 1
+    # Parseval, for one half of the spectrum and a Hann window, whose mean square is 3/8.
+    weights = np.eye(len(_BAND_EDGES_HZ) - 1)[sub_band] * (2 / (0.375 * frame * frame))
+    return in_band, weights.astype(np.float32)
