@@ -150,7 +150,9 @@ class _FFmpegStream(AudioStream):
         self._container, self._stream = container, container.streams.audio[0]
         codec = self._stream.codec_context
         length_s = float(self._stream.duration * self._stream.time_base) if self._stream.duration else 0.0
-        super().__init__(f"{demuxer} {codec.codec.canonical_name}", codec.sample_rate or 0, codec.channels or 0, length_s)
+        super().__init__(
+            f"{demuxer} {codec.codec.canonical_name}", codec.sample_rate or 0, codec.channels or 0, length_s
+        )
 
     def blocks(self) -> Iterator[np.ndarray]:
         import av

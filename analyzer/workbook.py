@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from openpyxl import Workbook
 from openpyxl.cell import WriteOnlyCell
+from openpyxl.formatting.rule import ColorScaleRule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 
@@ -19,7 +20,10 @@ _HEADER_FONT = Font(bold=True, color="FFFFFF")
 _HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
 _HEADER_ALIGNMENT = Alignment(vertical="center", wrap_text=True)
 _SECONDS_PER_DAY = 86400
-_WIDTHS = {"recording": 48, "file": 48, "reason": 60, "note": 48, "recorded": 19, "speaker": 12, "codec": 16}
+#: The more of it, the darker; not for the level emotions, whose high shares are nothing to look at.
+_SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
+_LEVEL = frozenset(f"{figure}_{name}" for figure in ("share", "mean") for name in ("neutral", "calm", "uncertain"))
+_NARROWEST, _WIDEST = 11, 70
 
 
 def write_workbook(path: Path, recordings: pd.DataFrame, files: pd.DataFrame) -> None:
@@ -37,11 +41,14 @@ def _add_sheet(book: Workbook, title: str, table: pd.DataFrame, frozen: str, res
     sheet.freeze_panes = frozen
     sheet.row_dimensions[1].height = 32
     sheet.page_setup.orientation = "landscape"
-    sheet.page_setup.fitToHeight = 0
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 3, 0
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
-    sheet.print_title_rows = "1:1"
+    sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
     for k, column in enumerate(columns, start=1):
-        sheet.column_dimensions[get_column_letter(k)].width = _WIDTHS.get(column, 11)
+        sheet.column_dimensions[get_column_letter(k)].width = _width(table[column])
+        if column.startswith(("share_", "mean_")) and column not in _LEVEL:
+            letter = get_column_letter(k)
+            sheet.conditional_formatting.add(f"{letter}2:{letter}{_MOST_ROWS}", _SHADES)
     shown = table.head(_MOST_ROWS)
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(shown) + 1}"
     sheet.append([_header(sheet, column) for column in columns])
@@ -50,6 +57,13 @@ def _add_sheet(book: Workbook, title: str, table: pd.DataFrame, frozen: str, res
         sheet.append(list(_cells(sheet, values, formats)))
     if len(table) > len(shown):
         sheet.append([f"{len(table) - len(shown)} more rows: see {rest}"])
+
+
+def _width(column: pd.Series) -> int:
+    """Characters that the texts of a column need."""
+    if not len(column) or pd.api.types.is_numeric_dtype(column):
+        return _NARROWEST
+    return min(max(int(column.str.len().max()) + 2, _NARROWEST), _WIDEST)
 
 
 def _header(sheet: object, column: str) -> WriteOnlyCell:
