@@ -7,7 +7,7 @@ named, never guessed by FFmpeg, so that a playlist dressed up as a recording can
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -17,6 +17,7 @@ import soundfile
 import soxr
 
 from analyzer.errors import UnreadableRecording
+from analyzer.names import show
 from analyzer.wav import WavWithTrueSize, read_wav_data
 
 #: Seconds of sound in a block.
@@ -131,7 +132,7 @@ class _SoundFileStream(AudioStream):
             except soundfile.LibsndfileError as error:
                 if not done:
                     raise UnreadableRecording(f"it cannot be decoded: {error.error_string}") from error
-                self.notes.append(f"damaged after {clock(done / self.rate)}: {error.error_string}")
+                self.notes.append(f"damaged after {clock(done / self.rate)}: {show(error.error_string)}")
                 return
             if len(block):
                 yield block.T
@@ -149,7 +150,9 @@ class _FFmpegStream(AudioStream):
             raise UnreadableRecording("there is no sound in it, only other streams")
         self._container, self._stream = container, container.streams.audio[0]
         codec = self._stream.codec_context
-        length_s = float(self._stream.duration * self._stream.time_base) if self._stream.duration else 0.0
+        if codec is None:
+            raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
+        length_s = container.duration / 1e6 if container.duration else 0.0  # in microseconds
         super().__init__(
             f"{demuxer} {codec.codec.canonical_name}", codec.sample_rate or 0, codec.channels or 0, length_s
         )
@@ -157,7 +160,8 @@ class _FFmpegStream(AudioStream):
     def blocks(self) -> Iterator[np.ndarray]:
         import av
 
-        to_float = av.AudioResampler(format="fltp", layout=self._stream.codec_context.layout, rate=self.rate)
+        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
+        to_float = av.AudioResampler(format="flt", layout=self._stream.codec_context.layout, rate=self.rate)
         size, waiting, held, found, damaged = int(BLOCK_S * self.rate), [], 0, False, 0
         for frame in self._frames(to_float):
             if frame is None:
@@ -183,12 +187,15 @@ class _FFmpegStream(AudioStream):
         while True:
             try:
                 frames = next(packets).decode()
-                yield from (part.to_ndarray() for frame in frames for part in to_float.resample(frame))
+                yield from (self._samples(part) for frame in frames for part in to_float.resample(frame))
             except (StopIteration, av.error.EOFError):
                 break
             except av.error.FFmpegError:
                 yield None
-        yield from (part.to_ndarray() for part in to_float.resample(None))
+        yield from (self._samples(part) for part in to_float.resample(None))
+
+    def _samples(self, frame: Any) -> np.ndarray:
+        return frame.to_ndarray().reshape(-1, self.channels).T
 
 
 @contextmanager
@@ -248,12 +255,25 @@ def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStr
         raise UnreadableRecording("its content is no audio format that is known here")
 
 
-def _try_libsndfile(source: BinaryIO) -> soundfile.SoundFile | None:
+def _try_libsndfile(source: Any) -> soundfile.SoundFile | None:
     source.seek(0)
     try:
-        return soundfile.SoundFile(source)
+        return soundfile.SoundFile(_ForgivingSeek(source))
     except soundfile.LibsndfileError:
         return None
+
+
+class _ForgivingSeek:
+    """A file that stays where it is when a damaged header makes libsndfile seek to before its start."""
+
+    def __init__(self, source: Any) -> None:
+        self._source = source
+        self.read, self.readinto, self.tell = source.read, source.readinto, source.tell
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with suppress(OSError, ValueError):
+            self._source.seek(offset, whence)
+        return int(self._source.tell())
 
 
 @contextmanager
@@ -262,7 +282,7 @@ def _open_ffmpeg(source: Any, demuxer: str) -> Iterator[AudioStream]:
 
     try:
         container = av.open(source, mode="r", format=demuxer)
-    except (av.error.FFmpegError, ValueError) as error:
+    except (av.error.FFmpegError, ValueError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableRecording(f"it cannot be decoded as {demuxer}: {reason}") from error
     with container:

@@ -21,7 +21,7 @@ from analyzer.discovery import parse_inputs
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
 from analyzer.ledger import Entry, Ledger
 from analyzer.names import show
-from analyzer.outputs import write_text, write_timeline
+from analyzer.outputs import clear_unfinished, write_text, write_timeline
 from analyzer.plan import CHANGED, Due, Plan, make_plan, timeline_path
 from analyzer.recording import ANALYSIS_VERSION, analyse
 from analyzer.speech import SpeechSettings
@@ -65,9 +65,12 @@ def run(settings: RunSettings) -> int:
     work = _prepare(settings)
     inputs = parse_inputs(settings.inputs)
     if settings.output.exists() and not settings.output.is_dir():
-        raise UsageError(f"the output {settings.output} is not a folder")
-    only_asking = settings.dry_run and not settings.output.is_dir()
-    with closing(Ledger(None if only_asking else settings.output)) as ledger:
+        raise UsageError(f"the output {show(str(settings.output))} is not a folder")
+    if any(source.folder == settings.output for source in inputs):
+        raise UsageError("the output folder is the input itself: give another one with -o")
+    if not settings.dry_run:
+        clear_unfinished(settings.output)
+    with closing(Ledger(settings.output, writable=not settings.dry_run)) as ledger:
         for source in inputs:
             if not source.said:
                 ledger.check_label(source.label, source.folder)
@@ -154,10 +157,12 @@ def analyse_due(due: Due, work: Work) -> tuple[Entry, bytes | None]:
     target = timeline_path(work.output, found.identity)
     try:
         analysis = analyse(found.path, load_classifier(work.model_folder), work.speech)
-    except (UnreadableRecording, OSError, MemoryError, ValueError, RuntimeError) as error:
+    except CannotWork:
+        raise
+    except Exception as error:  # whatever a decoder comes up with, it must not end the night
         if due.why == CHANGED:
             target.unlink(missing_ok=True)  # it told of another recording
-        return Entry(found.identity, found.size, found.mtime_ns, "failed", _reason(error), attempts=1), None
+        return _failed(due, error), None
     write_timeline(target, analysis.rows)
     entry = Entry(
         identity=found.identity,
@@ -174,6 +179,11 @@ def analyse_due(due: Due, work: Work) -> tuple[Entry, bytes | None]:
         figures=analysis.figures,
     )
     return entry, analysis.envelope
+
+
+def _failed(due: Due, error: Exception) -> Entry:
+    found = due.found
+    return Entry(found.identity, found.size, found.mtime_ns, "failed", _reason(error), attempts=due.attempts + 1)
 
 
 def _reason(error: Exception) -> str:
@@ -200,7 +210,7 @@ def _hours(due: Sequence[Due]) -> float:
         try:
             with open_audio(item.found.path) as stream:
                 seconds += stream.length_s
-        except UnreadableRecording:
+        except Exception:  # noqa: S112  # only an estimate; the analysis will say what is wrong
             continue
     return seconds / 3600
 
@@ -209,10 +219,9 @@ def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> N
     """Write the tables again if the ledger has changed since they were written, or one of them is gone."""
     from analyzer import views, workbook
 
-    wanted = [output / views.RECORDINGS_FILE, output / views.FILES_FILE]
-    if "xlsx" in formats:
-        wanted.append(output / workbook.FILE_NAME)
-    if ledger.note("views") == "fresh" and all(path.is_file() for path in wanted):
+    stale = ledger.stale_views() & formats
+    missing = [path for path in results(output, formats) if not path.exists()]
+    if not stale and not missing:
         return
     zone = _time_zone(ledger)
     recordings, files = views.recordings(ledger, zone), views.files(ledger)
@@ -220,7 +229,7 @@ def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> N
     views.write_csv(files, output / views.FILES_FILE)
     if "xlsx" in formats:
         workbook.write_workbook(output / workbook.FILE_NAME, recordings, files)
-    ledger.remember("views", "fresh")
+    ledger.views_are_fresh(formats)
 
 
 def _time_zone(ledger: Ledger) -> ZoneInfo:
@@ -229,17 +238,21 @@ def _time_zone(ledger: Ledger) -> ZoneInfo:
     if name is None:
         from tzlocal import get_localzone_name
 
-        name = get_localzone_name() or "UTC"
+        try:
+            name = get_localzone_name() or "UTC"
+            ZoneInfo(name)
+        except (KeyError, ValueError):  # a system that names a zone which nobody knows
+            name = "UTC"
         ledger.remember("time zone", name)
     return ZoneInfo(name)
 
 
-def results(settings: RunSettings) -> list[Path]:
+def results(output: Path, formats: frozenset[str]) -> list[Path]:
     """What a person opens after a run, the best first."""
     from analyzer import views, workbook
 
-    names = [workbook.FILE_NAME] if "xlsx" in settings.formats else []
-    return [settings.output / name for name in (*names, views.RECORDINGS_FILE, views.FILES_FILE, "timelines")]
+    names = [workbook.FILE_NAME] if "xlsx" in formats else []
+    return [output / name for name in (*names, views.RECORDINGS_FILE, views.FILES_FILE)]
 
 
 def _write_manifest(

@@ -7,6 +7,7 @@ the emotions that it was trained under and those expected on calls.
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -20,8 +21,8 @@ from analyzer.features import FrontEnd
 
 SETTINGS_FILE = "classifier.json"
 
-#: Segments in one run of the network. Always the same shape, filled up with zeros, so that a segment's result
-#: never depends on how many others stand beside it.
+#: Segments in one run of a network of fixed input. Always the same shape, filled up with zeros, so that a segment's
+#: result never depends on how many others stand beside it; for the same reason segments of free length run alone.
 BATCH = 16
 
 
@@ -62,6 +63,8 @@ class ModelSettings:
     def from_json(cls, text: str) -> "ModelSettings":
         """Read the text of `classifier.json`; raises ValueError, KeyError or TypeError where it is not one."""
         fields = json.loads(text)
+        if not isinstance(fields, dict):
+            raise ValueError(f"{SETTINGS_FILE} is not an object")
         if fields.pop("labels") != list(EMOTIONS):
             raise ValueError("its labels are not the eight emotions of this version")
         fields["front_end"] = FrontEnd(**fields["front_end"])
@@ -126,25 +129,36 @@ class Classifier:
             )
         except Exception as error:  # onnxruntime's own errors share no base class
             raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._input = self._check_fit(folder)
         shift = np.log(self.settings.call_prior) - np.log(self.settings.training_prior)
         self._prior_shift = shift.astype(np.float32)
 
-    def probabilities(self, inputs: np.ndarray) -> np.ndarray:
+    def _check_fit(self, folder: Path) -> str:
+        """The name of the network's input; raises CannotWork where its shapes are not what the settings say."""
+        front_end = self.settings.front_end
+        expected = [[None, front_end.frames if front_end.padded else None, front_end.bands], [None, len(EMOTIONS)]]
+        ends = [*self._session.get_inputs(), *self._session.get_outputs()]
+        shapes = [[size if isinstance(size, int) else None for size in end.shape] for end in ends]
+        if [shape[1:] for shape in shapes] != [shape[1:] for shape in expected]:
+            raise CannotWork(f"the network in {folder} does not fit its {SETTINGS_FILE}: {shapes} for {expected}")
+        return str(ends[0].name)
+
+    def probabilities(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
         """Probabilities of the eight emotions on calls, shaped (segments, 8), float32.
 
-        `inputs` is shaped (segments, frames, bands), as `features.network_input` makes them. The network's
+        `inputs` are segments shaped (frames, bands), as `features.network_input` makes them. The network's
         posteriors are re-weighted by the ratio of the priors (Saerens, Latinne and Decaestecker, 2002).
         """
-        found = [self._run(inputs[start : start + BATCH]) for start in range(0, len(inputs), BATCH)]
+        size = BATCH if self.settings.front_end.padded else 1
+        found = [self._run(inputs[start : start + size], size) for start in range(0, len(inputs), size)]
         if not found:
             return np.empty((0, len(EMOTIONS)), np.float32)
         weighted = np.log(np.maximum(np.concatenate(found), 1e-12)) + self._prior_shift
         likelihood = np.exp(weighted - weighted.max(axis=1, keepdims=True))
         return likelihood / likelihood.sum(axis=1, keepdims=True)
 
-    def _run(self, inputs: np.ndarray) -> np.ndarray:
-        batch = np.zeros((BATCH, *inputs.shape[1:]), np.float32)
+    def _run(self, inputs: Sequence[np.ndarray], size: int) -> np.ndarray:
+        batch = np.zeros((size, *inputs[0].shape), np.float32)
         batch[: len(inputs)] = inputs
         return self._session.run(None, {self._input: batch})[0][: len(inputs)]
 

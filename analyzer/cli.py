@@ -1,6 +1,7 @@
 """The command `call-emotions`. Nothing heavy is imported before it is known what to do."""
 
 import argparse
+import io
 import logging
 import os
 import sys
@@ -67,6 +68,9 @@ def _formats(text: str) -> frozenset[str]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     options = _parser().parse_args(arguments)
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
@@ -76,11 +80,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except CallEmotionsError as error:
         print(f"call-emotions: {error}", file=sys.stderr)
         return error.exit_status
+    except KeyboardInterrupt:
+        return 130
 
 
 def _analyze(options: argparse.Namespace) -> int:
     _one_thread_per_process()
     from analyzer import batch
+    from analyzer.names import show
 
     settings = batch.RunSettings(
         inputs=options.inputs,
@@ -94,7 +101,8 @@ def _analyze(options: argparse.Namespace) -> int:
     )
     status = batch.run(settings)
     if not options.quiet and not options.dry_run:
-        print("\n".join(["to open:", *(f"  {path}" for path in batch.results(settings))]))
+        results = [*batch.results(settings.output, settings.formats), settings.output / "timelines"]
+        print("\n".join(["to open:", *(f"  {show(str(path))}" for path in results)]))
     return status
 
 

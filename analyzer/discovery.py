@@ -68,6 +68,8 @@ def parse_inputs(arguments: Iterable[str]) -> list[Input]:
 
 def _parse_input(argument: str) -> Input:
     label, separator, rest = argument.partition("=")
+    if not argument or (separator and not rest):
+        raise UsageError(f"an input is empty ({argument!r}): name a folder or a file")
     said = bool(separator and label) and "/" not in label and os.sep not in label and not os.path.exists(argument)
     path = Path(os.path.abspath(rest if said else argument))
     if not os.path.lexists(path):
@@ -99,7 +101,7 @@ def _walk_folder(source: Input, below: str, output: Path) -> Iterator[Found]:
     for name in names:
         relative = f"{below}/{name}" if below else name
         path = source.folder / relative
-        if path.is_dir() and not path.is_symlink():
+        if _is_folder(path):
             if path == output or _same(path, output):
                 continue
             if is_recording_name(name):
@@ -138,6 +140,13 @@ def looks_like_audio(found: Found) -> bool:
 
 def _why(error: OSError) -> str:
     return "no permission to read it" if isinstance(error, PermissionError) else (error.strerror or str(error))
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return stat.S_ISDIR(os.lstat(path).st_mode)
+    except OSError:
+        return False  # what is wrong with it, the look at it will say
 
 
 def _same(one: Path, other: Path) -> bool:

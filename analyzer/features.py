@@ -8,6 +8,8 @@ from functools import lru_cache
 
 import numpy as np
 
+_SCALINGS = ("segment", "whisper")
+
 
 @dataclass(frozen=True)
 class FrontEnd:
@@ -19,6 +21,8 @@ class FrontEnd:
     window, hop, fft : length of a frame, step between frames and length of the Fourier transform, in samples.
     bands : number of mel bands between `low_hz` and `high_hz`.
     frames : frames of one network input; the longest segment is `frames * hop / rate` seconds.
+    scaling : `segment`, or `whisper`: see `network_input`.
+    padded : whether a shorter segment is filled up to `frames`, or taken as it is.
     """
 
     rate: int = 8000
@@ -29,6 +33,12 @@ class FrontEnd:
     low_hz: float = 250.0
     high_hz: float = 3500.0
     frames: int = 300
+    scaling: str = "segment"
+    padded: bool = True
+
+    def __post_init__(self) -> None:
+        if self.scaling not in _SCALINGS:
+            raise ValueError(f"no scaling {self.scaling!r} is known")
 
     @property
     def longest_s(self) -> float:
@@ -96,11 +106,22 @@ def log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 
 def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """One segment as the network takes it, shaped (front_end.frames, front_end.bands), float32.
+    """One segment as the network takes it, shaped (frames, bands), float32.
 
-    The frames are brought to mean 0 and deviation 1 over the whole segment, so that the level of a line tells
-    nothing; a segment shorter than the input is followed by zeros, the mean; a longer one is cut.
+    Scaled by `segment`, the frames have mean 0 and deviation 1 over the whole segment, so that the level of a line
+    tells nothing. Scaled by `whisper`, they are what Whisper (Radford et al., 2022) was trained on: frames centred on
+    their time, the decadic logarithm clipped 8 below its maximum, brought to about -1 to 1.
+    A segment longer than the network's input is cut; a padded shorter one is followed by zeros, the mean.
     """
+    if front_end.scaling == "whisper":
+        return _whisper_frames(samples, front_end)[: front_end.frames]
     frames = log_mel(samples, front_end)[: front_end.frames]
     scaled = (frames - frames.mean()) / (frames.std() + 1e-3)
-    return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0)))
+    return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0))) if front_end.padded else scaled
+
+
+def _whisper_frames(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    edge = front_end.window // 2
+    mirrored = np.pad(samples, edge, mode="reflect" if len(samples) > edge else "constant")
+    logarithm = log_mel(mirrored, front_end)[: max(1, len(samples) // front_end.hop)] / 10
+    return (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4

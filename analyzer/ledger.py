@@ -17,8 +17,11 @@ from analyzer.names import Identity, show
 from analyzer.timeline import Figures
 
 FILE_NAME = "ledger.sqlite"
+#: Formats of the tables that are made from the ledger.
+VIEWS = frozenset(("csv", "xlsx"))
 
 _SCHEMA = """
+BEGIN;
 CREATE TABLE IF NOT EXISTS label (name BLOB PRIMARY KEY, folder BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS recording (
@@ -41,6 +44,8 @@ CREATE TABLE IF NOT EXISTS recording (
     envelope BLOB,
     PRIMARY KEY (label, path)
 );
+PRAGMA user_version = 1;
+COMMIT;
 """
 _SCHEMA_VERSION = 1
 
@@ -79,22 +84,32 @@ class Entry:
 
 
 class Ledger:
-    """The ledger of an output folder, made where there is none; without a folder, an empty one in memory."""
+    """The ledger of an output folder, made where there is none; without a folder, an empty one in memory.
 
-    def __init__(self, output: Path | None) -> None:
-        path = output / FILE_NAME if output else Path(":memory:")
+    One that is not writable leaves no trace: where there is no ledger yet, it is in memory too.
+    """
+
+    def __init__(self, output: Path | None, writable: bool = True) -> None:
+        path = output / FILE_NAME if output else None
         try:
-            if output:
-                output.mkdir(parents=True, exist_ok=True)
-            self._connection = sqlite3.connect(path, isolation_level=None)
-            self._connection.row_factory = sqlite3.Row
+            self._connection = _connect(path, writable)
+        except (OSError, sqlite3.Error) as error:
+            raise CannotWork(f"the output folder {show(str(output))} cannot be used: {error}") from error
+        self._connection.row_factory = sqlite3.Row
+        try:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _SCHEMA_VERSION):
-                raise CannotWork(f"{path} was written by a newer version of this tool: use that one, or another folder")
-            self._connection.executescript(_SCHEMA)
-            self._connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
-        except (OSError, sqlite3.Error) as error:
-            raise CannotWork(f"the output folder {output} cannot be used: {error}") from error
+                raise CannotWork(
+                    f"{show(str(path))} was written by a newer version of this tool: use that one, or another folder"
+                )
+            if version == 0:
+                self._connection.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self.close()
+            raise CannotWork(f"the ledger {show(str(path))} cannot be read: {error}") from error
+        except CannotWork:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Let go of the file."""
@@ -151,12 +166,12 @@ class Ledger:
             envelope,
         )
         self._write(f"INSERT OR REPLACE INTO recording VALUES ({', '.join('?' * len(values))})", values)
-        self.touch()
+        self._touch()
 
     def mark_present(self, identity: Identity, present: bool) -> None:
         """Say whether a recording's file is still there."""
         self._write("UPDATE recording SET present = ? WHERE label = ? AND path = ?", (present, *_key(identity)))
-        self.touch()
+        self._touch()
 
     def note(self, key: str) -> str | None:
         """A remembered fact about the output folder."""
@@ -167,16 +182,34 @@ class Ledger:
         """Remember a fact about the output folder."""
         self._write("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
 
-    def touch(self) -> None:
-        """Say that the tables made from the ledger are out of date, so that even a killed run cannot forget it."""
-        if self.note("views") != "stale":
-            self.remember("views", "stale")
+    def stale_views(self) -> frozenset[str]:
+        """The formats whose tables over all recordings are older than the ledger."""
+        return frozenset(name for name in VIEWS if self.note(f"{name} views") != "fresh")
+
+    def views_are_fresh(self, formats: frozenset[str]) -> None:
+        """Say that the tables in these formats have been written from the ledger as it is."""
+        for name in formats:
+            self.remember(f"{name} views", "fresh")
+
+    def _touch(self) -> None:
+        """Say that all tables are out of date, at once, so that even a killed run cannot forget it."""
+        for name in VIEWS - self.stale_views():
+            self.remember(f"{name} views", "stale")
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
             self._connection.execute(statement, values)
         except sqlite3.Error as error:
             raise CannotWork(f"the ledger cannot be written: {error}") from error
+
+
+def _connect(path: Path | None, writable: bool) -> sqlite3.Connection:
+    if path and writable:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return sqlite3.connect(path, isolation_level=None)
+    if path and path.exists():
+        return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
+    return sqlite3.connect(":memory:", isolation_level=None)
 
 
 # All but the envelope, which is large and which no table shows.

@@ -35,10 +35,14 @@ class Identity:
         return show(f"{self.label}/{self.path}")
 
     def result_path(self, folder: Path, extension: str) -> Path:
-        """Where a result of this recording lies below `folder`: its path, its extension kept, and one more."""
-        parts = [self.label, *self.path.split("/")]
-        parts[-1] += extension
-        return folder.joinpath(*(file_name(part) for part in parts))
+        """Where a result of this recording lies below `folder`: its path, its extension kept, and one more.
+
+        A folder that has that extension already, such as `a.wav.csv` beside `a.wav`, gets another name.
+        """
+        *folders, name = (self.label, *self.path.split("/"))
+        escaped = [file_name(part) for part in folders]
+        apart = [part.replace(".", "%2E") if part.endswith(extension) else part for part in escaped]
+        return folder.joinpath(*apart, file_name(name + extension))
 
 
 def show(name: str) -> str:
@@ -50,7 +54,7 @@ def _shown(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp"):
+    if unicodedata.category(character) in ("Cc", "Cn", "Cs", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return character
 

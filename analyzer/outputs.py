@@ -10,11 +10,15 @@ from pathlib import Path
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
+from analyzer.names import show
 from analyzer.timeline import Row
 
 TIMELINE_COLUMNS = ("start", "end", "channel", "speaker", "emotion", "confidence", *EMOTIONS, "level_db")
 #: A spreadsheet runs a text cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+_UNFINISHED = ".writing-"
 
 
 @contextmanager
@@ -25,7 +29,7 @@ def replacing(path: Path) -> Iterator[Path]:
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=".writing-", suffix=path.suffix, dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=".tmp", dir=path.parent)
         os.close(descriptor)
         temporary = Path(name)
         try:
@@ -37,7 +41,13 @@ def replacing(path: Path) -> Iterator[Path]:
         finally:
             temporary.unlink(missing_ok=True)
     except OSError as error:
-        raise CannotWork(f"{path} cannot be written: {error.strerror or error}") from error
+        raise CannotWork(f"{show(str(path))} cannot be written: {error.strerror or error}") from error
+
+
+def clear_unfinished(output: Path) -> None:
+    """Remove what a run that was killed left half written."""
+    for path in output.rglob(f"{_UNFINISHED}*.tmp"):
+        path.unlink(missing_ok=True)
 
 
 def _umask() -> int:

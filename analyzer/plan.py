@@ -23,10 +23,11 @@ NEW, CHANGED, FAILED, MISSING, STALE, FORCED = REASONS = (
 
 @dataclass(frozen=True)
 class Due:
-    """A recording to analyse, and why."""
+    """A recording to analyse, why, and how often in a row it has failed before."""
 
     found: Found
     why: str
+    attempts: int = 0
 
 
 @dataclass
@@ -99,7 +100,7 @@ def _sort_in(plan: Plan, found: Found, known: Entry | None, output: Path, finger
     if known and not same:
         why = CHANGED
     if why:
-        plan.due.append(Due(found, why))
+        plan.due.append(Due(found, why, known.attempts if known and same else 0))
     else:
         plan.unchanged += 1
 

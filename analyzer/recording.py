@@ -121,7 +121,7 @@ class _Listener:
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         if not batch:
             return
-        found = self._classifier.probabilities(np.stack([inputs for _, _, inputs in batch]))
+        found = self._classifier.probabilities([inputs for _, _, inputs in batch])
         threshold = self._classifier.settings.uncertain_below
         for (segment, channel, _), probabilities in zip(batch, found, strict=True):
             self._rows.append(timeline.row(segment, channel, probabilities, threshold))

@@ -70,7 +70,7 @@ def channel_figures(channel: int, rows: Sequence[Row], other: Sequence[Span], le
     figures: Figures = {
         "talk_s": round(talk_s, 3),
         "other_s": round(sum(span.end - span.start for span in other if span.channel == channel), 3),
-        "silence_s": round(length_s - covered(sounding), 3),
+        "silence_s": round(max(0.0, length_s - covered(sounding)), 3),
         "both_s": round(spoken_together(rows), 3),
     }
     return figures | _emotion_figures(own, talk_s)

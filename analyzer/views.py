@@ -81,7 +81,7 @@ def _table(rows: Iterable[Mapping[str, object]], columns: tuple[str, ...]) -> pd
         if column in DECIMALS:
             table[column] = table[column].astype(float)
         else:
-            table[column] = table[column].fillna("").astype(str)
+            table[column] = table[column].astype(object).fillna("").astype(str)
     return table
 
 

@@ -18,7 +18,7 @@ FILE_NAME = "summary.xlsx"
 _MOST_ROWS = 1_048_576 - 2
 _HEADER_FONT = Font(bold=True, color="FFFFFF")
 _HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
-_HEADER_ALIGNMENT = Alignment(vertical="center", wrap_text=True)
+_HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
 _SECONDS_PER_DAY = 86400
 #: The more of it, the darker; not for the level emotions, whose high shares are nothing to look at.
 _SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")

@@ -1,0 +1,199 @@
+"""What takes long, or needs real recordings or LibreOffice; here a missing tool is an error, never a skip."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from tests import voices
+from tests.nights import Analyze, Night, contents, read_csv, read_workbook, states
+from tests.tiny_model import make_tiny_model
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+REAL_CALLS = Path(__file__).parents[3] / "shared" / "calls"
+AUTO2 = "Auto2_GUID_002_AGENT_SteveE_DT_2025-02-20T08-02-20.wav"
+
+#: Prints the exit status and the greatest resident size in MiB of the process itself.
+MEASURED = """
+import sys
+from analyzer.cli import main
+status = main(sys.argv[1:])
+with open("/proc/self/status") as handle:
+    (peak,) = [line.split()[1] for line in handle if line.startswith("VmHWM")]
+print(status, int(peak) // 1024)
+"""
+
+
+@pytest.fixture(scope="module")
+def long_call(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three hours of a call between two, 8 kHz PCM."""
+    path = tmp_path_factory.mktemp("long") / "calls" / "three-hours.wav"
+    path.parent.mkdir()
+    turns = [(k + 0.5, k + 4) for k in range(0, 300, 10)]
+    caller = voices.call(300, turns, pitch=200, seed=1)
+    agent = voices.call(300, [(start + 5, end + 5) for start, end in turns], pitch=110, seed=2)
+    block = np.stack([caller, agent], axis=1)
+    with soundfile.SoundFile(path, "w", 8000, 2, "PCM_16") as file:
+        for _ in range(36):
+            file.write(block)
+    return path
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the resident size is read from /proc")
+def test_three_hours_of_stereo_are_analysed_in_under_500_megabytes(
+    long_call: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    from analyzer.classifier import SETTINGS_FILE, packaged_models
+
+    shipped = packaged_models() / "default"
+    model = shipped if (shipped / SETTINGS_FILE).is_file() else tiny_model
+    done = subprocess.run(
+        [
+            *(sys.executable, "-c", MEASURED, "analyze", long_call.parent, "-o", tmp_path / "out"),
+            *("-j", "1", "-q", "--model", model),
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, peak_mib = map(int, done.stdout.split())
+    assert status == 0
+    assert peak_mib < 500
+    rows = read_csv(tmp_path / "out" / "recordings.csv")
+    assert [(r["channel"], r["length_s"]) for r in rows] == [("1", "10800.000"), ("2", "10800.000")]
+    assert [float(r["talk_s"]) for r in rows] == pytest.approx([36 * 30 * 3.5] * 2, rel=0.03)
+
+
+@pytest.fixture(scope="module")
+def real_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
+    """The real recordings beside the checkout, analysed once with the model that ships."""
+    assert REAL_CALLS.is_dir(), f"the slow suite needs the real recordings at {REAL_CALLS}"
+    from analyzer.classifier import find_model
+
+    output = tmp_path_factory.mktemp("real") / "out"
+    return Night(REAL_CALLS, output, analyze(REAL_CALLS, "-o", output, model=find_model("default"), jobs=2))
+
+
+def test_the_run_over_real_calls_names_what_it_could_not_read(real_night: Night) -> None:
+    failed = [f for f in real_night.table("files.csv") if f["status"] == "failed"]
+    assert real_night.status == int(bool(failed))
+    assert all(f["reason"] for f in failed)
+
+
+def test_every_real_call_has_a_timeline(real_night: Night) -> None:
+    statuses = {f["file"].removeprefix("calls/"): f["status"] for f in real_night.table("files.csv")}
+    assert set(statuses) == {str(p.relative_to(REAL_CALLS)) for p in REAL_CALLS.rglob("*") if p.is_file()}
+    assert statuses["README.md"] == "skipped"
+    for path, status in statuses.items():
+        if status in ("ok", "no_speech"):
+            assert bool(real_night.timeline(path)) == (status == "ok")
+    assert statuses[AUTO2] == statuses["twospeakers.wav"] == statuses["agent1.wav"] == "ok"
+
+
+def gated_s(sound: np.ndarray, rate: int) -> float:
+    """Seconds that an energy gate finds: 10 ms frames within 35 dB of the loudest, pauses up to 0.25 s bridged."""
+    hop = rate // 100
+    frames = sound[: len(sound) // hop * hop].reshape(-1, hop)
+    level = 10 * np.log10(np.square(frames, dtype=np.float64).mean(axis=1) + 1e-12)
+    loud = np.flatnonzero(level > level.max() - 35)
+    gaps = np.diff(loud)
+    return (len(loud) + int(gaps[(gaps > 1) & (gaps <= 26)].sum() - ((gaps > 1) & (gaps <= 26)).sum())) / 100
+
+
+def test_the_gate_of_these_tests_counts_what_it_says() -> None:
+    sound = np.zeros(80_000)
+    for start, end in ((1.0, 2.0), (2.2, 3.0), (3.3, 4.0)):
+        sound[int(start * 8000) : int(end * 8000)] = 0.5
+    # 1.0 to 3.0 with the pause of 0.2 s bridged; the one of 0.3 s is not.
+    assert gated_s(sound, 8000) == pytest.approx(2.7, abs=0.011)
+
+
+def test_two_real_speakers_talk_as_long_as_an_energy_gate_finds(real_night: Night) -> None:
+    sound, rate = soundfile.read(REAL_CALLS / AUTO2)
+    rows = [r for r in real_night.table("recordings.csv") if r["recording"] == f"calls/{AUTO2}"]
+    assert [r["channel"] for r in rows] == ["1", "2"]
+    for channel, row in enumerate(rows):
+        assert float(row["talk_s"]) == pytest.approx(gated_s(sound[:, channel], rate), rel=0.1)
+
+
+def test_a_second_run_over_real_calls_analyses_nothing(
+    real_night: Night, analyze: Analyze, capsys: pytest.CaptureFixture
+) -> None:
+    from analyzer.classifier import find_model
+
+    tables = ("**/*.csv", "summary.xlsx")
+    before = [states(real_night.output, pattern) for pattern in tables]
+    assert analyze(real_night.calls, "-o", real_night.output, "--dry-run", model=find_model("default")) == 0
+    assert "would analyse 0 recordings" in capsys.readouterr().out
+    assert analyze(real_night.calls, "-o", real_night.output, model=find_model("default")) == real_night.status
+    assert [states(real_night.output, pattern) for pattern in tables] == before
+
+
+def test_real_calls_give_the_same_bytes_with_one_job_as_with_two(
+    real_night: Night, tmp_path: Path, analyze: Analyze
+) -> None:
+    from analyzer.classifier import find_model
+
+    assert analyze(real_night.calls, "-o", tmp_path / "out", model=find_model("default"), jobs=1) == real_night.status
+    assert contents(tmp_path / "out") == contents(real_night.output)
+    assert read_workbook(tmp_path / "out" / "summary.xlsx") == real_night.cells()
+
+
+@pytest.mark.parametrize("night", ["good_night", "bad_night"])
+def test_libreoffice_opens_the_workbook(night: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    soffice = shutil.which("soffice") or shutil.which("libreoffice")
+    assert soffice, "the slow suite needs LibreOffice (soffice) on the PATH"
+    workbook = request.getfixturevalue(night).output / "summary.xlsx"
+    profile = f"-env:UserInstallation={(tmp_path / 'profile').as_uri()}"
+    for form in ("pdf", "ods"):
+        subprocess.run(
+            [soffice, profile, "--headless", "--convert-to", form, "--outdir", tmp_path, workbook],
+            check=True,
+            capture_output=True,
+            timeout=300,
+        )
+    assert (tmp_path / "summary.pdf").read_bytes().startswith(b"%PDF-")
+    assert (tmp_path / "summary.ods").stat().st_size > 1000
+
+
+def test_many_recordings_in_any_order_give_the_same_bytes(tmp_path: Path, analyze: Analyze) -> None:
+    """A larger night than the fast suite's, two jobs against one."""
+    from tests.encoders import ENCODINGS
+
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for k, encoding in enumerate(ENCODINGS.values()):
+        encoding.write(calls, voices.call(30, [(1, 9), (12, 19), (22, 29)], encoding.rate, seed=k))
+    for name, jobs in (("one", 1), ("two", 2)):
+        assert analyze(calls, "-o", tmp_path / name, jobs=jobs) == 0
+    assert contents(tmp_path / "one") == contents(tmp_path / "two")
+    assert read_workbook(tmp_path / "one" / "summary.xlsx") == read_workbook(tmp_path / "two" / "summary.xlsx")
+
+
+def test_a_run_killed_at_any_moment_is_finished_by_the_next(tmp_path: Path, analyze: Analyze) -> None:
+    """Killed without a word (SIGKILL) as soon as each further timeline appears."""
+    calls, model = tmp_path / "calls", make_tiny_model(tmp_path / "tiny")
+    calls.mkdir()
+    for k in range(4):
+        voices_of_k = voices.call(8, [(1, 7)], seed=k)
+        soundfile.write(calls / f"{k}.wav", voices_of_k, 8000)
+    output, reference = tmp_path / "out", tmp_path / "reference"
+    command = [sys.executable, "-m", "analyzer", "analyze", calls, "-o", output, "-j", "1", "-q", "--model", model]
+    for wanted in range(1, 5):
+        with subprocess.Popen([os.fspath(part) for part in command]) as process:
+            while process.poll() is None and len(list(output.glob("timelines/calls/*.csv"))) < wanted:
+                with contextlib.suppress(subprocess.TimeoutExpired):
+                    process.wait(timeout=0.01)
+            process.kill()
+    assert analyze(calls, "-o", output, model=model) == 0
+    assert analyze(calls, "-o", reference, model=model) == 0
+    whole = {name: content for name, content in contents(output).items() if "/.writing-" not in name}
+    assert whole == contents(reference)
+    assert read_workbook(output / "summary.xlsx") == read_workbook(reference / "summary.xlsx")

@@ -1,0 +1,431 @@
+"""Recordings of any encoding become blocks of samples; what cannot be read says why."""
+
+import os
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer import audio
+from analyzer.audio import clock, is_recording_name, open_audio, read_at, sniff
+from analyzer.errors import UnreadableRecording
+from tests import voices
+from tests.encoders import ENCODINGS, Encoding, write_wav
+
+every_encoding = pytest.mark.parametrize("encoding", ENCODINGS, indirect=True)
+stereo_encodings = pytest.mark.parametrize("encoding", [e.name for e in ENCODINGS.values() if e.stereo], indirect=True)
+
+
+def heard(path: Path) -> np.ndarray:
+    """All samples of a recording, shaped (channels, samples)."""
+    with open_audio(path) as stream:
+        return np.concatenate(list(stream.blocks()), axis=1)
+
+
+def notes_of(path: Path) -> list[str]:
+    with open_audio(path) as stream:
+        for _ in stream.blocks():
+            pass
+        return stream.notes
+
+
+def refusal(path: Path) -> str:
+    with pytest.raises(UnreadableRecording) as caught:
+        heard(path)
+    return str(caught.value)
+
+
+def likeness(one: np.ndarray, other: np.ndarray, longest_delay: int) -> float:
+    """The correlation of two sounds at the delay at which they agree best."""
+    size = 1 << (len(one) + len(other)).bit_length()
+    products = np.fft.irfft(np.fft.rfft(one, size).conj() * np.fft.rfft(other, size), size)
+    near = np.concatenate([products[-longest_delay - 1 :], products[: longest_delay + 1]])
+    return float(near.max() / np.sqrt(np.square(one).sum() * np.square(other).sum()))
+
+
+def with_data_size(path: Path, size: int) -> Path:
+    """Change the length that a WAV's header gives for its data."""
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, content.index(b"data") + 4, size)
+    path.write_bytes(content)
+    return path
+
+
+def cut_to(path: Path, share: float) -> Path:
+    """Take the end of a WAV's data away."""
+    content = path.read_bytes()
+    start = content.index(b"data") + 8
+    path.write_bytes(content[: start + int((len(content) - start) * share)])
+    return path
+
+
+@every_encoding
+def test_what_is_decoded_is_what_was_said(recording: tuple[Path, np.ndarray], encoding: Encoding) -> None:
+    path, said = recording
+    found = heard(path)
+    assert found.dtype == np.float32
+    assert found.shape[0] == 1
+    assert found.shape[1] / encoding.rate == pytest.approx(4, abs=encoding.delay_s + 1e-9)
+    assert likeness(said[0], found[0], round(0.2 * encoding.rate)) >= encoding.least_likeness
+
+
+@every_encoding
+def test_the_header_tells_encoding_rate_and_length(recording: tuple[Path, np.ndarray], encoding: Encoding) -> None:
+    with open_audio(recording[0]) as stream:
+        assert (stream.codec, stream.rate, stream.channels) == (encoding.codec, encoding.rate, 1)
+        assert stream.length_s == pytest.approx(4, abs=encoding.delay_s + 0.1)
+        assert stream.notes == []
+
+
+@stereo_encodings
+def test_two_speakers_stay_on_their_channels(encoding: Encoding, tmp_path: Path) -> None:
+    said = np.stack([voices.speech(3, encoding.rate, seed=1), voices.speech(3, encoding.rate, seed=2, pitch=210)])
+    found = heard(encoding.write(tmp_path, said))
+    assert len(found) == 2
+    delay = round(0.2 * encoding.rate)
+    for channel in (0, 1):
+        assert likeness(said[channel], found[channel], delay) >= encoding.least_likeness - 0.01
+        assert likeness(said[channel], found[1 - channel], delay) < 0.5
+
+
+@pytest.mark.parametrize(
+    "encoding", ["pcm16.wav", "gsm.wav", "mp3.mp3", "opus.opus", "aac.m4a", "call.g722"], indirect=True
+)
+def test_blocks_are_ten_seconds_of_channels_by_samples(encoding: Encoding, tmp_path: Path) -> None:
+    path = encoding.write(tmp_path, voices.speech(25, encoding.rate))
+    with open_audio(path) as stream:
+        blocks = list(stream.blocks())
+    assert [block.ndim for block in blocks] == [2, 2, 2]
+    assert {(block.dtype, len(block)) for block in blocks} == {(np.dtype(np.float32), 1)}
+    assert [block.shape[1] / encoding.rate for block in blocks[:2]] == pytest.approx([10, 10], abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "name"),
+    [
+        ("gsm.wav", "voicemail.WAV"),
+        ("mp3.mp3", "call.wav"),
+        ("flac.flac", "call.mp3"),
+        ("opus.opus", "call.m4a"),
+        ("aac.m4a", "call.wav"),
+        ("amr.amr", "call.wav"),
+        ("wma.wma", "call.mp3"),
+        ("opus.webm", "call.ogg"),
+        ("pcm16.wav", "call.gsm"),
+        ("ulaw.wav", "call.ulaw"),
+        ("au.au", "call"),
+    ],
+    indirect=["encoding"],
+)
+def test_content_beats_the_name(encoding: Encoding, name: str, tmp_path: Path) -> None:
+    said = voices.speech(2, encoding.rate)
+    path = encoding.write(tmp_path, said, name)
+    with open_audio(path) as stream:
+        found = np.concatenate(list(stream.blocks()), axis=1)
+        assert stream.codec == encoding.codec
+    assert likeness(said, found[0], round(0.2 * encoding.rate)) >= encoding.least_likeness - 0.02
+
+
+def test_an_mp3_with_a_tag_is_known_by_the_tag(tmp_path: Path) -> None:
+    path = ENCODINGS["mp3.mp3"].write(tmp_path, voices.speech(2, 16000))
+    path.write_bytes(b"ID3\x04\x00\x00\x00\x00\x00\x0a" + bytes(10) + path.read_bytes())
+    assert sniff(path.read_bytes()) == "mp3"
+    assert heard(path).shape[1] == pytest.approx(32000, abs=2400)
+
+
+def test_an_empty_file_says_that_it_is_empty(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    path.touch()
+    assert refusal(path) == "the file is empty"
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "ULAW", "GSM610"])
+def test_a_wav_that_is_only_a_header_says_so(tmp_path: Path, subtype: str) -> None:
+    path = cut_to(write_wav(tmp_path / "a.wav", voices.speech(1), subtype=subtype), 0)
+    assert refusal(path) == "it has a header but no sound"
+    assert refusal(with_data_size(path, 0)) == "it has a header but no sound"
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.mp3", "a.m4a", "a.flac", "a.opus", "a.amr"])
+def test_text_with_the_name_of_a_recording_is_refused(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("Dear colleague, the recording is not here yet.\n" * 40)
+    assert "no audio format" in refusal(path)
+
+
+@pytest.mark.parametrize("name", ["a.m4a", "a.wav", "a.mp3", "a.aac"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:10\n#EXTINF:10,\n{target}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{target}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=audio 9 RTP/AVP 0\n",
+        '<?xml version="1.0"?><MPD><BaseURL>{target}</BaseURL></MPD>',
+    ],
+    ids=["playlist", "concat", "sdp", "dash"],
+)
+def test_a_playlist_dressed_up_as_a_recording_opens_nothing_else(tmp_path: Path, name: str, text: str) -> None:
+    target = write_wav(tmp_path / "secret.wav", voices.speech(1))
+    path = tmp_path / name
+    path.write_text(text.format(target=target))
+    assert "no audio format" in refusal(path)
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "ULAW", "GSM610", "IMA_ADPCM"])
+def test_a_truncated_wav_is_read_as_far_as_it_goes(tmp_path: Path, subtype: str) -> None:
+    path = cut_to(write_wav(tmp_path / "a.wav", voices.speech(60), subtype=subtype), 0.25)
+    assert heard(path).shape[1] / 8000 == pytest.approx(15, abs=0.1)
+    assert notes_of(path) == ["truncated: 0:15 of 1:00"]
+
+
+@pytest.mark.parametrize("subtype", ["PCM_16", "GSM610"])
+def test_a_whole_wav_has_nothing_to_note(tmp_path: Path, subtype: str) -> None:
+    assert notes_of(write_wav(tmp_path / "a.wav", voices.speech(7.77), subtype=subtype)) == []
+
+
+@pytest.mark.parametrize("size", [0, 0xFFFFFFFF])
+@pytest.mark.parametrize("subtype", ["PCM_16", "PCM_24", "FLOAT", "ULAW", "GSM610", "IMA_ADPCM"])
+def test_a_wav_of_unknown_length_is_read_to_its_end(tmp_path: Path, subtype: str, size: int) -> None:
+    path = write_wav(tmp_path / "a.wav", voices.speech(25), subtype=subtype)
+    whole = heard(path)
+    with_data_size(path, size)
+    assert np.array_equal(heard(path), whole)
+    assert notes_of(path) == []
+
+
+def test_a_truncated_wav_of_unknown_length_is_whole_as_far_as_anyone_knows(tmp_path: Path) -> None:
+    path = with_data_size(cut_to(write_wav(tmp_path / "a.wav", voices.speech(10)), 0.5), 0)
+    assert heard(path).shape[1] == 40000
+    assert notes_of(path) == []
+
+
+def test_samples_that_are_not_numbers_are_silent(tmp_path: Path) -> None:
+    said = voices.speech(2)
+    said[100:200], said[300], said[301] = np.nan, np.inf, -np.inf
+    path = write_wav(tmp_path / "a.wav", said, subtype="FLOAT")
+    with open_audio(path) as stream:
+        found = np.concatenate(list(read_at(stream, 8000)), axis=1)[0]
+    broken = ~np.isfinite(said)
+    assert not found[broken].any()
+    assert np.array_equal(found[~broken], said[~broken])
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+def test_resampling_leaves_no_seams_between_blocks(tmp_path: Path, rate: int) -> None:
+    said = np.stack([voices.speech(25, rate, seed=1), voices.speech(25, rate, seed=2)])
+    path = write_wav(tmp_path / "a.wav", said, rate, subtype="FLOAT")
+    with open_audio(path) as stream:
+        found = np.concatenate(list(read_at(stream, 8000)), axis=1)
+    at_once = soxr.resample(said.T, rate, 8000).T
+    assert found.shape == (2, 200_000)
+    assert np.abs(found - at_once).max() < 1e-5
+
+
+def test_a_folder_is_no_recording(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").mkdir()
+    assert refusal(tmp_path / "x.wav") == "it is a folder, not a recording"
+
+
+def test_a_file_that_vanished_says_so(tmp_path: Path) -> None:
+    assert refusal(tmp_path / "x.wav") == "it vanished before it could be read"
+
+
+def test_no_permission_is_said_as_such(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(audio, "open", refuse, raising=False)
+    assert refusal(write_wav(tmp_path / "a.wav", voices.speech(1))) == "no permission to read it"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="permission bits do not bind root, who runs this")
+def test_a_file_without_permission_bits_is_refused(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", voices.speech(1))
+    path.chmod(0)
+    assert refusal(path) == "no permission to read it"
+
+
+def test_a_film_without_sound_says_that_there_is_none(tmp_path: Path) -> None:
+    import av
+
+    path = tmp_path / "film.webm"
+    with av.open(str(path), "w", format="webm") as file:
+        stream = file.add_stream("libvpx", rate=5)
+        stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
+        for _ in range(3):
+            file.mux(stream.encode(av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), format="yuv420p")))
+        file.mux(stream.encode(None))
+    assert "no sound" in refusal(path)
+
+
+def test_an_encoding_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = ENCODINGS["opus.webm"].write(tmp_path, voices.speech(1, 48000))
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_NONE"))
+    assert refusal(path)
+
+
+def test_a_wav_of_an_encoding_that_nobody_knows_is_refused(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", voices.speech(1))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<H", content, 20, 0x1234)
+    path.write_bytes(content)
+    assert refusal(path)
+
+
+@pytest.mark.parametrize("channels", [2, 8, 9, 61])
+def test_many_channels_are_read_or_refused_and_never_end_the_process(tmp_path: Path, channels: int) -> None:
+    """In a process of its own, since what is feared is its crash. FFmpeg reads this header, libsndfile does not."""
+    path = tmp_path / "a.au"
+    path.write_bytes(b".snd" + struct.pack(">5I", 0xC0000018, 0xFFFFFFFF, 1, 8000, channels) + bytes(channels * 800))
+    code = (
+        "import sys; from pathlib import Path; from analyzer.audio import open_audio\n"
+        "from analyzer.errors import UnreadableRecording\n"
+        "try:\n"
+        "    with open_audio(Path(sys.argv[1])) as stream: print(*[block.shape for block in stream.blocks()])\n"
+        "except UnreadableRecording: print('refused')"
+    )
+    done = subprocess.run([sys.executable, "-c", code, path], capture_output=True, text=True, check=False)
+    assert done.returncode == 0
+    assert done.stdout in (f"({channels}, 800)\n", "refused\n")
+
+
+@pytest.mark.parametrize("encoding", ["opus.webm", "aac.m4a", "wma.wma"], indirect=True)
+def test_what_is_cut_off_is_analysed_as_far_as_it_goes_or_refused(encoding: Encoding, tmp_path: Path) -> None:
+    said = voices.speech(6, encoding.rate)
+    content = encoding.write(tmp_path, said).read_bytes()
+    path = tmp_path / ("cut" + encoding.name)
+    path.write_bytes(content[: len(content) // 2])
+    try:
+        found = heard(path)
+    except UnreadableRecording as error:
+        assert str(error)
+    else:
+        assert 1 < found.shape[1] / encoding.rate < 5
+
+
+@pytest.fixture(scope="module")
+def originals() -> dict[str, bytes]:
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        return {
+            encoding.name: encoding.write(Path(folder), voices.speech(0.6, encoding.rate)).read_bytes()
+            for encoding in ENCODINGS.values()
+        }
+
+
+@settings(max_examples=400)
+@given(
+    name=st.sampled_from(sorted(ENCODINGS)),
+    damage=st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=12),
+    in_header=st.booleans(),
+    kept=st.floats(0.01, 1),
+)
+def test_damage_anywhere_is_told_and_never_anything_worse(
+    originals: dict[str, bytes],
+    tmp_path_factory: pytest.TempPathFactory,
+    name: str,
+    damage: list[tuple[float, int]],
+    in_header: bool,
+    kept: float,
+) -> None:
+    content = bytearray(originals[name])
+    for where, value in damage:
+        content[int(where * (min(len(content), 120) if in_header else len(content)))] = value
+    path = tmp_path_factory.getbasetemp() / f"damaged-{name}"
+    path.write_bytes(content[: max(1, int(len(content) * kept))])
+    try:
+        with open_audio(path) as stream:
+            for block in stream.blocks():
+                assert block.shape[0] == stream.channels
+    except UnreadableRecording as error:
+        assert str(error)
+
+
+@pytest.mark.filterwarnings("error::pytest.PytestUnraisableExceptionWarning")
+@pytest.mark.parametrize(
+    "name", ["pcm16.wav", "gsm.wav", "large.wav", "au.au", "aiff.aiff", "aac.m4a", "wma.wma", "opus.webm", "opus.opus"]
+)
+def test_no_byte_of_a_header_can_do_worse_than_make_it_unreadable(
+    originals: dict[str, bytes], tmp_path: Path, name: str
+) -> None:
+    path, worse = tmp_path / name, {}
+    for at in range(100):
+        for value in (0x00, 0x80, 0xFF):
+            content = bytearray(originals[name])
+            content[at] = value
+            path.write_bytes(content)
+            try:
+                with open_audio(path) as stream:
+                    next(stream.blocks(), None)
+            except UnreadableRecording as error:
+                assert str(error)
+            except Exception as error:
+                worse[at, value] = repr(error)
+    assert not worse
+
+
+@pytest.mark.parametrize("extension", [".ulaw", ".alaw", ".gsm", ".sln", ".sln16", ".g722"])
+def test_a_headerless_file_of_one_byte_is_short_and_nothing_worse(tmp_path: Path, extension: str) -> None:
+    path = tmp_path / f"a{extension}"
+    path.write_bytes(b"\x55")
+    with open_audio(path) as stream:
+        assert sum(block.shape[1] for block in stream.blocks()) <= 2
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"avif", b"mif1"])
+def test_a_photo_is_no_recording(brand: bytes) -> None:
+    assert sniff(b"\x00\x00\x00\x18ftyp" + brand + bytes(8)) is None
+
+
+@given(st.binary(max_size=64))
+def test_sniffing_takes_any_bytes(head: bytes) -> None:
+    assert sniff(head) in {
+        None,
+        "wav",
+        "mov",
+        "aiff",
+        "w64",
+        "flac",
+        "ogg",
+        "au",
+        "mp3",
+        "amr",
+        "caf",
+        "asf",
+        "matroska",
+    }
+
+
+def test_names_of_recordings_are_known_in_either_case() -> None:
+    names = ["a.WAV", "b/c.Mp3", "x.sln16", "x.G722", "voice.message.amr"]
+    assert all(map(is_recording_name, names))
+    assert not any(map(is_recording_name, ["README.md", "wav", "a.wav.txt", "a.wav/b", ".wav.part"]))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0, "0:00"), (59.6, "1:00"), (3492, "58:12"), (3600, "1:00:00"), (36061, "10:01:01")]
+)
+def test_a_clock_shows_minutes_and_from_an_hour_on_hours(seconds: float, text: str) -> None:
+    assert clock(seconds) == text
+
+
+def test_a_rate_of_zero_makes_no_sense(tmp_path: Path) -> None:
+    path = write_wav(tmp_path / "a.wav", voices.speech(1))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<I", content, 24, 0)
+    path.write_bytes(content)
+    assert refusal(path)
+
+
+def test_libsndfile_writes_what_these_tests_rely_on() -> None:
+    for encoding in ENCODINGS.values():
+        if encoding.ffmpeg is None:
+            assert soundfile.check_format(encoding.form, encoding.subtype), encoding.name

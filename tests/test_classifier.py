@@ -1,0 +1,214 @@
+"""A model's probabilities: the same in any company, moved to calls; a broken model says what is wrong with it."""
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer.classifier import (
+    BATCH,
+    SETTINGS_FILE,
+    Classifier,
+    ModelSettings,
+    find_model,
+    load_classifier,
+    model_hash,
+    packaged_models,
+    read_settings,
+)
+from analyzer.emotions import CALL_PRIOR, EMOTIONS
+from analyzer.errors import CannotWork
+from analyzer.features import FrontEnd, network_input
+from tests import voices
+from tests.tiny_model import make_tiny_model
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    """A model that a test may break."""
+    return make_tiny_model(tmp_path / "model")
+
+
+def inputs(count: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(count, 300, 40)).astype(np.float32)
+
+
+def edit(model: Path, **changes: object) -> None:
+    """Change fields of a model's settings; None takes one away."""
+    fields = json.loads((model / SETTINGS_FILE).read_text()) | changes
+    fields = {key: value for key, value in fields.items() if value is not None}
+    (model / SETTINGS_FILE).write_text(json.dumps(fields))
+
+
+MANY = inputs(BATCH * 2 + 5)
+
+
+@settings(max_examples=40)
+@given(st.lists(st.integers(0, len(MANY) - 1), min_size=1, max_size=40))
+def test_a_segment_s_result_does_not_depend_on_its_company(classifier: Classifier, chosen: list[int]) -> None:
+    alone = np.concatenate([classifier.probabilities(MANY[k : k + 1]) for k in range(len(MANY))])
+    assert np.array_equal(classifier.probabilities(MANY[chosen]), alone[chosen])
+
+
+def test_each_row_sums_to_one(classifier: Classifier) -> None:
+    found = classifier.probabilities(MANY)
+    assert found.shape == (len(MANY), 8)
+    assert found.dtype == np.float32
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-6
+    assert (found >= 0).all()
+
+
+def test_no_segments_give_no_rows(classifier: Classifier) -> None:
+    assert classifier.probabilities(inputs(0)).shape == (0, 8)
+
+
+def test_probabilities_move_by_the_ratio_of_the_priors(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier(model)
+    posterior = np.array([[0.1, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.1]], np.float32)
+    monkeypatch.setattr(classifier, "_run", lambda batch, _: posterior[: len(batch)])
+    # By hand: each times its prior on calls over 1/8, that is in the ratio 50:25:10:3:4*3:3:2:3, sum 108.
+    expected = np.array([50, 25, 10, 3, 12, 3, 2, 3]) / 108
+    assert classifier.probabilities(inputs(1))[0] == pytest.approx(expected, abs=1e-6)
+
+
+def test_equal_priors_move_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    edit(model, call_prior=[0.125] * 8)
+    classifier = Classifier(model)
+    posterior = np.array([[0.05, 0.1, 0.15, 0.2, 0.3, 0.1, 0.06, 0.04]], np.float32)
+    monkeypatch.setattr(classifier, "_run", lambda *_: posterior)
+    assert classifier.probabilities(inputs(1)) == pytest.approx(posterior, abs=1e-6)
+
+
+def test_a_probability_of_zero_does_no_harm(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = Classifier(model)
+    monkeypatch.setattr(classifier, "_run", lambda *_: np.array([[0, 0, 0, 0, 1, 0, 0, 0]], np.float32))
+    assert classifier.probabilities(inputs(1))[0].tolist() == pytest.approx([0, 0, 0, 0, 1, 0, 0, 0], abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("break_it", "said"),
+    [
+        (lambda m: (m / SETTINGS_FILE).write_text("{"), "cannot be used"),
+        (lambda m: (m / SETTINGS_FILE).write_text("null"), "cannot be used"),
+        (lambda m: (m / SETTINGS_FILE).write_text("[]"), "cannot be used"),
+        (lambda m: (m / SETTINGS_FILE).write_text('"a text"'), "cannot be used"),
+        (lambda m: (m / SETTINGS_FILE).write_bytes(b"\xff\xfe"), "cannot be used"),
+        (lambda m: edit(m, labels=["angry", "calm"]), "eight emotions"),
+        (lambda m: edit(m, labels=None), "cannot be used"),
+        (lambda m: edit(m, network=None), "cannot be used"),
+        (lambda m: edit(m, front_end=5), "cannot be used"),
+        (lambda m: edit(m, front_end={"colour": "red"}), "cannot be used"),
+        (lambda m: edit(m, surprise=1), "cannot be used"),
+        (lambda m: edit(m, call_prior=[0.5, 0.5]), "call_prior needs eight"),
+        (lambda m: edit(m, training_prior=[0.0] + [0.2] * 7), "training_prior needs eight"),
+        (lambda m: edit(m, training_prior=["much"] * 8), "cannot be used"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_settings_that_cannot_be_used_are_told_with_the_folder(model: Path, break_it: object, said: str) -> None:
+    break_it(model)
+    with pytest.raises(CannotWork, match=said) as caught:
+        read_settings(model)
+    assert str(model) in str(caught.value)
+
+
+def test_a_model_without_its_network_is_not_whole(model: Path) -> None:
+    (model / "network.onnx").unlink()
+    with pytest.raises(CannotWork, match=r"not whole.*network\.onnx"):
+        model_hash(model)
+    with pytest.raises(CannotWork, match="cannot be loaded"):
+        Classifier(model)
+
+
+@pytest.mark.parametrize("content", [b"", b"this is no network", b"\x08\x09"])
+def test_a_network_that_is_damaged_cannot_be_loaded(model: Path, content: bytes) -> None:
+    (model / "network.onnx").write_bytes(content)
+    with pytest.raises(CannotWork, match="cannot be loaded"):
+        Classifier(model).probabilities(inputs(1))
+
+
+def test_a_network_that_does_not_fit_its_settings_is_told_as_a_broken_model(tmp_path: Path) -> None:
+    with pytest.raises(CannotWork):
+        Classifier(make_tiny_model(tmp_path / "five", outputs=5)).probabilities(inputs(1))
+    wide = make_tiny_model(tmp_path / "wide")
+    edit(wide, front_end=vars(FrontEnd(bands=64)))
+    with pytest.raises(CannotWork):
+        Classifier(wide).probabilities(np.zeros((1, 300, 64), np.float32))
+
+
+def test_a_folder_that_is_no_model_is_told_with_the_way_out(tmp_path: Path) -> None:
+    with pytest.raises(CannotWork, match=r"no model at .*--model.*classifier\.json"):
+        find_model(str(tmp_path))
+    with pytest.raises(CannotWork, match="no model at"):
+        find_model("no-such-model")
+
+
+def test_a_name_is_a_packaged_model_and_a_path_is_a_folder(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_model(str(model)) == model
+    assert find_model("./model") == Path("./model")
+    with pytest.raises(CannotWork):
+        find_model("model")
+    monkeypatch.setattr("analyzer.classifier.packaged_models", lambda: tmp_path)
+    assert find_model("model") == model
+    with pytest.raises(CannotWork, match="one of model,"):
+        find_model("other")
+
+
+def test_the_hash_changes_with_settings_and_network_and_with_nothing_else(model: Path, tmp_path: Path) -> None:
+    first = model_hash(model)
+    (model / "card.md").write_text("a card")
+    assert model_hash(model) == first == model_hash(make_tiny_model(tmp_path / "again"))
+    edit(model, uncertain_below=0.5)
+    second = model_hash(model)
+    network = model / "network.onnx"
+    network.write_bytes(network.read_bytes() + b"\x00")
+    assert len({first, second, model_hash(model), model_hash(make_tiny_model(tmp_path / "other", seed=1))}) == 4
+    assert len(first) == 16
+
+
+def test_settings_are_the_same_after_writing_and_reading() -> None:
+    written = ModelSettings("m", "n.onnx", FrontEnd(bands=64), (0.125,) * 8, CALL_PRIOR, 0.35)
+    assert ModelSettings.from_json(written.to_json()) == written
+    assert ModelSettings.from_json(replace(written, uncertain_below=0.3).to_json()) != written
+
+
+def test_a_model_is_loaded_once_per_process(model: Path) -> None:
+    load_classifier.cache_clear()
+    assert load_classifier(model) is load_classifier(model)
+    load_classifier.cache_clear()
+
+
+def test_another_process_finds_the_same_probabilities(classifier: Classifier, tiny_model: Path) -> None:
+    code = (
+        "import sys, numpy as np; from pathlib import Path; from analyzer.classifier import Classifier\n"
+        "x = np.random.default_rng(3).normal(size=(20, 300, 40)).astype(np.float32)\n"
+        "sys.stdout.buffer.write(Classifier(Path(sys.argv[1])).probabilities(x).tobytes())"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tiny_model], capture_output=True, check=True)
+    assert done.stdout == classifier.probabilities(inputs(20, seed=3)).tobytes()
+
+
+@pytest.mark.skipif(
+    not (packaged_models() / "default" / SETTINGS_FILE).is_file(), reason="models/default is not there yet"
+)
+def test_the_model_that_ships_tells_eight_emotions_apart() -> None:
+    folder = find_model("default")
+    model = Classifier(folder)
+    assert model.settings.name == "default"
+    front_end = model.settings.front_end
+    said = [voices.speech(s, front_end.rate, seed=k, pitch=100 + 20 * k) for k, s in enumerate((0.2, 1.5, 2.9, 2.9))]
+    found = model.probabilities(np.stack([network_input(sound, front_end) for sound in said]))
+    assert found.shape == (4, len(EMOTIONS))
+    assert np.abs(found.sum(axis=1) - 1).max() < 1e-5
+    assert model.settings.front_end.longest_s >= 2.98, "the longest segment has to fit"
+    assert os.path.getsize(folder / model.settings.network) < 20_000_000

@@ -1,0 +1,235 @@
+"""Which files there are, under names that stay theirs."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from analyzer.discovery import Found, Input, looks_like_audio, parse_inputs, walk
+from analyzer.errors import UnreadableRecording, UsageError
+from analyzer.names import Identity
+from tests import voices
+from tests.encoders import write_wav
+
+NOWHERE = Path("/nowhere")
+
+
+def found_below(folder: Path, output: Path = NOWHERE) -> dict[str, Found]:
+    """What a walk finds, by path below the folder."""
+    (source,) = parse_inputs([str(folder)])
+    return {found.identity.path: found for found in walk(source, output)}
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    return folder
+
+
+def test_a_recording_is_called_by_its_folder_and_its_path_below(calls: Path) -> None:
+    path = write_wav(calls / "monday" / "0001.wav", voices.speech(0.1))
+    (found,) = found_below(calls).values()
+    assert found.identity == Identity("calls", "monday/0001.wav")
+    assert (found.path, found.size, found.mtime_ns) == (path, path.stat().st_size, path.stat().st_mtime_ns)
+    assert found.named_as_recording
+    assert not found.problem
+
+
+def test_a_single_file_is_called_by_its_folder(calls: Path) -> None:
+    path = write_wav(calls / "0001.wav", voices.speech(0.1))
+    write_wav(calls / "0002.wav", voices.speech(0.1))
+    assert parse_inputs([str(path)]) == [Input("calls", calls, "0001.wav")]
+    assert [found.identity for found in walk(parse_inputs([str(path)])[0], NOWHERE)] == [Identity("calls", "0001.wav")]
+
+
+def test_files_come_in_the_order_of_their_bytes(calls: Path) -> None:
+    names = ["b.wav", "B.wav", "a b.wav", "ä.wav", os.fsdecode(b"\xff.wav"), "10.wav", "9.wav", "-.wav", "=1.wav"]
+    for name in names:
+        (calls / name).touch()
+    assert list(found_below(calls)) == sorted(names, key=os.fsencode)
+
+
+def test_a_relative_path_is_called_as_an_absolute_one(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    absolute = parse_inputs([str(calls)])
+    monkeypatch.chdir(calls)
+    assert parse_inputs(["."]) == absolute
+    assert parse_inputs([str(calls) + "/"]) == parse_inputs(["../calls"]) == absolute
+
+
+def test_the_same_input_twice_is_one_input(calls: Path) -> None:
+    assert len(parse_inputs([str(calls), str(calls) + "/", f"{calls}/../calls"])) == 1
+
+
+def test_two_folders_of_one_name_need_a_label(tmp_path: Path) -> None:
+    for city in ("berlin", "munich"):
+        (tmp_path / city / "calls").mkdir(parents=True)
+    berlin, munich = str(tmp_path / "berlin" / "calls"), str(tmp_path / "munich" / "calls")
+    with pytest.raises(UsageError, match=r"LABEL=FOLDER") as caught:
+        parse_inputs([berlin, munich])
+    assert berlin in str(caught.value)
+    assert munich in str(caught.value)
+    assert [source.label for source in parse_inputs([f"munich={munich}", berlin])] == ["munich", "calls"]
+
+
+def test_a_label_is_said_before_an_equals_sign(calls: Path) -> None:
+    assert parse_inputs([f"last night={calls}"]) == [Input("last night", calls, None, said=True)]
+    (calls / "a=b.wav").touch()
+    assert parse_inputs([f"x={calls}/a=b.wav"]) == [Input("x", calls, "a=b.wav", said=True)]
+
+
+def test_a_folder_whose_name_holds_an_equals_sign_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("a=b").mkdir()
+    Path("=c").mkdir()
+    assert [(source.label, source.said) for source in parse_inputs(["a=b", "=c"])] == [("a=b", False), ("=c", False)]
+
+
+@pytest.mark.parametrize("argument", ["/no/such/folder", "label=/no/such/folder", "no-such-file.wav"])
+def test_an_input_that_does_not_exist_is_a_usage_error(argument: str) -> None:
+    with pytest.raises(UsageError, match="no such file or folder"):
+        parse_inputs([argument])
+
+
+@pytest.mark.parametrize("argument", ["", "calls="])
+def test_an_input_without_a_name_is_not_the_folder_one_stands_in(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, argument: str
+) -> None:
+    monkeypatch.chdir(calls)
+    with pytest.raises(UsageError):
+        parse_inputs([argument])
+
+
+@pytest.mark.parametrize("argument", ["/", "..=/tmp", ".=/tmp"])
+def test_what_has_no_name_needs_a_label(argument: str) -> None:
+    with pytest.raises(UsageError, match="LABEL="):
+        parse_inputs([argument])
+
+
+def test_the_output_folder_is_never_walked(calls: Path) -> None:
+    write_wav(calls / "a.wav", voices.speech(0.1))
+    write_wav(calls / "sub" / "reports" / "b.wav", voices.speech(0.1))
+    assert list(found_below(calls, calls / "sub" / "reports")) == ["a.wav"]
+    (calls.parent / "other-name").symlink_to(calls / "sub" / "reports")
+    assert list(found_below(calls, calls.parent / "other-name")) == ["a.wav"]
+
+
+def test_a_link_that_leads_nowhere_says_so(calls: Path) -> None:
+    (calls / "a.wav").symlink_to("gone.wav")
+    assert found_below(calls)["a.wav"].problem == "a link that leads nowhere"
+
+
+def test_a_link_to_a_recording_is_a_recording(calls: Path) -> None:
+    path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
+    (calls / "a.wav").symlink_to(path)
+    found = found_below(calls)["a.wav"]
+    assert (found.problem, found.size) == ("", path.stat().st_size)
+
+
+def test_a_link_to_a_folder_is_not_followed(calls: Path) -> None:
+    write_wav(calls.parent / "elsewhere" / "b.wav", voices.speech(0.1))
+    (calls / "link").symlink_to(calls.parent / "elsewhere")
+    (calls / "loop").symlink_to(calls)
+    found = found_below(calls)
+    assert sorted(found) == ["link", "loop"]
+    assert {one.problem for one in found.values()} == {"a link to a folder, which is not followed"}
+
+
+def test_a_link_to_itself_is_told_and_stops_nothing(calls: Path) -> None:
+    (calls / "a.wav").symlink_to("a.wav")
+    write_wav(calls / "b.wav", voices.speech(0.1))
+    found = found_below(calls)
+    assert found["a.wav"].problem
+    assert not found["b.wav"].problem
+
+
+def test_a_folder_called_x_wav_is_told_and_what_lies_in_it_is_found(calls: Path) -> None:
+    write_wav(calls / "x.wav" / "y.wav", voices.speech(0.1))
+    found = found_below(calls)
+    assert found["x.wav"].problem == "it is a folder, not a recording"
+    assert not found["x.wav/y.wav"].problem
+
+
+def test_a_pipe_is_never_opened(calls: Path) -> None:
+    os.mkfifo(calls / "a.wav")
+    assert found_below(calls)["a.wav"].problem == "it is a device or a pipe, not a file"
+
+
+def test_a_folder_that_cannot_be_listed_is_told(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (calls / "locked").mkdir()
+    write_wav(calls / "z.wav", voices.speech(0.1))
+    really = os.listdir
+
+    def listdir(folder: Path) -> list[str]:
+        if str(folder).endswith("locked"):
+            raise PermissionError(13, "Permission denied")
+        return really(folder)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    found = found_below(calls)
+    assert found["locked"].problem == "the folder cannot be listed: no permission to read it"
+    assert found["locked"].is_folder
+    assert "z.wav" in found
+
+
+def test_a_folder_whose_files_cannot_be_looked_at_stops_nothing(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A folder that may be listed but not entered, as one with the bits r-- is."""
+    write_wav(calls / "readable-only" / "a.wav", voices.speech(0.1))
+    write_wav(calls / "z.wav", voices.speech(0.1))
+    really = os.stat
+
+    def stat(path: object, *arguments: object, **options: object) -> os.stat_result:
+        if "readable-only/" in str(path):
+            raise PermissionError(13, "Permission denied")
+        return really(path, *arguments, **options)
+
+    monkeypatch.setattr(os, "stat", stat)
+    found = found_below(calls)
+    assert found["readable-only/a.wav"].problem == "no permission to read it"
+    assert not found["z.wav"].problem
+
+
+def test_folders_deeper_than_a_path_may_be_long_are_told(calls: Path) -> None:
+    write_wav(calls / "z.wav", voices.speech(0.1))
+    where = os.open(calls, os.O_RDONLY)
+    for _ in range(25):
+        os.mkdir("d" * 200, dir_fd=where)
+        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=where)
+        os.close(where)
+        where = deeper
+    os.close(where)
+    found = found_below(calls)
+    assert not found["z.wav"].problem
+    assert [one.problem for path, one in found.items() if path != "z.wav"]
+
+
+def test_names_that_are_not_utf_8_are_found(calls: Path) -> None:
+    name = os.fsdecode(b"caf\xe9 \n\"'=.wav")
+    write_wav(calls / name, voices.speech(0.1))
+    assert found_below(calls)[name].identity.shown == r"calls/caf\xe9 \x0a" + "\"'=.wav"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "is_audio"),
+    [
+        ("a.wav", b"anything", True),
+        ("a.SLN16", b"", True),
+        ("README.md", b"# Calls", False),
+        ("a.txt", b"", False),
+        ("call", b"RIFF\0\0\0\0WAVEfmt ", True),
+        ("call.bin", b"OggS", True),
+        ("note.txt", b"\xff\xfe\x41\x00", False),
+        ("photo.jpg", b"\xff\xd8\xff\xe0", False),
+    ],
+)
+def test_a_file_is_audio_by_its_name_or_by_its_first_bytes(
+    calls: Path, name: str, content: bytes, is_audio: bool
+) -> None:
+    (calls / name).write_bytes(content)
+    assert looks_like_audio(found_below(calls)[name]) == is_audio
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_audio(tmp_path: Path) -> None:
+    gone = Found(Identity("calls", "notes"), tmp_path / "notes")
+    with pytest.raises(UnreadableRecording, match="No such file"):
+        looks_like_audio(gone)

@@ -1,0 +1,65 @@
+"""The README and CONTRIBUTING say what the program does: where they differ, these tests fail."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from analyzer.cli import main
+from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.views import FILES_COLUMNS, RECORDINGS_COLUMNS
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+
+
+def named_columns(table: str) -> list[str]:
+    """The columns that a table of the README explains; `a_x` … `a_y` stands for all between."""
+    text = README.split(f"<!-- columns: {table} -->")[1].split("\n\n")[0]
+    cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    return [name for cell in cells for name in re.findall(r"`(\w+)`|(…)", cell) for name in name if name]
+
+
+@pytest.mark.parametrize(
+    ("table", "columns"),
+    [("timeline", TIMELINE_COLUMNS), ("recordings", RECORDINGS_COLUMNS), ("files", FILES_COLUMNS)],
+)
+def test_the_readme_explains_every_column_and_no_other(table: str, columns: tuple[str, ...]) -> None:
+    explained: set[str] = set()
+    names = named_columns(table)
+    for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
+        if name == "…":
+            explained.update(columns[columns.index(before) : columns.index(after) + 1])
+        else:
+            explained.add(name)
+    assert explained == set(columns)
+
+
+def test_the_readme_shows_the_help_of_the_command(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "110")
+    with pytest.raises(SystemExit):
+        main(["analyze", "--help"])
+    shown = README.split("<!-- help: analyze -->\n```\n")[1].split("```")[0]
+    # Python 3.13 words the head of the help a little differently; the options are what counts.
+    assert options_of(shown) == options_of(capsys.readouterr().out)
+
+
+def options_of(text: str) -> list[str]:
+    return [line.strip() for line in text.split("options:")[1].splitlines() if line.strip()]
+
+
+def test_the_readme_opens_with_the_two_commands() -> None:
+    first_block = README.split("```sh\n")[1].split("```")[0].splitlines()
+    assert [line.split()[:2] for line in first_block] == [["make", "analyze"], ["make", "test"]]
+
+
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+def test_files_that_the_documents_point_at_are_there(text: str) -> None:
+    linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
+    in_code = re.findall(r"`((?:analyzer|training|tests|examples|models)/[\w./-]+\.\w+)`", text)
+    missing = [name for name in (*linked, *in_code) if not (ROOT / name).exists()]
+    assert linked or in_code
+    assert not missing

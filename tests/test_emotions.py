@@ -1,0 +1,13 @@
+"""The eight emotions and what is expected of them on calls."""
+
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, UNCERTAIN
+
+
+def test_there_are_eight_emotions_in_the_order_of_the_columns() -> None:
+    assert EMOTIONS == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+    assert UNCERTAIN not in EMOTIONS
+
+
+def test_what_is_expected_on_calls_is_mostly_level_and_sums_to_one() -> None:
+    assert CALL_PRIOR == (0.50, 0.25, 0.10, 0.03, 0.04, 0.03, 0.02, 0.03)
+    assert abs(sum(CALL_PRIOR) - 1) < 1e-12

@@ -1,0 +1,92 @@
+"""A segment becomes the picture that the network looks at: always the same shape, whatever its length and level."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.features import FrontEnd, log_mel, mel_filters, network_input, power_spectra
+from tests import voices
+
+FRONT_ENDS = [FrontEnd(), FrontEnd(16000, 400, 160, 512, 64, 60, 7600, 200), FrontEnd(8000, 256, 128, 256, 24)]
+
+
+@pytest.mark.parametrize("front_end", FRONT_ENDS, ids=lambda f: f"{f.rate} Hz {f.bands} bands")
+def test_every_band_hears_something(front_end: FrontEnd) -> None:
+    filters = mel_filters(front_end)
+    assert filters.shape == (front_end.fft // 2 + 1, front_end.bands)
+    assert (filters >= 0).all()
+    assert (filters.sum(axis=0) > 0).all()
+
+
+def test_bands_lie_between_the_edges_and_rise() -> None:
+    front_end = FrontEnd()
+    filters, hz = mel_filters(front_end), np.arange(129) * 8000 / 256
+    assert not filters[(hz < 250) | (hz > 3500)].any()
+    assert (np.diff(filters.argmax(axis=0)) >= 0).all()
+
+
+def test_the_filters_are_those_of_librosa() -> None:
+    librosa_filters = pytest.importorskip("librosa.filters", reason="librosa comes with call-emotions[training]")
+    for front_end in FRONT_ENDS:
+        theirs = librosa_filters.mel(
+            sr=front_end.rate,
+            n_fft=front_end.fft,
+            n_mels=front_end.bands,
+            fmin=front_end.low_hz,
+            fmax=front_end.high_hz,
+        )
+        assert np.allclose(mel_filters(front_end), theirs.T, atol=1e-7)
+
+
+@given(st.integers(0, 40_000))
+def test_the_picture_always_has_the_same_shape(count: int) -> None:
+    front_end = FrontEnd()
+    found = network_input(np.zeros(count, np.float32) + 0.1, front_end)
+    assert found.shape == (front_end.frames, front_end.bands)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
+def test_what_follows_a_short_segment_is_nothing() -> None:
+    front_end, sound = FrontEnd(), voices.speech(1)
+    found = network_input(sound, front_end)
+    frames = (len(sound) - front_end.window) // front_end.hop + 1
+    assert not found[frames:].any()
+    assert found[:frames].any(axis=1).all()
+    assert found[:frames].mean() == pytest.approx(0, abs=1e-4)
+    assert found[:frames].std() == pytest.approx(1, abs=1e-2)
+
+
+def test_a_segment_that_is_too_long_is_cut() -> None:
+    sound = voices.speech(6)
+    fitting = network_input(sound[: 299 * 80 + 200], FrontEnd())
+    assert np.allclose(network_input(sound, FrontEnd()), fitting, atol=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.5, 2.0])
+def test_the_level_of_a_line_tells_nothing(gain: float) -> None:
+    said = voices.speech(2, peak=0.4) + voices.noise(2, level_db=-50)
+    assert np.abs(network_input(said * np.float32(gain), FrontEnd()) - network_input(said, FrontEnd())).max() < 1e-3
+
+
+@pytest.mark.parametrize("count", [0, 1, 199])
+def test_fewer_samples_than_a_frame_make_one_frame(count: int) -> None:
+    assert log_mel(np.ones(count, np.float32), FrontEnd()).shape == (1, 40)
+
+
+def test_only_whole_frames_are_taken() -> None:
+    shapes = [power_spectra(np.ones(n, np.float32), 200, 80, 256).shape for n in (199, 200, 279, 280)]
+    assert shapes == [(0, 129), (1, 129), (1, 129), (2, 129)]
+
+
+def test_a_tone_is_loudest_in_its_own_band() -> None:
+    front_end = FrontEnd()
+    spectra = power_spectra(voices.tones(1, 1000), front_end.window, front_end.hop, front_end.fft)
+    assert set(spectra.argmax(axis=1)) == {32}
+    bands = log_mel(voices.tones(1, 1000), front_end).mean(axis=0)
+    assert mel_filters(front_end)[32, bands.argmax()] > 0
+
+
+def test_silence_is_at_the_floor() -> None:
+    assert np.allclose(log_mel(np.zeros(8000, np.float32), FrontEnd()), -100, atol=1e-4)

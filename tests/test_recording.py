@@ -1,0 +1,160 @@
+"""One recording down the whole way."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from analyzer import audio
+from analyzer.classifier import Classifier
+from analyzer.errors import UnreadableRecording
+from analyzer.recording import Analysis, analyse, pack_envelope, unpack_envelope
+from analyzer.speech import SpeechSettings
+from tests import voices
+from tests.encoders import ENCODINGS, Encoding, write_wav
+
+
+def analysed(path: Path, classifier: Classifier) -> Analysis:
+    return analyse(path, classifier, SpeechSettings())
+
+
+def two_speakers() -> np.ndarray:
+    caller = voices.call(16, [(1, 4), (9, 12)], seed=1, pitch=200)
+    agent = voices.call(16, [(4.5, 8.5), (11, 14)], seed=2, pitch=110)
+    return np.stack([caller, agent])
+
+
+def test_two_speakers_have_each_their_own_channel(tmp_path: Path, classifier: Classifier) -> None:
+    found = analysed(write_wav(tmp_path / "a.wav", two_speakers(), subtype="ULAW"), classifier)
+    assert (found.status, found.codec, found.rate, found.channels, found.length_s) == ("ok", "wav ulaw", 8000, 2, 16.0)
+    assert found.note == ""
+    spoken = {1: [(1, 4), (9, 12)], 2: [(4.5, 8.5), (11, 14)]}
+    for channel, spans in spoken.items():
+        assert found.figures[channel]["talk_s"] == pytest.approx(sum(b - a for a, b in spans), abs=0.3)
+        for row in found.rows:
+            if row.channel == channel:
+                assert any(a - 0.1 <= row.start and row.end <= b + 0.1 for a, b in spans)
+    assert found.figures[1]["both_s"] == found.figures[2]["both_s"] == pytest.approx(1, abs=0.2)
+    assert found.figures[1]["silence_s"] == pytest.approx(4, abs=0.4)
+
+
+def test_rows_are_ordered_and_sum_to_one(tmp_path: Path, classifier: Classifier) -> None:
+    found = analysed(write_wav(tmp_path / "a.wav", two_speakers()), classifier)
+    assert [(r.start, r.channel) for r in found.rows] == sorted((r.start, r.channel) for r in found.rows)
+    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in found.rows)
+
+
+def test_channels_that_are_alike_are_one_and_said_to_be_so(tmp_path: Path, classifier: Classifier) -> None:
+    said = voices.call(6, [(1, 5)])
+    mono = analysed(write_wav(tmp_path / "mono.wav", said), classifier)
+    stereo = analysed(write_wav(tmp_path / "stereo.wav", np.stack([said, said])), classifier)
+    assert (stereo.note, stereo.channels, list(stereo.figures)) == ("fake stereo", 2, [1])
+    assert stereo.rows == mono.rows
+    assert stereo.figures == mono.figures
+
+
+@pytest.mark.parametrize(("below_db", "alike"), [(50, True), (42, True), (38, False), (20, False)])
+def test_alike_means_a_difference_of_forty_decibels(
+    tmp_path: Path, classifier: Classifier, below_db: float, alike: bool
+) -> None:
+    said = voices.call(6, [(1, 5)])
+    apart = voices.noise(6, seed=9) * np.float32(np.sqrt(np.square(said).mean()) / 0.01)
+    difference = apart * np.float32(10 ** (-below_db / 20))
+    found = analysed(write_wav(tmp_path / "a.wav", np.stack([said + difference, said - difference])), classifier)
+    assert ("fake stereo" in found.note) == alike
+
+
+def test_a_channel_that_is_silent_is_no_fake(tmp_path: Path, classifier: Classifier) -> None:
+    said = voices.call(6, [(1, 5)])
+    found = analysed(write_wav(tmp_path / "a.wav", np.stack([said, np.zeros_like(said)])), classifier)
+    assert (found.note, list(found.figures)) == ("", [1, 2])
+    assert found.figures[2]["talk_s"] == 0
+
+
+@pytest.mark.parametrize(
+    "sound",
+    [np.zeros(80_000, np.float32), voices.tones(10, 350, 440), voices.noise(10, level_db=-30)],
+    ids=["silence", "tones", "noise"],
+)
+def test_where_nobody_speaks_there_are_no_rows(tmp_path: Path, classifier: Classifier, sound: np.ndarray) -> None:
+    found = analysed(write_wav(tmp_path / "a.wav", sound), classifier)
+    assert (found.status, found.rows) == ("no_speech", [])
+    assert found.figures[1]["talk_s"] == 0
+    sounds = bool(sound.any())
+    assert found.figures[1]["other_s"] == pytest.approx(10 if sounds else 0, abs=0.2)
+    assert found.figures[1]["silence_s"] == pytest.approx(0 if sounds else 10, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    "encoding", ["gsm.wav", "mp3.mp3", "opus.opus", "aac.m4a", "call.g722", "amr.amr"], indirect=True
+)
+def test_speech_is_where_it_is_in_any_encoding(encoding: Encoding, tmp_path: Path, classifier: Classifier) -> None:
+    found = analysed(encoding.write(tmp_path, voices.call(8, [(1, 4), (5, 7)], encoding.rate)), classifier)
+    assert found.status == "ok"
+    assert found.rows[0].start == pytest.approx(1, abs=0.2)
+    assert found.rows[-1].end == pytest.approx(7, abs=0.2)
+    assert found.figures[1]["talk_s"] == pytest.approx(5, abs=0.4)
+
+
+@pytest.mark.parametrize("block_s", [0.05, 1.0, 60.0])
+def test_the_size_of_blocks_changes_nothing(
+    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, block_s: float
+) -> None:
+    path = write_wav(tmp_path / "a.wav", two_speakers())
+    expected = analysed(path, classifier)
+    monkeypatch.setattr(audio, "BLOCK_S", block_s)
+    found = analysed(path, classifier)
+    assert (found.rows, found.figures, found.envelope) == (expected.rows, expected.figures, expected.envelope)
+
+
+def test_a_truncated_wav_is_analysed_as_far_as_it_goes(tmp_path: Path, classifier: Classifier) -> None:
+    path = write_wav(tmp_path / "a.wav", voices.call(60, [(1, 20), (40, 59)]))
+    path.write_bytes(path.read_bytes()[: 44 + 30 * 16000])
+    found = analysed(path, classifier)
+    assert (found.length_s, found.note, found.status) == (30.0, "truncated: 0:30 of 1:00", "ok")
+    assert found.figures[1]["talk_s"] == pytest.approx(19, abs=0.3)
+
+
+def test_what_cannot_be_read_raises_with_the_reason(tmp_path: Path, classifier: Classifier) -> None:
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(UnreadableRecording, match="the file is empty"):
+        analysed(tmp_path / "a.wav", classifier)
+
+
+def test_a_sound_shorter_than_a_frame_is_no_speech(tmp_path: Path, classifier: Classifier) -> None:
+    found = analysed(write_wav(tmp_path / "a.wav", voices.speech(0.01)), classifier)
+    assert (found.status, found.length_s) == ("no_speech", 0.01)
+
+
+def test_the_envelope_is_the_least_and_greatest_of_every_tenth_of_a_second(
+    tmp_path: Path, classifier: Classifier
+) -> None:
+    sound = np.stack([voices.speech(2.55), np.zeros(20_400, np.float32)])
+    sound[0, 3999] = -1
+    found = analysed(write_wav(tmp_path / "a.wav", sound, subtype="FLOAT"), classifier)
+    drawn = unpack_envelope(found.envelope, 2)
+    assert drawn.shape == (2, 26, 2)
+    assert drawn[0, 4, 0] == -1
+    assert drawn[0, 10] == pytest.approx([sound[0, 8000:8800].min(), sound[0, 8000:8800].max()], abs=1 / 127)
+    assert not drawn[1].any()
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 3), st.integers(0, 50), st.just(2)), elements=st.floats(-2, 2, width=32)
+    )
+)
+def test_a_packed_envelope_reads_back(envelope: np.ndarray) -> None:
+    if envelope.size:
+        found = unpack_envelope(pack_envelope(envelope), len(envelope))
+        assert found.shape == envelope.shape
+        assert np.abs(found - np.clip(envelope, -1, 1)).max() <= 0.5 / 127 + 1e-6
+
+
+def test_every_encoding_can_be_taken_down_the_way(tmp_path: Path, classifier: Classifier) -> None:
+    for encoding in ENCODINGS.values():
+        path = encoding.write(tmp_path, voices.call(2, [(0.3, 1.8)], encoding.rate))
+        assert analysed(path, classifier).status == "ok", encoding.name

@@ -1,0 +1,165 @@
+"""Rows and the figures that are counted from them, against a count by hand."""
+
+import numpy as np
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.outputs import number
+from analyzer.speech import Segment
+from analyzer.timeline import Row, Span, channel_figures, covered, ordered, row, spoken_together
+
+SAMPLES = np.full(8000, 0.1, np.float32)
+
+posteriors = hnp.arrays(np.float32, 8, elements=st.floats(0, 1, width=32)).map(
+    lambda p: (p + np.float32(1e-6)) / (p + np.float32(1e-6)).sum()
+)
+
+
+def segment(start: float, end: float) -> Segment:
+    return Segment(start, end, SAMPLES, True)
+
+
+@given(posteriors)
+def test_rounded_probabilities_still_sum_to_one(probabilities: np.ndarray) -> None:
+    made = row(segment(0, 1), 1, probabilities, 0.4)
+    assert abs(sum(made.probabilities) - 1) <= 0.0005
+    assert all(p == float(f"{p:.4f}") for p in made.probabilities)
+
+
+@given(posteriors, st.floats(0.13, 1))
+def test_the_emotion_is_the_likeliest_or_uncertain(probabilities: np.ndarray, threshold: float) -> None:
+    made = row(segment(0, 1), 1, probabilities, threshold)
+    assert made.confidence == max(made.probabilities)
+    if made.confidence < threshold:
+        assert made.emotion == UNCERTAIN
+    else:
+        assert made.probabilities[EMOTIONS.index(made.emotion)] == made.confidence
+
+
+def test_a_row_says_seconds_to_the_millisecond_and_level_to_a_tenth() -> None:
+    made = row(segment(1.23456, 2.34567), 2, np.full(8, 0.125), 0.1)
+    assert (made.start, made.end, made.channel, made.level_db) == (1.235, 2.346, 2, -20.0)
+    assert made.seconds == pytest.approx(1.111)
+
+
+def rows_of(channel: int, lengths: list[tuple[int, int]], seed: int) -> list[Row]:
+    """Rows one after the other on a channel: pairs of a pause and a length, in tenths of a second."""
+    rng, at, made = np.random.default_rng(seed), 0, []
+    for pause, length in lengths:
+        start, at = at + pause, at + pause + length
+        made.append(row(segment(start / 10, at / 10), channel, rng.dirichlet(np.full(8, 0.5)), 0.4))
+    return made
+
+
+lengths = st.lists(st.tuples(st.integers(0, 20), st.integers(1, 29)), max_size=8)
+conversations = st.tuples(lengths, lengths, lengths, st.integers(0, 99))
+
+
+def spans_of(channel: int, pieces: list[tuple[int, int]], rows: list[Row]) -> list[Span]:
+    """Sounds that are no speech, where that channel does not speak."""
+    at, made = 0, []
+    for pause, length in pieces:
+        start, at = (at + pause) / 10, at + pause + length
+        if all(at / 10 <= r.start or r.end <= start for r in rows if r.channel == channel):
+            made.append(Span(start, at / 10, channel))
+    return made
+
+
+def grid(rows: list[Row], other: list[Span], length_s: float) -> tuple[np.ndarray, np.ndarray]:
+    """How many channels speak, and how many sound without speaking, in every tenth of a second."""
+    speaking, sounding = np.zeros(round(length_s * 10), int), np.zeros(round(length_s * 10), int)
+    for counts, spans in ((speaking, rows), (sounding, other)):
+        for span in spans:
+            counts[round(span.start * 10) : round(span.end * 10)] += 1
+    return speaking, sounding
+
+
+@given(conversations)
+def test_seconds_are_those_of_a_count_by_tenths(parts: tuple) -> None:
+    left, right, tones, seed = parts
+    rows = ordered([*rows_of(1, left, seed), *rows_of(2, right, seed + 1)])
+    other = spans_of(1, tones, rows)
+    length_s = max([0.5, *(r.end for r in rows), *(s.end for s in other)])
+    speaking, sounding = grid(rows, other, length_s)
+    for channel in (1, 2):
+        figures = channel_figures(channel, rows, other, length_s)
+        own = [r for r in rows if r.channel == channel]
+        assert figures["talk_s"] == pytest.approx(sum(r.seconds for r in own), abs=0.0006)
+        assert figures["both_s"] == pytest.approx((speaking >= 2).sum() / 10, abs=0.0006)
+        assert figures["silence_s"] == pytest.approx(((speaking + sounding) == 0).sum() / 10, abs=0.0006)
+        heard_s = sum(s.end - s.start for s in other if s.channel == channel)
+        assert figures["other_s"] == pytest.approx(heard_s, abs=0.0006)
+
+
+@given(st.lists(st.integers(150, 2900), min_size=1, max_size=12))
+@example([635, 544, 2674, 803, 2474, 500, 752, 2248])
+def test_a_recording_full_of_speech_has_no_silence_and_not_less_than_none(milliseconds: list[int]) -> None:
+    ends = np.cumsum(milliseconds) / 1000
+    pieces = zip([0.0, *ends[:-1]], ends, strict=True)
+    rows = [row(segment(float(start), float(end)), 1, np.full(8, 0.125), 0.1) for start, end in pieces]
+    figures = channel_figures(1, rows, [], rows[-1].end)
+    assert number(figures["silence_s"], 3) == "0.000"
+    assert number(figures["both_s"], 3) == "0.000"
+
+
+@given(conversations)
+def test_shares_of_talking_time_sum_to_one(parts: tuple) -> None:
+    rows = rows_of(1, parts[0] or [(0, 5)], parts[3])
+    figures = channel_figures(1, rows, [], 100)
+    shares = [figures[f"share_{label}"] for label in (*EMOTIONS, UNCERTAIN)]
+    assert sum(shares) == pytest.approx(1, abs=0.0005)
+    assert sum(figures[f"mean_{emotion}"] for emotion in EMOTIONS) == pytest.approx(1, abs=0.001)
+    talk_s = sum(r.seconds for r in rows)
+    for label, share in zip((*EMOTIONS, UNCERTAIN), shares, strict=True):
+        assert share == pytest.approx(sum(r.seconds for r in rows if r.emotion == label) / talk_s, abs=0.0001)
+
+
+@given(conversations)
+def test_a_peak_is_the_start_of_the_strongest_segment(parts: tuple) -> None:
+    rows = rows_of(2, parts[1] or [(3, 5)], parts[3])
+    figures = channel_figures(2, rows, [], 100)
+    for k, emotion in enumerate(EMOTIONS):
+        strongest = max(r.probabilities[k] for r in rows)
+        assert figures[f"peak_{emotion}_s"] == next(r.start for r in rows if r.probabilities[k] == strongest)
+
+
+def test_a_mean_weighs_segments_by_their_length() -> None:
+    angry = np.eye(8)[EMOTIONS.index("angry")]
+    rows = [row(segment(0, 1), 1, angry, 0.4), row(segment(1, 4), 1, np.full(8, 0.125), 0.1)]
+    figures = channel_figures(1, rows, [], 5)
+    assert figures["mean_angry"] == pytest.approx(0.25 * 1 + 0.75 * 0.125, abs=0.0001)
+    assert figures["level_db"] == -20.0
+    assert figures["silence_s"] == 1.0
+
+
+def test_a_channel_on_which_nobody_speaks_has_no_emotions() -> None:
+    figures = channel_figures(2, rows_of(1, [(0, 10)], 0), [Span(2, 3, 2)], 4)
+    assert (figures["talk_s"], figures["other_s"], figures["silence_s"], figures["both_s"]) == (0, 1, 2, 0)
+    assert {value for column, value in figures.items() if not column.endswith(("talk_s", "other_s"))} >= {None}
+    assert figures["mean_angry"] is figures["peak_angry_s"] is figures["share_uncertain"] is figures["level_db"] is None
+
+
+def test_every_channel_has_the_same_columns() -> None:
+    rows = rows_of(1, [(0, 10)], 0)
+    assert list(channel_figures(1, rows, [], 4)) == list(channel_figures(2, rows, [], 4))
+
+
+def test_rows_are_ordered_by_start_then_channel() -> None:
+    rows = [*rows_of(2, [(0, 3), (2, 3)], 0), *rows_of(1, [(0, 2), (3, 3)], 0)]
+    assert [(r.start, r.channel) for r in ordered(rows)] == [(0, 1), (0, 2), (0.5, 1), (0.5, 2)]
+
+
+def test_segments_that_touch_are_not_spoken_together() -> None:
+    assert spoken_together(rows_of(1, [(0, 3), (0, 3)], 0)) == 0
+    assert spoken_together([*rows_of(1, [(0, 3)], 0), *rows_of(2, [(3, 3)], 0)]) == 0
+
+
+@given(st.lists(st.tuples(st.integers(0, 50), st.integers(0, 20)), max_size=10))
+def test_covered_counts_every_second_once(pieces: list[tuple[int, int]]) -> None:
+    by_hand = np.zeros(80, bool)
+    for start, length in pieces:
+        by_hand[start : start + length] = True
+    assert covered([(float(s), float(s + n)) for s, n in pieces]) == by_hand.sum()

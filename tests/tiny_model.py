@@ -1,0 +1,36 @@
+"""A model that is small and always the same: eight random projections of a segment's mean spectrum."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import TensorProto, helper, numpy_helper
+
+from analyzer.classifier import SETTINGS_FILE, ModelSettings
+from analyzer.emotions import CALL_PRIOR
+from analyzer.features import FrontEnd
+
+
+def make_tiny_model(
+    folder: Path, *, name: str = "tiny", seed: int = 0, outputs: int = 8, uncertain_below: float = 0.4
+) -> Path:
+    """Write a model's folder; another seed gives another model."""
+    front_end = FrontEnd()
+    weights = np.random.default_rng(seed).normal(size=(front_end.bands, outputs)).astype(np.float32) * 2
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("MatMul", ["mean", "weights"], ["sums"]),
+            helper.make_node("Softmax", ["sums"], ["y"], axis=-1),
+        ],
+        "tiny",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", front_end.frames, front_end.bands])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", outputs])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    folder.mkdir(parents=True, exist_ok=True)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    onnx.save(model, folder / "network.onnx")
+    settings = ModelSettings(name, "network.onnx", front_end, (0.125,) * 8, CALL_PRIOR, uncertain_below)
+    (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
+    return folder

@@ -1,0 +1,160 @@
+"""The command line of training: `python -m training fit | export`."""
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from analyzer.errors import CallEmotionsError, CannotWork
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status: 0 done, 2 usage error, 3 could not work at all, 130 interrupted."""
+    chosen = _parser().parse_args(arguments)
+    try:
+        chosen.run(chosen)
+    except CallEmotionsError as error:
+        print(f"training: {error}", file=sys.stderr)
+        return error.exit_status
+    except KeyboardInterrupt:
+        print("training: interrupted, nothing was written", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m training",
+        description="Train and export the networks that call-emotions runs.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_fit(
+        commands.add_parser("fit", help="train a model on RAVDESS, TESS and corpora of your own", allow_abbrev=False)
+    )
+    export = commands.add_parser(
+        "export", help="make a model's network.onnx anew from model.json and model.weights.h5", allow_abbrev=False
+    )
+    export.add_argument("model", type=Path, metavar="MODEL_DIR", help="the folder of a model")
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _add_fit(fit: argparse.ArgumentParser) -> None:
+    corpora = fit.add_argument_group("corpora (at least one)")
+    corpora.add_argument("--ravdess", type=Path, metavar="DIR", help="RAVDESS speech, as its publishers pack it")
+    corpora.add_argument("--tess", type=Path, metavar="DIR", help="TESS, as its publishers pack it")
+    corpora.add_argument(
+        "--manifest", type=Path, metavar="CSV", action="append", default=[],
+        help="a corpus of your own: a CSV with the columns path,emotion,speaker; may be given several times",
+    )  # fmt: skip
+    written = fit.add_argument_group("what is written")
+    written.add_argument("-o", "--output", type=Path, metavar="MODEL_DIR", required=True, help="the model's folder")
+    written.add_argument("--name", metavar="NAME", help="the model's name (default: that of its folder)")
+    written.add_argument(
+        "--reports", type=Path, metavar="DIR", help="folder of curves and tables (default: reports/models/NAME)"
+    )
+    recipe = fit.add_argument_group("recipe")
+    recipe.add_argument("--epochs", type=_whole(1, 10_000), default=25, metavar="N", help="default 25")
+    recipe.add_argument("--batch", type=_whole(1, 65_536), default=64, metavar="N", help="clips a step, default 64")
+    recipe.add_argument("--seed", type=_whole(0, 2**32 - 1), default=1, metavar="N", help="default 1")
+    sides = fit.add_argument_group("speakers (as corpus-speaker: ravdess-01, tess-oaf, MANIFEST-speaker)")
+    for side, fold in (("test", 1), ("validation", 2)):
+        sides.add_argument(
+            f"--{side}-speakers", type=_names, metavar="NAME,NAME",
+            help=f"default: EmoBox fold {fold} of RAVDESS, a sixth of the speakers of other corpora of at least six",
+        )  # fmt: skip
+    fit.set_defaults(run=_fit)
+
+
+def _whole(lowest: int, highest: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number") from None
+        if not lowest <= number <= highest:
+            raise argparse.ArgumentTypeError(f"{number} is not within {lowest} to {highest}")
+        return number
+
+    return parse
+
+
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not all(names):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a list of speakers parted by commas")
+    return names
+
+
+def _fit(chosen: argparse.Namespace) -> None:
+    from analyzer.features import FrontEnd
+    from training import corpora, splits
+
+    name = chosen.name or chosen.output.resolve().name
+    reports = chosen.reports or Path("reports", "models", name)
+    clips = corpora.read_corpora(chosen.ravdess, chosen.tess, chosen.manifest)
+    split = splits.split_by_speaker(clips, chosen.seed, chosen.test_speakers, chosen.validation_speakers)
+    for folder in (chosen.output, reports):  # now, not after the training
+        _make(folder)
+    for side, its_clips in vars(split).items():
+        _say(f"{side}: {len(its_clips)} clips of {', '.join(splits.speakers_of(its_clips))}")
+
+    from training import card, dataset, export, fit, plots, scores
+
+    front_end = FrontEnd()
+    examples = dataset.load_split(split, front_end)
+    options = fit.FitOptions(chosen.epochs, chosen.batch, seed=chosen.seed)
+    started = time.monotonic()
+    fitted = fit.fit_network(examples, front_end, options)
+    _say(f"fitted in {(time.monotonic() - started) / 60:.1f} minutes; kept epoch {fitted.kept_epoch}")
+    found = scores.score_split(fitted.network, examples)
+    threshold = scores.uncertain_below(found["validation"])
+    settings = export.model_settings(name, front_end, examples.training, threshold)
+    export.write_model(chosen.output, fitted.network, settings)
+    made = card.Made(settings, options, fitted, found, command(chosen))
+    card.write_card(chosen.output, made)
+    plots.write_reports(reports, fitted, found)
+    low, high = found["test"].interval()
+    _say(
+        f"unseen speakers: UAR {found['test'].uar:.3f} ({low:.3f} to {high:.3f}), accuracy {found['test'].accuracy:.3f}"
+    )
+    print(f"model: {chosen.output / card.CARD_FILE}\nreports: {reports / plots.CONFUSION_FILE}")
+
+
+def command(chosen: argparse.Namespace) -> str:
+    """The command that makes the same model, with placeholders for the folders of whoever ran it."""
+    parts = ["python", "-m", "training", "fit"]
+    if chosen.ravdess is not None:
+        parts += ["--ravdess", "RAVDESS"]
+    if chosen.tess is not None:
+        parts += ["--tess", "TESS"]
+    for manifest in chosen.manifest:
+        parts += ["--manifest", manifest.name]
+    parts += ["--epochs", str(chosen.epochs), "--batch", str(chosen.batch), "--seed", str(chosen.seed)]
+    for side in ("test_speakers", "validation_speakers"):
+        if getattr(chosen, side) is not None:
+            parts += [f"--{side.replace('_', '-')}", ",".join(getattr(chosen, side))]
+    if chosen.name is not None:
+        parts += ["--name", chosen.name]
+    return shlex.join([*parts, "-o", f"models/{chosen.output.resolve().name}"])
+
+
+def _make(folder: Path) -> None:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise CannotWork(f"{folder} cannot be made: {error}; choose another folder") from error
+
+
+def _export(chosen: argparse.Namespace) -> None:
+    from training import export
+
+    export.export_again(chosen.model)
+    print(f"network: {chosen.model / export.NETWORK_FILE}")
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

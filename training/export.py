@@ -1,0 +1,110 @@
+"""A trained model as files: the network as JSON, weights and ONNX, and the settings that the analyzer reads."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stdout
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings, read_settings
+from analyzer.emotions import CALL_PRIOR
+from analyzer.errors import CannotWork
+from analyzer.features import FrontEnd
+from training.dataset import Examples
+
+ARCHITECTURE_FILE, WEIGHTS_FILE, NETWORK_FILE = "model.json", "model.weights.h5", "network.onnx"
+
+#: How far the deployable network may be from the Keras one, in probability.
+TOLERANCE = 1e-4
+
+
+def model_settings(name: str, front_end: FrontEnd, trained_on: Examples, uncertain_below: float) -> ModelSettings:
+    """The settings of a new model; its training prior is what each emotion weighed in its training."""
+    shares = trained_on.weights @ trained_on.one_hot / trained_on.weights.sum()
+    prior = tuple(float(share) for share in shares)
+    return ModelSettings(name, NETWORK_FILE, front_end, prior, CALL_PRIOR, uncertain_below)
+
+
+def write_model(folder: Path, network: Any, settings: ModelSettings) -> None:
+    """Write a model that `analyzer.classifier.Classifier` loads into `folder`, over one that is there.
+
+    Raises CannotWork where the exported network differs from Keras's, and then leaves `folder` as it was.
+    """
+    with beside(folder) as partial:
+        # Without the optimizer, whose state is twice as large as the weights.
+        bare = type(network).from_config(network.get_config())
+        bare.set_weights(network.get_weights())
+        (partial / ARCHITECTURE_FILE).write_text(bare.to_json(indent=1) + "\n", encoding="utf-8")
+        bare.save_weights(partial / WEIGHTS_FILE)
+        (partial / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
+        export_network(read_network(partial), settings.front_end, partial / NETWORK_FILE)
+        check_export(partial)
+
+
+def export_again(folder: Path) -> None:
+    """Make the deployable network of the model in `folder` anew from its JSON and weights, and check it."""
+    settings = read_settings(folder)
+    network = read_network(folder)
+    with beside(folder) as partial:
+        for name in (ARCHITECTURE_FILE, WEIGHTS_FILE, SETTINGS_FILE):
+            (partial / name).write_bytes((folder / name).read_bytes())
+        export_network(network, settings.front_end, partial / settings.network)
+        check_export(partial)
+
+
+@contextmanager
+def beside(folder: Path) -> Iterator[Path]:
+    """A temporary folder next to `folder`; its files are moved into `folder` when all went well."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
+            yield Path(name)
+            for path in sorted(Path(name).iterdir()):
+                os.replace(path, folder / path.name)
+    except OSError as error:
+        raise CannotWork(f"{folder} cannot be written: {error}") from error
+
+
+def read_network(folder: Path) -> Any:
+    """The Keras network in `folder`, rebuilt from model.json and model.weights.h5 alone."""
+    try:
+        network = keras.models.model_from_json((folder / ARCHITECTURE_FILE).read_text(encoding="utf-8"))
+        network.load_weights(folder / WEIGHTS_FILE)
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise CannotWork(
+            f"{folder} holds no network that Keras can rebuild from {ARCHITECTURE_FILE} and {WEIGHTS_FILE}: {error}"
+        ) from error
+    return network
+
+
+def export_network(network: Any, front_end: FrontEnd, path: Path) -> None:
+    """Write a Keras network as ONNX, float32, for any number of inputs at a time."""
+    shape = (None, front_end.frames, front_end.bands)
+    signature = [keras.InputSpec(shape=shape, dtype="float32", name="frames")]
+    with redirect_stdout(StringIO()):
+        network.export(path, format="onnx", input_signature=signature, verbose=False)
+
+
+def check_export(folder: Path) -> None:
+    """Raise CannotWork where the deployable network in `folder` is not the Keras one, or the analyzer cannot run it."""
+    import onnxruntime
+
+    classifier = Classifier(folder)
+    front_end = classifier.settings.front_end
+    inputs = np.random.default_rng(0).standard_normal((5, front_end.frames, front_end.bands)).astype(np.float32)
+    expected = np.asarray(read_network(folder).predict(inputs, verbose=0))
+    session = onnxruntime.InferenceSession(
+        str(folder / classifier.settings.network), providers=["CPUExecutionProvider"]
+    )
+    found = session.run(None, {session.get_inputs()[0].name: inputs})[0]
+    difference = float(np.abs(found - expected).max())
+    if difference > TOLERANCE:
+        raise CannotWork(f"the exported network is {difference:.1g} away from Keras's; it was not written")
+    totals = classifier.probabilities(list(inputs)).sum(axis=1)
+    if np.abs(totals - 1).max() > TOLERANCE:
+        raise CannotWork("the analyzer's probabilities from the exported network do not add up to 1")

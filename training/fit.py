@@ -1,0 +1,121 @@
+"""Fitting a network: the plain recipe, repeatable from its seed."""
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import tensorflow
+from tqdm import tqdm
+
+from analyzer.features import FrontEnd
+from training.dataset import SplitExamples
+from training.network import build_network
+
+
+@dataclass(frozen=True)
+class FitOptions:
+    """How a network is fitted: Adam, categorical cross-entropy, and these.
+
+    Attributes
+    ----------
+    epochs : passes over the training clips.
+    batch : clips per step.
+    learning_rate : of Adam.
+    seed : of weights, dropout and the order of clips.
+    """
+
+    epochs: int = 25
+    batch: int = 64
+    learning_rate: float = 1e-3
+    seed: int = 1
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A fitted network.
+
+    Attributes
+    ----------
+    network : the Keras model, with the weights of `kept_epoch`.
+    history : accuracy, loss, val_accuracy and val_loss after each epoch.
+    kept_epoch : the first epoch of the highest accuracy on validation speakers; counts from 1.
+    """
+
+    network: Any
+    history: Mapping[str, list[float]]
+    kept_epoch: int
+
+
+def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOptions) -> Fitted:
+    """Fit the plain network on the training speakers and keep the epoch that validation speakers prefer.
+
+    Test speakers take no part. The same examples, options and type of machine give the same weights.
+    """
+    keras.utils.set_random_seed(options.seed)
+    tensorflow.config.experimental.enable_op_determinism()
+    network = build_network(front_end)
+    network.compile(
+        optimizer=keras.optimizers.Adam(options.learning_rate),
+        loss="categorical_crossentropy",
+        metrics=["accuracy"],
+        jit_compile=False,  # XLA's convolutions on a processor take half as long again
+    )
+    best = _BestEpoch()
+    history = network.fit(
+        examples.training.inputs,
+        examples.training.one_hot,
+        sample_weight=examples.training.weights,
+        validation_data=(examples.validation.inputs, examples.validation.one_hot),
+        epochs=options.epochs,
+        batch_size=options.batch,
+        verbose=0,
+        callbacks=[best, _Progress(options.epochs)],
+    )
+    network.set_weights(best.weights)
+    return Fitted(network, {key: [float(v) for v in values] for key, values in history.history.items()}, best.epoch)
+
+
+class _BestEpoch(keras.callbacks.Callback):
+    """Remembers the weights of the first epoch with the highest validation accuracy."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights: list[Any] = []
+        self.epoch = 0
+        self._accuracy = -1.0
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        accuracy = (logs or {})["val_accuracy"]
+        if accuracy > self._accuracy:
+            self._accuracy, self.epoch, self.weights = accuracy, epoch + 1, self.model.get_weights()
+
+
+class _Progress(keras.callbacks.Callback):
+    """A bar over the steps on a terminal, a line per epoch elsewhere, so that a log stays readable."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._bar: Any = None
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self._bar = tqdm(total=self._epochs * self.params["steps"], desc="fitting", unit="step", disable=None)
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._bar.update()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        found = logs or {}
+        line = (
+            f"epoch {epoch + 1}/{self._epochs}: accuracy {found['accuracy']:.3f} loss {found['loss']:.3f}, "
+            f"validation accuracy {found['val_accuracy']:.3f} loss {found['val_loss']:.3f}"
+        )
+        if self._bar.disable:
+            tqdm.write(line, file=sys.stderr)
+        else:
+            self._bar.set_postfix_str(line.partition(": ")[2])
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        self._bar.close()

