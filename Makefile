@@ -10,7 +10,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c const
 
 analyze: .venv/analysis-installed
 	@echo "== analysing the recordings in $(CALLS)"
-	$(BIN)/call-emotions analyze $(CALLS) -o $(OUT) -v
+	$(BIN)/call-emotions analyze "$(CALLS)" -o "$(OUT)" -v
 
 test: .venv/development-installed lint
 	@echo "== tests"

@@ -42,6 +42,7 @@ class RunSettings:
     output: Path
     jobs: int
     model: str = "default"
+    prior: str = "calls"
     formats: frozenset[str] = frozenset(("csv", "xlsx"))
     force: bool = False
     dry_run: bool = False
@@ -55,6 +56,7 @@ class Work:
     output: Path
     model_folder: Path
     model_name: str
+    prior: str
     fingerprint: str
     speech: SpeechSettings
 
@@ -97,9 +99,9 @@ def run(settings: RunSettings) -> int:
 
 def _prepare(settings: RunSettings) -> Work:
     folder, speech = find_model(settings.model), SpeechSettings()
-    parts = [model_hash(folder), ANALYSIS_VERSION, sorted(vars(speech).items())]
+    parts = [model_hash(folder), ANALYSIS_VERSION, settings.prior, sorted(vars(speech).items())]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return Work(settings.output, folder, read_settings(folder).name, fingerprint, speech)
+    return Work(settings.output, folder, read_settings(folder).name, settings.prior, fingerprint, speech)
 
 
 def _note_verdicts(ledger: Ledger, plan: Plan) -> None:
@@ -156,7 +158,7 @@ def analyse_due(due: Due, work: Work) -> tuple[Entry, bytes | None]:
     found = due.found
     target = timeline_path(work.output, found.identity)
     try:
-        analysis = analyse(found.path, load_classifier(work.model_folder), work.speech)
+        analysis = analyse(found.path, load_classifier(work.model_folder, work.prior), work.speech)
     except CannotWork:
         raise
     except Exception as error:  # whatever a decoder comes up with, it must not end the night
@@ -269,7 +271,7 @@ def _write_manifest(
         "model_hash": model_hash(work.model_folder),
         "analysis_version": ANALYSIS_VERSION,
         "fingerprint": work.fingerprint,
-        "settings": vars(work.speech),
+        "settings": {"prior": work.prior, **vars(work.speech)},
         "jobs": settings.jobs,
         "analysed": dict(sorted(Counter(entry.status for entry in done).items())),
         "unchanged": plan.unchanged,

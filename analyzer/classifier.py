@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.emotions import EMOTIONS
+from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
 
@@ -37,6 +37,7 @@ class ModelSettings:
     front_end : what the network wants to be fed.
     training_prior, call_prior : shares of the eight emotions, in the order of EMOTIONS.
     uncertain_below : a segment whose highest probability is lower is called uncertain.
+    hears_other : whether the network has a ninth output, for what is no speech.
     """
 
     name: str
@@ -45,13 +46,19 @@ class ModelSettings:
     training_prior: tuple[float, ...]
     call_prior: tuple[float, ...]
     uncertain_below: float
+    hears_other: bool = False
+
+    @property
+    def labels(self) -> list[str]:
+        """The outputs of the network, in order."""
+        return [*EMOTIONS, OTHER] if self.hears_other else [*EMOTIONS]
 
     def to_json(self) -> str:
         """The text of `classifier.json`."""
         fields = {
             "name": self.name,
             "network": self.network,
-            "labels": list(EMOTIONS),
+            "labels": self.labels,
             "front_end": vars(self.front_end),
             "training_prior": [round(p, 6) for p in self.training_prior],
             "call_prior": list(self.call_prior),
@@ -65,7 +72,9 @@ class ModelSettings:
         fields = json.loads(text)
         if not isinstance(fields, dict):
             raise ValueError(f"{SETTINGS_FILE} is not an object")
-        if fields.pop("labels") != list(EMOTIONS):
+        labels = fields.pop("labels")
+        fields["hears_other"] = labels == [*EMOTIONS, OTHER]
+        if labels != list(EMOTIONS) and not fields["hears_other"]:
             raise ValueError("its labels are not the eight emotions of this version")
         fields["front_end"] = FrontEnd(**fields["front_end"])
         for prior in ("training_prior", "call_prior"):
@@ -114,9 +123,16 @@ def model_hash(folder: Path) -> str:
 
 
 class Classifier:
-    """A network loaded for inference on one thread: processes, not threads, share a machine's cores."""
+    """A network loaded for inference on one thread: processes, not threads, share a machine's cores.
 
-    def __init__(self, folder: Path) -> None:
+    Parameters
+    ----------
+    folder : of the model.
+    prior : `calls` for probabilities as they are on calls; `even` where every emotion is as likely as another, as for
+        scores on acted clips.
+    """
+
+    def __init__(self, folder: Path, prior: str = "calls") -> None:
         import onnxruntime
 
         self.settings = read_settings(folder)
@@ -130,13 +146,17 @@ class Classifier:
         except Exception as error:  # onnxruntime's own errors share no base class
             raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
         self._input = self._check_fit(folder)
-        shift = np.log(self.settings.call_prior) - np.log(self.settings.training_prior)
+        expected = self.settings.call_prior if prior == "calls" else EVEN_PRIOR
+        shift = np.log(expected) - np.log(self.settings.training_prior)
         self._prior_shift = shift.astype(np.float32)
 
     def _check_fit(self, folder: Path) -> str:
         """The name of the network's input; raises CannotWork where its shapes are not what the settings say."""
         front_end = self.settings.front_end
-        expected = [[None, front_end.frames if front_end.padded else None, front_end.bands], [None, len(EMOTIONS)]]
+        expected = [
+            [None, front_end.frames if front_end.padded else None, front_end.bands],
+            [None, len(self.settings.labels)],
+        ]
         ends = [*self._session.get_inputs(), *self._session.get_outputs()]
         shapes = [[size if isinstance(size, int) else None for size in end.shape] for end in ends]
         if [shape[1:] for shape in shapes] != [shape[1:] for shape in expected]:
@@ -144,18 +164,21 @@ class Classifier:
         return str(ends[0].name)
 
     def probabilities(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities of the eight emotions on calls, shaped (segments, 8), float32.
+        """Probabilities of the eight emotions, shaped (segments, 8), float32.
 
-        `inputs` are segments shaped (frames, bands), as `features.network_input` makes them. The network's
+        Where the network hears what is no speech, a ninth column has its probability; the eight add up to 1 by
+        themselves. `inputs` are segments shaped (frames, bands), as `features.network_input` makes them. The network's
         posteriors are re-weighted by the ratio of the priors (Saerens, Latinne and Decaestecker, 2002).
         """
         size = BATCH if self.settings.front_end.padded else 1
         found = [self._run(inputs[start : start + size], size) for start in range(0, len(inputs), size)]
         if not found:
-            return np.empty((0, len(EMOTIONS)), np.float32)
-        weighted = np.log(np.maximum(np.concatenate(found), 1e-12)) + self._prior_shift
+            return np.empty((0, len(self.settings.labels)), np.float32)
+        posterior = np.concatenate(found)
+        weighted = np.log(np.maximum(posterior[:, : len(EMOTIONS)], 1e-12)) + self._prior_shift
         likelihood = np.exp(weighted - weighted.max(axis=1, keepdims=True))
-        return likelihood / likelihood.sum(axis=1, keepdims=True)
+        emotions = likelihood / likelihood.sum(axis=1, keepdims=True)
+        return np.concatenate([emotions, posterior[:, len(EMOTIONS) :]], axis=1)
 
     def _run(self, inputs: Sequence[np.ndarray], size: int) -> np.ndarray:
         batch = np.zeros((size, *inputs[0].shape), np.float32)
@@ -164,6 +187,6 @@ class Classifier:
 
 
 @lru_cache(maxsize=1)
-def load_classifier(folder: Path) -> Classifier:
+def load_classifier(folder: Path, prior: str = "calls") -> Classifier:
     """The classifier in `folder`, loaded once per process."""
-    return Classifier(folder)
+    return Classifier(folder, prior)

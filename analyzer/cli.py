@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from analyzer import __version__
+from analyzer.emotions import PRIORS
 from analyzer.errors import CallEmotionsError
 
 FORMATS = ("csv", "xlsx")
@@ -45,6 +46,7 @@ def _add_analyze(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("-j", "--jobs", type=_jobs, default=None, metavar="N", help="recordings at a time (default: one per core)")
     add("--model", default="default", metavar="NAME|PATH", help="a model of this tool, or a model's folder")
+    add("--prior", choices=PRIORS, default="calls", help="emotions as frequent as on calls (default), or all alike")
     add("--format", type=_formats, default=frozenset(FORMATS), metavar="csv,xlsx", help="csv is always written")
     add("--force", action="store_true", help="analyse everything again, also what is done")
     add("--dry-run", action="store_true", help="only say what would be analysed, and how many hours it is")
@@ -94,6 +96,7 @@ def _analyze(options: argparse.Namespace) -> int:
         output=Path(os.path.abspath(options.output)),
         jobs=options.jobs or os.cpu_count() or 1,
         model=options.model,
+        prior=options.prior,
         formats=options.format,
         force=options.force,
         dry_run=options.dry_run,

@@ -9,6 +9,7 @@ import numpy as np
 from analyzer import timeline
 from analyzer.audio import AudioStream, open_audio, read_at
 from analyzer.classifier import BATCH, Classifier
+from analyzer.emotions import EMOTIONS
 from analyzer.errors import UnreadableRecording
 from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
@@ -17,6 +18,8 @@ from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 ANALYSIS_VERSION = 1
 
 ENVELOPE_STEP_S = 0.1
+#: A segment that the network finds more probably no speech than speech is none.
+_OTHER_WINS = 0.5
 #: Two channels whose difference is this far below their sum are one sound on two channels.
 _ALIKE_DB = 40.0
 
@@ -112,7 +115,7 @@ class _Listener:
                 inputs = network_input(segment.samples, self._classifier.settings.front_end)
                 self._waiting.append((segment, channel, inputs))
             else:
-                self._other.append(timeline.Span(round(segment.start, 3), round(segment.end, 3), channel))
+                self._other.append(timeline.span(segment, channel))
         while len(self._waiting) >= BATCH:
             self._classify(BATCH)
 
@@ -123,8 +126,12 @@ class _Listener:
             return
         found = self._classifier.probabilities([inputs for _, _, inputs in batch])
         threshold = self._classifier.settings.uncertain_below
-        for (segment, channel, _), probabilities in zip(batch, found, strict=True):
-            self._rows.append(timeline.row(segment, channel, probabilities, threshold))
+        for (segment, channel, _), heard in zip(batch, found, strict=True):
+            emotions, other = heard[: len(EMOTIONS)], heard[len(EMOTIONS) :].sum()
+            if other > _OTHER_WINS:
+                self._other.append(timeline.span(segment, channel))
+            else:
+                self._rows.append(timeline.row(segment, channel, emotions, threshold))
 
     def _is_fake_stereo(self) -> bool:
         if self._stream.channels != 2:

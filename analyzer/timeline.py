@@ -59,6 +59,11 @@ class Span:
     channel: int
 
 
+def span(segment: Segment, channel: int) -> Span:
+    """The span of a segment that is no speech."""
+    return Span(round(segment.start, 3), round(segment.end, 3), channel)
+
+
 def channel_figures(channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float) -> Figures:
     """What recordings.csv says of one channel, by column.
 

@@ -20,9 +20,9 @@ from tests.encoders import write_wav
 from tests.nights import (
     AWKWARD,
     BAD,
-    MTIME,
     Analyze,
     Night,
+    a_call,
     at_noon,
     bad_calls,
     contents,
@@ -33,13 +33,6 @@ from tests.nights import (
     states,
 )
 from tests.tiny_model import make_tiny_model
-
-
-def a_call(path: Path, seed: int = 0) -> Path:
-    """A short recording in which somebody speaks."""
-    write_wav(path, voices.call(2, [(0.3, 1.7)], seed=seed))
-    os.utime(path, (MTIME, MTIME))
-    return path
 
 
 def manifest(output: Path) -> dict:

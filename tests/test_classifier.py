@@ -212,3 +212,18 @@ def test_the_model_that_ships_tells_eight_emotions_apart() -> None:
     assert np.abs(found.sum(axis=1) - 1).max() < 1e-5
     assert model.settings.front_end.longest_s >= 2.98, "the longest segment has to fit"
     assert os.path.getsize(folder / model.settings.network) < 20_000_000
+
+
+def test_a_ninth_output_is_what_is_no_speech_and_the_eight_add_up_without_it(tmp_path: Path) -> None:
+    classifier = Classifier(make_tiny_model(tmp_path / "model", outputs=9))
+    heard = classifier.probabilities(inputs(5))
+    assert heard.shape == (5, 9)
+    assert heard[:, :8].sum(axis=1) == pytest.approx(1, abs=1e-6)
+    assert len(set(heard[:, 8].tolist())) == 5
+
+
+def test_under_an_even_prior_every_emotion_is_as_likely_as_another(tmp_path: Path) -> None:
+    folder = make_tiny_model(tmp_path / "model")
+    on_calls, even = Classifier(folder).probabilities(inputs(3)), Classifier(folder, "even").probabilities(inputs(3))
+    shifted = even * np.array(CALL_PRIOR)
+    assert on_calls == pytest.approx(shifted / shifted.sum(axis=1, keepdims=True), abs=1e-6)

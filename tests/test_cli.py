@@ -14,7 +14,7 @@ import analyzer
 from analyzer.cli import main
 from tests import voices
 from tests.encoders import write_wav
-from tests.nights import Analyze, Night, contents, read_csv
+from tests.nights import Analyze, Night, a_call, contents, read_csv
 
 PACKAGE = Path(analyzer.__file__).parent
 #: What only training, tests and examples need.
@@ -302,3 +302,15 @@ def test_no_stage_looks_back() -> None:
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("analyzer.")
         }
         assert imported <= beside | set(way[:k]) | allowed.get(module, set()), module
+
+
+def test_another_prior_is_another_setting_and_gives_other_probabilities(tmp_path: Path, analyze: Analyze) -> None:
+    calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
+    timeline = output / "timelines" / "calls" / "a.wav.csv"
+    assert analyze(calls, "-o", output) == 0
+    on_calls = timeline.read_bytes()
+    assert analyze(calls, "-o", output, "--prior", "even") == 0
+    even = timeline.read_bytes()
+    assert even != on_calls
+    assert analyze(calls, "-o", output) == 0
+    assert timeline.read_bytes() == on_calls

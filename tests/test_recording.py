@@ -158,3 +158,23 @@ def test_every_encoding_can_be_taken_down_the_way(tmp_path: Path, classifier: Cl
     for encoding in ENCODINGS.values():
         path = encoding.write(tmp_path, voices.call(2, [(0.3, 1.8)], encoding.rate))
         assert analysed(path, classifier).status == "ok", encoding.name
+
+
+def test_what_the_network_hears_to_be_no_speech_gets_no_row(
+    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def half_of_it_music(inputs: list[np.ndarray]) -> np.ndarray:
+        other = [float(number % 2) for number in range(len(inputs))]
+        return np.column_stack([np.full((len(inputs), 8), 0.125), other])
+
+    call = write_wav(tmp_path / "a.wav", two_speakers())
+    with_all = analysed(call, classifier)
+    monkeypatch.setattr(classifier, "probabilities", half_of_it_music)
+    found = analysed(call, classifier)
+    assert 0 < len(found.rows) < len(with_all.rows)
+    assert {(r.start, r.end, r.channel) for r in found.rows} < {(r.start, r.end, r.channel) for r in with_all.rows}
+    for channel in (1, 2):
+        before, after = with_all.figures[channel], found.figures[channel]
+        assert after["talk_s"] + after["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
+        assert after["silence_s"] == before["silence_s"]
+        assert after["other_s"] > before["other_s"]

@@ -31,6 +31,8 @@ def make_tiny_model(
     folder.mkdir(parents=True, exist_ok=True)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, folder / "network.onnx")
-    settings = ModelSettings(name, "network.onnx", front_end, (0.125,) * 8, CALL_PRIOR, uncertain_below)
+    settings = ModelSettings(
+        name, "network.onnx", front_end, (0.125,) * 8, CALL_PRIOR, uncertain_below, hears_other=outputs == 9
+    )
     (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
     return folder

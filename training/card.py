@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.classifier import ModelSettings
-from training.corpora import RAVDESS, TESS
+from training.corpora import TESS
 from training.network import multiply_adds
+from training.published import LICENCES, is_non_commercial
 from training.scores import Scores, figures
 
 if TYPE_CHECKING:
@@ -19,12 +20,6 @@ if TYPE_CHECKING:
 CARD_FILE, METRICS_FILE = "card.md", "metrics.json"
 LIBRARIES = ("tensorflow", "keras", "numpy", "librosa", "scikit-learn")
 
-LICENCES = {
-    RAVDESS: "The Ryerson Audio-Visual Database of Emotional Speech and Song (Livingstone and Russo, 2018), speech; "
-    "North American English, acted in a studio: CC BY-NC-SA 4.0",
-    TESS: "Toronto emotional speech set (Pichora-Fuller and Dupuis, 2020); two women, one carrier phrase, acted in a "
-    "studio: CC BY-NC-ND 4.0",
-}
 OWN_CORPUS = "A corpus given as a CSV manifest; its terms are for whoever made it to state"
 NON_COMMERCIAL = "**Non-commercial use only**: the licences of the recordings that it learned from allow no other.\n\n"
 TESS_NOTE = (
@@ -150,7 +145,7 @@ def card(made: Made, found: Mapping[str, Any]) -> str:
     low, high = found["test"]["uar_interval_95"]
     return CARD.format(
         name=made.settings.name,
-        terms=NON_COMMERCIAL if any(corpus in LICENCES for corpus in corpora) else "",
+        terms=NON_COMMERCIAL if any(map(is_non_commercial, corpora)) else "",
         test=found["test"],
         low=low,
         high=high,

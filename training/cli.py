@@ -1,4 +1,4 @@
-"""The command line of training: `python -m training fit | export`."""
+"""The command line of training: `python -m training fit | evaluate | export`."""
 
 import argparse
 import shlex
@@ -27,13 +27,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m training",
-        description="Train and export the networks that call-emotions runs.",
+        description="Train, evaluate and export the networks that call-emotions runs.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_fit(
         commands.add_parser("fit", help="train a model on RAVDESS, TESS and corpora of your own", allow_abbrev=False)
     )
+    evaluate = commands.add_parser(
+        "evaluate", help="make the report on all models from their out-of-fold probabilities", allow_abbrev=False
+    )
+    evaluate.add_argument(
+        "--probabilities", type=Path, metavar="DIR", default=Path("reports", "evaluation"),
+        help="folder of MODEL.csv.gz (default: reports/evaluation)",
+    )  # fmt: skip
+    evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: the same folder)")
+    evaluate.add_argument("--corpus", metavar="NAME", default="ravdess", help="the main corpus (default: ravdess)")
+    evaluate.set_defaults(run=_evaluate)
     export = commands.add_parser(
         "export", help="make a model's network.onnx anew from model.json and model.weights.h5", allow_abbrev=False
     )
@@ -147,6 +157,13 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise CannotWork(f"{folder} cannot be made: {error}; choose another folder") from error
+
+
+def _evaluate(chosen: argparse.Namespace) -> None:
+    from training import evaluation
+
+    files = evaluation.probability_files(chosen.probabilities)
+    print(f"report: {evaluation.evaluate(files, chosen.out or chosen.probabilities, chosen.corpus)}")
 
 
 def _export(chosen: argparse.Namespace) -> None:

@@ -2,7 +2,7 @@
 
 Labels come from the file names that the publishers gave, so a reader needs no list beside the files, and folders may
 be arranged or spelled in any way. The same clip in two folders counts once: the copies of both corpora that go round
-the web hold everything twice.
+the web hold everything twice. RAVDESS, TESS and manifests are read here, every other corpus by `training/published.py`.
 """
 
 import csv
@@ -15,13 +15,17 @@ from pathlib import Path
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UsageError
 
-RAVDESS, TESS = "ravdess", "tess"
+RAVDESS, RAVDESS_SONG, TESS = "ravdess", "ravdess-song", "tess"
+
+MALE, FEMALE = "male", "female"
 
 AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus"})
 
-#: Third field of a RAVDESS name, 01 to 08, in the order of EMOTIONS. First field 03: sound only; second 01: speech.
-RAVDESS_NAME = re.compile(r"03-01-(0[1-8])-0[12]-0[12]-0[12]-(\d\d)")
-RAVDESS_LAYOUT = "Actor_01/03-01-05-02-01-01-01.wav and so on, at any depth, WAV, FLAC or Ogg (speech: names in 03-01-)"
+#: First field of a RAVDESS name: 03, sound only; second: speech or song; third: the emotion, in the order of EMOTIONS;
+#: fourth: normal or strong; last: the actor, odd for men.
+RAVDESS_NAME = re.compile(r"03-(0[12])-(0[1-8])-(0[12])-0[12]-0[12]-(\d\d)")
+RAVDESS_INTENSITIES = {"01": "normal", "02": "strong"}
+RAVDESS_LAYOUT = "Actor_01/03-{}-05-02-01-01-01.wav and so on, at any depth, WAV, FLAC or Ogg ({}: names in 03-{}-)"
 
 #: `OA` is a published misspelling of OAF, in OA_bite_neutral.
 TESS_NAME = re.compile(r"(oaf?|yaf)_(.+?)_(angry|disgust|fear|happy|neutral|ps|pleasant_surprised?|sad)", re.IGNORECASE)
@@ -48,18 +52,23 @@ class Clip:
     Attributes
     ----------
     path : its file.
-    emotion : what is acted, one of EMOTIONS.
-    speaker : who speaks; unique over all corpora, as the corpus stands before it (`ravdess-01`).
-    corpus : `ravdess`, `tess` or the name of a manifest.
+    emotion : what is acted, one of EMOTIONS; OTHER where nobody speaks; None for speech without a label.
+    speaker : who speaks; unique over all corpora, as the corpus stands before it (`ravdess-01`). The actors of RAVDESS
+        sing under the names that they speak under. Of OTHER, the recording or the collection that it is from.
+    corpus : `ravdess`, `tess`, the name of another published corpus or of a manifest.
     audio : digest of the decoded samples, empty until the clip has been loaded. A changed copy of a clip
         (another codec, say) keeps the path and the digest of its original, so that a split can tell.
+    sex : MALE, FEMALE or None where the corpus does not say.
+    intensity : `normal` or `strong` in RAVDESS, otherwise None.
     """
 
     path: Path
-    emotion: str
+    emotion: str | None
     speaker: str
     corpus: str
     audio: str = ""
+    sex: str | None = None
+    intensity: str | None = None
 
 
 def read_corpora(ravdess: Path | None, tess: Path | None, manifests: Iterable[Path] = ()) -> tuple[Clip, ...]:
@@ -83,36 +92,54 @@ def read_corpora(ravdess: Path | None, tess: Path | None, manifests: Iterable[Pa
 
 def read_ravdess(folder: Path) -> tuple[Clip, ...]:
     """The speech clips of RAVDESS below `folder`; songs and films that lie beside them are left out."""
+    return _read_ravdess(folder, RAVDESS, "01", "speech")
+
+
+def read_ravdess_song(folder: Path) -> tuple[Clip, ...]:
+    """The sung clips of RAVDESS below `folder`, under the speakers of its speech."""
+    return _read_ravdess(folder, RAVDESS_SONG, "02", "song")
+
+
+def _read_ravdess(folder: Path, corpus: str, channel: str, what: str) -> tuple[Clip, ...]:
     found: dict[str, Clip] = {}
-    for path in _audio_files(folder):
+    for path in audio_files(folder):
         name = RAVDESS_NAME.fullmatch(path.stem)
-        if name:
-            emotion = EMOTIONS[int(name[1]) - 1]
-            found.setdefault(path.stem, Clip(path, emotion, f"{RAVDESS}-{name[2]}", RAVDESS))
-    return _some(found, folder, "RAVDESS speech", RAVDESS_LAYOUT)
+        if name and name[1] == channel:
+            clip = Clip(
+                path,
+                EMOTIONS[int(name[2]) - 1],
+                f"{RAVDESS}-{name[4]}",
+                corpus,
+                sex=MALE if int(name[4]) % 2 else FEMALE,
+                intensity=RAVDESS_INTENSITIES[name[3]],
+            )
+            found.setdefault(path.stem, clip)
+    return some(found, folder, f"RAVDESS {what}", RAVDESS_LAYOUT.format(channel, what, channel))
 
 
 def read_tess(folder: Path) -> tuple[Clip, ...]:
     """The clips of TESS below `folder`. A file's name carries the label; how its folder is spelled does not matter."""
     found: dict[str, Clip] = {}
-    for path in _audio_files(folder):
+    for path in audio_files(folder):
         name = TESS_NAME.fullmatch(path.stem)
         if name:
             speaker = "yaf" if name[1].lower() == "yaf" else "oaf"
             emotion = TESS_EMOTIONS[name[3].lower()]
             key = f"{speaker}_{name[2].lower()}_{emotion}"
-            found.setdefault(key, Clip(path, emotion, f"{TESS}-{speaker}", TESS))
-    return _some(found, folder, "TESS", TESS_LAYOUT)
+            found.setdefault(key, Clip(path, emotion, f"{TESS}-{speaker}", TESS, sex=FEMALE))
+    return some(found, folder, "TESS", TESS_LAYOUT)
 
 
-def _audio_files(folder: Path) -> Iterator[Path]:
+def audio_files(folder: Path) -> Iterator[Path]:
+    """Every file at any depth below `folder` that is named like audio, sorted; raises UsageError without a folder."""
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give the one that the corpus was unpacked into")
     paths = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
     return iter(sorted(path for path in paths if path.suffix.lower() in AUDIO_EXTENSIONS))
 
 
-def _some(found: Mapping[str, Clip], folder: Path, corpus: str, layout: str) -> tuple[Clip, ...]:
+def some(found: Mapping[str, Clip], folder: Path, corpus: str, layout: str) -> tuple[Clip, ...]:
+    """The clips found, in the order of their keys; raises UsageError, with the layout expected, where there is none."""
     if not found:
         raise UsageError(f"no clip of {corpus} in {folder}: expected {layout}")
     return tuple(found[key] for key in sorted(found))

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import seaborn
 from matplotlib.figure import Figure
 
@@ -44,10 +45,18 @@ def learning_curves(fitted: "Fitted") -> Figure:
 
 def confusion_matrix(scores: Scores) -> Figure:
     """Per emotion acted, the share of clips heard as each, with the number of clips; a row adds up to 1."""
-    counts = scores.confusion()
+    return confusion_heatmap(
+        scores.confusion(),
+        f"{len(scores.clips)} clips of unseen speakers: UAR {scores.uar:.3f}, accuracy {scores.accuracy:.3f}",
+    )
+
+
+def confusion_heatmap(counts: np.ndarray, title: str) -> Figure:
+    """Counts shaped (8 acted, 8 heard), coloured by their share of the row."""
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     labels = [
-        [f"{share:.2f}\n{count}" for share, count in zip(*row, strict=True)] for row in zip(shares, counts, strict=True)
+        [f"{share:.2f}\n{count:.0f}" for share, count in zip(*row, strict=True)]
+        for row in zip(shares, counts, strict=True)
     ]
     figure = Figure(figsize=(8, 7), layout="constrained")
     axes = figure.subplots()
@@ -66,9 +75,7 @@ def confusion_matrix(scores: Scores) -> Figure:
         ax=axes,
     )
     axes.set(xlabel="heard", ylabel="acted")
-    axes.set_title(
-        f"{len(scores.clips)} clips of unseen speakers: UAR {scores.uar:.3f}, accuracy {scores.accuracy:.3f}"
-    )
+    axes.set_title(title)
     axes.tick_params(axis="x", rotation=45)
     return figure
 
