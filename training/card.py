@@ -57,10 +57,12 @@ emotions expected on calls. The per-class report has the figures of every emotio
 
 Every split is by speaker; a speaker, a file or the same audio on two sides is refused before anything is scored.
 {options.epochs} epochs in batches of {options.batch}, Adam at {options.learning_rate:g}, categorical cross-entropy,
-seed {options.seed}. The weights kept are those of epoch {kept_epoch}, the first of the highest accuracy on the
-validation speakers, who are other people than the test speakers. They also set the threshold of `uncertain`,
-{uncertain:.2f}: the lowest of 0.30, 0.35, ... 0.90 at which at least 60 % of the validation clips whose highest
-probability reaches it are heard right. The test speakers chose nothing.{tess_note}
+seed {options.seed}.
+Every speaker is heard equally often in an epoch, however few they recorded. The weights kept are those of epoch
+{kept_epoch}, the first of the highest accuracy on the validation speakers, who are other people than the test
+speakers. They also set the threshold of `uncertain`, {uncertain:.2f}: the lowest of 0.30, 0.35, ... 0.90 at
+which at least 60 % of the validation clips whose highest probability reaches it are heard right.
+The test speakers chose nothing.{tess_note}
 
 ## Network and front end
 

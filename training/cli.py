@@ -122,7 +122,7 @@ def _fit(chosen: argparse.Namespace) -> None:
     _say(f"fitted in {(time.monotonic() - started) / 60:.1f} minutes; kept epoch {fitted.kept_epoch}")
     found = scores.score_split(fitted.network, examples)
     threshold = scores.uncertain_below(found["validation"])
-    settings = export.model_settings(name, front_end, examples.training, threshold)
+    settings = export.model_settings(name, front_end, fitted.learned, threshold)
     export.write_model(chosen.output, fitted.network, settings)
     made = card.Made(settings, options, fitted, found, command(chosen))
     card.write_card(chosen.output, made)

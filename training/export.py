@@ -25,8 +25,7 @@ TOLERANCE = 1e-4
 
 def model_settings(name: str, front_end: FrontEnd, trained_on: Examples, uncertain_below: float) -> ModelSettings:
     """The settings of a new model; its training prior is what each emotion weighed in its training."""
-    shares = trained_on.weights @ trained_on.one_hot / trained_on.weights.sum()
-    prior = tuple(float(share) for share in shares)
+    prior = tuple(float(share) for share in trained_on.one_hot.mean(axis=0))
     return ModelSettings(name, NETWORK_FILE, front_end, prior, CALL_PRIOR, uncertain_below)
 
 

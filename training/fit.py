@@ -10,7 +10,7 @@ import tensorflow
 from tqdm import tqdm
 
 from analyzer.features import FrontEnd
-from training.dataset import SplitExamples
+from training.dataset import Examples, SplitExamples
 from training.network import build_network
 
 
@@ -39,11 +39,13 @@ class Fitted:
     Attributes
     ----------
     network : the Keras model, with the weights of `kept_epoch`.
+    learned : what one epoch holds, every speaker equally often.
     history : accuracy, loss, val_accuracy and val_loss after each epoch.
     kept_epoch : the first epoch of the highest accuracy on validation speakers; counts from 1.
     """
 
     network: Any
+    learned: Examples
     history: Mapping[str, list[float]]
     kept_epoch: int
 
@@ -62,11 +64,11 @@ def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOption
         metrics=["accuracy"],
         jit_compile=False,  # XLA's convolutions on a processor take half as long again
     )
+    learned = examples.training.balanced(options.seed)
     best = _BestEpoch()
     history = network.fit(
-        examples.training.inputs,
-        examples.training.one_hot,
-        sample_weight=examples.training.weights,
+        learned.inputs,
+        learned.one_hot,
         validation_data=(examples.validation.inputs, examples.validation.one_hot),
         epochs=options.epochs,
         batch_size=options.batch,
@@ -74,7 +76,8 @@ def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOption
         callbacks=[best, _Progress(options.epochs)],
     )
     network.set_weights(best.weights)
-    return Fitted(network, {key: [float(v) for v in values] for key, values in history.history.items()}, best.epoch)
+    figures = {key: [float(value) for value in values] for key, values in history.history.items()}
+    return Fitted(network, learned, figures, best.epoch)
 
 
 class _BestEpoch(keras.callbacks.Callback):

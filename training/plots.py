@@ -22,6 +22,7 @@ REPORT_COLUMNS = ("side", "emotion", "precision", "recall", "f1", "support")
 
 def write_reports(folder: Path, fitted: "Fitted", scores: Mapping[str, Scores]) -> None:
     """Write the curves and the confusion matrix as PNG and the per-class report as CSV into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
     learning_curves(fitted).savefig(folder / CURVES_FILE, dpi=120)
     confusion_matrix(scores["test"]).savefig(folder / CONFUSION_FILE, dpi=120)
     write_per_class(folder / REPORT_FILE, scores)

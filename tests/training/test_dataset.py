@@ -12,7 +12,7 @@ from analyzer.errors import UsageError
 from analyzer.features import FrontEnd, mel_filters
 from tests.training.conftest import RATE, voice, write
 from training.corpora import Clip
-from training.dataset import centre, load_examples, load_samples, load_split
+from training.dataset import Examples, centre, load_examples, load_samples, load_split
 from training.splits import Leak, Split
 
 
@@ -53,6 +53,18 @@ def test_targets_are_one_hot_in_the_order_of_the_emotions(tmp_path):
     path = write(tmp_path / "a.wav", voice(1, 1, 1))
     examples = load_examples([clip(path, emotion="neutral"), clip(path, emotion="surprised")], FrontEnd())
     np.testing.assert_array_equal(examples.one_hot, np.eye(8)[[0, 7]])
+
+
+def test_every_speaker_is_heard_equally_often_in_an_epoch():
+    clips = tuple(
+        clip(Path(f"{speaker}{i}.wav"), speaker) for speaker, many in (("a", 20), ("b", 3)) for i in range(many)
+    )
+    examples = Examples(clips, np.arange(23, dtype=np.float32).reshape(23, 1, 1))
+    learned = examples.balanced(1)
+    assert sorted(c.speaker for c in learned.clips) == ["a"] * 12 + ["b"] * 12
+    assert len({c.path for c in learned.clips}) == 12 + 3
+    assert learned.clips == examples.balanced(1).clips != examples.balanced(2).clips
+    assert all(clips[int(value)] is c for c, value in zip(learned.clips, learned.inputs[:, 0, 0], strict=True))
 
 
 def test_silence_around_a_clip_is_cut_off(tmp_path):

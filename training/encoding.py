@@ -1,0 +1,156 @@
+"""Clips as statistics of the frozen encoder: heard once through lines of the telephone, then kept on disk."""
+
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.features import FrontEnd, network_input
+from training import telephone
+from training.corpora import Clip
+from training.dataset import load_samples
+
+#: Of a longer clip the first seconds are heard; a cut copy is between the shortest and the longest segment.
+LONGEST_S, CUT_S = 4.0, (1.2, 3.2)
+#: Raised whenever the same clip would give other statistics, so that nothing old is taken from a cache.
+_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What an encoder gives of clips.
+
+    Attributes
+    ----------
+    clips : with the digest of their audio.
+    statistics : shaped (clips, width), float32.
+    lengths_s : seconds of what was heard of each, shaped (clips,).
+    """
+
+    clips: tuple[Clip, ...]
+    statistics: np.ndarray
+    lengths_s: np.ndarray
+
+    def of(self, chosen: np.ndarray) -> "Heard":
+        """Those for which `chosen`, shaped (clips,), is true."""
+        clips = tuple(clip for clip, wanted in zip(self.clips, chosen, strict=True) if wanted)
+        return Heard(clips, self.statistics[chosen], self.lengths_s[chosen])
+
+
+def studio(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The clip at 8000 per second as it is, at the level of calls."""
+    del random
+    return samples[: int(LONGEST_S * telephone.RATE)]
+
+
+def plain_line(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The clip through the line of every telephone score."""
+    return telephone.through(samples[: int(LONGEST_S * telephone.RATE)], telephone.PLAIN, random)
+
+
+def coded_line(samples: np.ndarray, random: np.random.Generator, codec: str) -> np.ndarray:
+    """The clip through a good line with another codec."""
+    line = replace(telephone.PLAIN, codec=codec)
+    return telephone.through(samples[: int(LONGEST_S * telephone.RATE)], line, random)
+
+
+def drawn_line(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A piece of the clip through a line drawn at random: a copy to learn from, never to be scored."""
+    length = int(random.uniform(*CUT_S) * telephone.RATE)
+    start = int(random.integers(0, max(1, len(samples) - length + 1)))
+    return telephone.through(samples[start : start + length], telephone.draw_line(random), random)
+
+
+CONDITIONS: dict[str, Any] = {
+    "studio": studio,
+    "telephone": plain_line,
+    "drawn": drawn_line,
+    **{codec: partial(coded_line, codec=codec) for codec in telephone.CODECS if codec != telephone.PLAIN.codec},
+}
+
+
+def hear(
+    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int = 0
+) -> Heard:
+    """Statistics of clips under a condition; from the cache, where the same was heard before.
+
+    Parameters
+    ----------
+    clips : each is heard once.
+    condition : a name of CONDITIONS.
+    network : the encoder as ONNX, from frames of `front_end` to statistics; its file name tells it from others.
+    cache : folder for what was heard.
+    seed : of what the condition draws; a clip's draw depends on nothing else.
+    """
+    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
+    key = json.dumps([_VERSION, network.name, condition, seed, names])
+    kept = cache / f"{condition}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    if not kept.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        _keep(kept, _hear_all(clips, condition, network, front_end, seed))
+    with np.load(kept) as content:
+        digests, statistics, lengths = content["digests"], content["statistics"], content["lengths_s"]
+    heard = tuple(replace(clip, audio=str(digest)) for clip, digest in zip(clips, digests, strict=True))
+    return Heard(heard, statistics.astype(np.float32), lengths)
+
+
+def _keep(path: Path, heard: list[tuple[str, np.ndarray, float]]) -> None:
+    digests, statistics, lengths = zip(*heard, strict=True)
+    partial_path = path.with_suffix(".partial.npz")
+    np.savez(
+        partial_path,
+        digests=np.array(digests),
+        statistics=np.stack(statistics).astype(np.float16),
+        lengths_s=np.array(lengths, np.float32),
+    )
+    partial_path.replace(path)
+
+
+def _hear_all(
+    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, seed: int
+) -> list[tuple[str, np.ndarray, float]]:
+    from joblib import Parallel, delayed
+    from tqdm import tqdm
+
+    size = 64
+    parts = [clips[start : start + size] for start in range(0, len(clips), size)]
+    parallel = Parallel(n_jobs=os.cpu_count() or 1, return_as="generator")
+    results = parallel(delayed(_hear_part)(part, condition, network, front_end, seed) for part in parts)
+    progress = tqdm(results, total=len(parts), desc=f"hearing ({condition})", unit=f"{size} clips", disable=None)
+    return [one for part in progress for one in part]
+
+
+def _hear_part(
+    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, seed: int
+) -> list[tuple[str, np.ndarray, float]]:
+    session = _session(network)
+    name = session.get_inputs()[0].name
+    found = []
+    for clip in clips:
+        samples, digest = load_samples(clip.path, telephone.RATE)
+        random = np.random.default_rng([seed, int(digest[:12], 16)])
+        sound = CONDITIONS[condition](samples, random)
+        frames = network_input(_at_rate(sound, front_end.rate), front_end)
+        statistics = session.run(None, {name: frames[None]})[0][0]
+        found.append((digest, statistics, len(sound) / telephone.RATE))
+    return found
+
+
+def _session(network: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
+
+
+def _at_rate(samples: np.ndarray, rate: int) -> np.ndarray:
+    import soxr
+
+    return soxr.resample(samples.astype(np.float32), telephone.RATE, rate)

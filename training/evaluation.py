@@ -1,0 +1,278 @@
+"""Evaluation: from the out-of-fold probabilities of several models to one report.
+
+`evaluate` reads the files that training.evaluation_rows describes and writes `report.md`, every table as CSV with four
+decimals, and the pictures. Nothing is trained or heard here, so anybody can check any figure from the same files.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from analyzer.emotions import OTHER
+from analyzer.errors import CannotWork, UsageError
+from training import evaluation_plots as plots
+from training import evaluation_tables as tables
+from training.corpora import RAVDESS
+from training.evaluation_measures import DRAWS
+from training.evaluation_rows import CONDITIONS, FOLDS, ROWS_SUFFIX, model_name, read_heard, read_rows
+from training.published import NEUTRAL_SPEECH
+
+REPORT_FILE = "report.md"
+DASH = "-"
+LEFT_OUT = "nemo"
+CURVE = tuple(share / 100 for share in range(5, 101))
+
+INTRODUCTION = """\
+# Evaluation
+
+Made by `python -m training evaluate` from the out-of-fold probabilities beside this page: each clip was heard by a
+network that learned nothing of its speaker. Figures are those of {corpus}, folds {first} to {last}, through the
+telephone (300 to 3400 Hz, mu-law, 8 kHz) unless another corpus or condition is named. Each is taken per seed over all
+folds together and averaged over the seeds; in brackets its 95 % interval (speakers drawn anew, then the clips of each,
+{draws:,} times). UAR is the mean over the emotions of the share heard right; guessing has 0.125. A dash: the model has
+no rows of that kind. Behind every table stands a CSV with more columns.
+
+"""
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table of the page.
+
+    Attributes
+    ----------
+    file : name of the CSV, without its extension; of that of an earlier section where `table` is None.
+    title, text : what stands above it.
+    columns : columns of the frame whose values become columns of the page.
+    figures : one table each, and what it is called; a single one is not named.
+    pictures : PNGs below.
+    """
+
+    file: str
+    title: str
+    text: str
+    columns: tuple[str, ...]
+    figures: dict[str, str]
+    pictures: tuple[str, ...] = ()
+
+
+def evaluate(files: Sequence[Path], out: Path, corpus: str = RAVDESS) -> Path:
+    """Write the report on models to a folder and return the path of its page.
+
+    Parameters
+    ----------
+    files : MODEL.csv.gz each, in the order in which the models shall stand in every table.
+    out : the folder.
+    corpus : the one that the tables by condition, fold, emotion, sex and length are about.
+
+    Raises
+    ------
+    UsageError, Leak
+        Where a file is at fault; nothing is written then.
+    """
+    if not files:
+        raise UsageError(f"no probabilities to evaluate: give files called MODEL{ROWS_SUFFIX}")
+    models: dict[str, pd.DataFrame] = {}
+    for path in files:
+        if model_name(path) in models:
+            raise UsageError(f"two files are called {path.name}: a model's name must be its own")
+        models[model_name(path)] = read_rows(path)
+    found = all_tables(models, corpus)
+    curve = tables.risk_coverage(models, corpus, CURVE)
+    bins = tables.reliability(models, corpus)
+    checked = {model_name(path): read_heard(path) is not None for path in files}
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, table in {**found, "risk_coverage_curve": curve, "reliability": bins}.items():
+            table.to_csv(out / f"{name}.csv", index=False, float_format="%.4f", lineterminator="\n", encoding="utf-8")
+        plots.write_conditions(out, found["conditions"])
+        confusions = plots.write_confusions(out, found["confusion"], found["conditions"])
+        plots.write_reliability(out, bins, found["calibration"])
+        plots.write_risk_coverage(out, curve)
+        page = "\n\n".join([_introduction(models, checked, corpus), *_sections(found, confusions)]) + "\n"
+        (out / REPORT_FILE).write_text(page, encoding="utf-8", newline="\n")
+    except OSError as error:
+        raise CannotWork(f"the report cannot be written to {out}: {error}") from error
+    return out / REPORT_FILE
+
+
+def probability_files(folder: Path) -> list[Path]:
+    """The files of a folder that hold a model's probabilities, by name."""
+    found = sorted(folder.glob(f"*{ROWS_SUFFIX}")) if folder.is_dir() else []
+    if not found:
+        raise UsageError(f"{folder} holds no MODEL{ROWS_SUFFIX}: give the folder of out-of-fold probabilities")
+    return found
+
+
+def all_tables(models: tables.Models, corpus: str) -> dict[str, pd.DataFrame]:
+    """Every table by the name of its CSV."""
+    found = {
+        "conditions": tables.by_condition(models, corpus),
+        "folds": tables.by_fold(models, corpus),
+        "emotions": tables.by_emotion(models, corpus),
+        "sexes": tables.by_sex(models, corpus),
+        "lengths": tables.by_length(models, corpus),
+        "corpora": tables.by_corpus(models),
+        "left_out": tables.left_out(models),
+        "confusion": tables.confusion(models, corpus),
+        "calibration": tables.calibration(models, corpus),
+        "abstaining": tables.risk_coverage(models, corpus, tables.COVERAGES),
+        "false_alarms": tables.false_alarms(models),
+        "not_speech": tables.not_speech(models),
+    }
+    return {"summary": summary(models, found), **found}
+
+
+def summary(models: tables.Models, found: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """The figures that a network is chosen by, one row per model."""
+
+    def one(table: str, figure: str, **where: str) -> Callable[[str], float]:
+        rows = found[table]
+        for column, value in where.items():
+            rows = rows[rows[column] == value]
+        figures = dict(zip(rows["model"], rows[figure], strict=True))
+        return lambda model: float(figures.get(model, "nan"))
+
+    left = {"corpus": LEFT_OUT, "prior": "calls"}
+    columns = {
+        "UAR, telephone, mean over folds and seeds": one("folds", "uar", fold=tables.MEAN),
+        "UAR, studio": one("conditions", "uar", condition="studio"),
+        "calibration error": one("calibration", "ece", fold=tables.ALL),
+        f"UAR, {LEFT_OUT} left out": one("left_out", "uar", corpus=LEFT_OUT, prior="even"),
+        "ROC area there": one("left_out", "roc_area", **left),
+        "negative clips found there": one("left_out", "negative_found", **left),
+        "level clips called negative there": one("left_out", "level_called_negative", **left),
+        "calm reading called negative": one("false_alarms", "negative", corpus=NEUTRAL_SPEECH, prior="calls"),
+        "sounds known for no speech": one("not_speech", "called_other", sound=OTHER, corpus=tables.ALL),
+    }
+    return pd.DataFrame([{"model": model, **{name: of(model) for name, of in columns.items()}} for model in models])
+
+
+SECTIONS = (
+    Section(
+        "conditions", "Studio, telephone, codecs", "", ("condition",),
+        {"uar": "UAR", "accuracy": "Accuracy", "macro_f1": "Macro F1"}, (plots.CONDITIONS_FILE,),
+    ),
+    Section(
+        "folds", "By fold",
+        "UAR. The last column is the mean over folds and seeds, the figure that a model is known by.",
+        ("fold",), {"uar": "UAR"},
+    ),
+    Section(
+        "emotions", "By emotion", "The share of clips heard right of those in which an emotion is acted, and F1.",
+        ("emotion",), {"recall": "Recall", "f1": "F1"},
+    ),
+    Section("sexes", "By sex", "UAR.", ("sex",), {"uar": "UAR"}),
+    Section(
+        "lengths", "By length of the clip", "UAR over the emotions that clips of such a length have.",
+        ("length",), {"uar": "UAR"},
+    ),
+    Section(
+        "corpora", "By corpus", "UAR over the emotions of each, speakers kept out by folds.",
+        ("corpus",), {"uar": "UAR"},
+    ),
+    Section(
+        "left_out", "A whole corpus left out",
+        "Another language and another studio, of which the network heard nothing. UAR over the emotions acted there, "
+        "whatever of the eight is heard; the same where the network chooses among these only; negative is angry, sad, "
+        "fearful or disgust, level is neutral or calm; the ROC area tells negative from level clips by the sum of the "
+        "four. `calls` is the prior of calls, which `analyze` uses, `even` the network's own.",
+        ("corpus", "prior"),
+        {
+            "uar": "UAR",
+            "uar_own": "UAR among the emotions acted there",
+            "negative_found": "Share of negative clips called negative",
+            "level_called_negative": "Share of level clips called negative",
+            "roc_area": "ROC area",
+        },
+    ),
+    Section("confusion", "Confusion", "Clips per seed and share of the row, through the telephone.", (), {}),
+    Section(
+        "calibration", "Calibration",
+        "Expected calibration error: how far the highest probability is from the share heard right, in 15 equal bins, "
+        "under the shares of the emotions among the clips. A fold alone has few clips a bin, which "
+        "adds to its error. Bins of fewer than ten clips are not drawn.",
+        ("fold",), {"ece": "Expected calibration error"}, (plots.RELIABILITY_FILE,),
+    ),
+    Section(
+        "abstaining", "What is gained by abstaining",
+        "Where only the surest clips are given an emotion: the share of these heard right, and the highest probability "
+        "that the least sure of them has (under the shares of the emotions among the clips).",
+        ("coverage",), {"accuracy": "Accuracy", "threshold": "Threshold"}, (plots.RISK_FILE,),
+    ),
+    Section(
+        "false_alarms", "False alarms on ordinary speech",
+        "Speech in which nobody acts, or only neutral and calm: the share of its time that is called angry, sad, "
+        "fearful or disgust.",
+        ("corpus", "prior"), {"negative": "Called negative"},
+    ),
+    Section(
+        "not_speech", "What is no speech",
+        f"The share of clips of which more than half goes to `{OTHER}`: of sounds that are no speech it should be "
+        "high, of speech it is what gets lost.",
+        ("sound", "corpus"), {"called_other": f"Called {OTHER}"},
+    ),
+)  # fmt: skip
+
+
+def _introduction(models: tables.Models, checked: dict[str, bool], corpus: str) -> str:
+    rows = [
+        [
+            model,
+            f"{len(own):,}",
+            str(own["seed"].nunique()),
+            " ".join(c for c in CONDITIONS if (own["condition"] == c).any()),
+            "yes" if checked[model] else "no list beside it",
+        ]
+        for model, own in models.items()
+    ]
+    header = ["model", "rows", "seeds", "conditions", "compared with what it learned from"]
+    introduction = INTRODUCTION.format(corpus=corpus, first=FOLDS[0], last=FOLDS[-1], draws=DRAWS)
+    return introduction + _markdown(header, rows)
+
+
+def _sections(found: dict[str, pd.DataFrame], confusions: Sequence[str]) -> list[str]:
+    at_a_glance = found["summary"]
+    rows = [[row["model"], *map(_number, row.drop("model"))] for _, row in at_a_glance.iterrows()]
+    parts = ["## At a glance", _markdown(list(at_a_glance.columns), rows)]
+    for section in SECTIONS:
+        parts.append(f"## {section.title}")
+        if section.text:
+            parts.append(section.text)
+        for figure, name in section.figures.items():
+            if len(section.figures) > 1:
+                parts.append(f"**{name}**")
+            parts.append(_side_by_side(found[section.file], section.columns, figure))
+        pictures = confusions if section.file == "confusion" else section.pictures
+        parts += [f"![{picture.removesuffix('.png').replace('_', ' ')}]({picture})" for picture in pictures]
+        if section.file == "confusion" and not confusions:
+            parts.append(DASH)
+    return parts
+
+
+def _side_by_side(table: pd.DataFrame, columns: Sequence[str], figure: str) -> str:
+    """A figure as Markdown: a row per model, a column per combination of `columns`."""
+    cells: dict[str, dict[str, str]] = {}
+    for _, row in table.iterrows():
+        column = ", ".join(f"{row[name]:.0%}" if isinstance(row[name], float) else str(row[name]) for name in columns)
+        cell = _number(row[figure])
+        if f"{figure}_low" in table and cell != DASH:
+            cell += f" ({_number(row[f'{figure}_low'])}-{_number(row[f'{figure}_high'])})"
+        cells.setdefault(row["model"], {})[column] = cell
+    header = list(dict.fromkeys(column for own in cells.values() for column in own))
+    if not header:
+        return DASH
+    rows = [[model, *(own.get(column, DASH) for column in header)] for model, own in cells.items()]
+    return _markdown(["model", *header], rows)
+
+
+def _number(value: float) -> str:
+    return DASH if math.isnan(value) else f"{value:.3f}"
+
+
+def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', ' ') for cell in line)} |" for line in lines)

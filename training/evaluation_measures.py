@@ -1,0 +1,166 @@
+"""What is measured of out-of-fold probabilities, and how sure it is.
+
+Figures are taken for every seed over all clips chosen, then averaged over the seeds. An interval holds 95 %: speakers
+are drawn anew, then the clips of each, the same draws for every model.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyzer.emotions import EMOTIONS
+
+MEASURES = ("uar", "accuracy", "macro_f1")
+BINS = 15
+DRAWS = 1000
+
+_INDICES = {emotion: index for index, emotion in enumerate(EMOTIONS)}
+
+
+def moved(probabilities: np.ndarray, prior: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Posteriors under an even prior moved to another one, shaped (clips, 8)."""
+    weighted = np.maximum(probabilities, 1e-12) * np.asarray(prior)
+    return weighted / weighted.sum(axis=1, keepdims=True)
+
+
+def probabilities_of(rows: pd.DataFrame) -> np.ndarray:
+    """The eight, shaped (rows, 8), adding up to 1 exactly."""
+    found = rows[list(EMOTIONS)].to_numpy(float)
+    return found / found.sum(axis=1, keepdims=True)
+
+
+# Drawing anew
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Clips heard once per seed.
+
+    Attributes
+    ----------
+    rows : a row per clip and seed.
+    clips : indices into the clips, one per row.
+    weights : how often each clip counts, shaped (1 + DRAWS, clips); the first counts each once.
+    """
+
+    rows: pd.DataFrame
+    clips: np.ndarray
+    weights: np.ndarray
+
+    def of_seeds(self) -> Iterable[tuple[pd.DataFrame, np.ndarray]]:
+        """The rows of each seed with their weights, shaped (1 + DRAWS, rows)."""
+        seeds = self.rows["seed"].to_numpy()
+        for seed in np.unique(seeds):
+            yield self.rows[seeds == seed], self.weights[:, self.clips[seeds == seed]]
+
+    def mean(self, figure: Callable[[pd.DataFrame, np.ndarray], np.ndarray]) -> np.ndarray:
+        """A figure of rows and weights, shaped (1 + DRAWS, ...), averaged over the seeds."""
+        return np.mean([figure(rows, weights) for rows, weights in self.of_seeds()], axis=0)
+
+    def counts(self) -> dict[str, Any]:
+        """How many clips, speakers and seeds there are."""
+        speakers, seeds = self.rows["speaker"].nunique(), self.rows["seed"].nunique()
+        return {"clips": self.weights.shape[1], "speakers": speakers, "seeds": seeds}
+
+
+def sample(rows: pd.DataFrame) -> Sample:
+    """Draw the speakers of rows anew, then the clips of each; a clip without a speaker is drawn for itself."""
+    names = (rows["corpus"] + "/" + rows["clip"] + "/" + rows["fold"]).to_numpy(str)
+    clips, first, indices = np.unique(names, return_index=True, return_inverse=True)
+    speakers = rows["speaker"].to_numpy(str)[first]
+    units = np.where(speakers == "", clips, speakers)
+    return Sample(rows, indices, _weights(tuple(np.unique(units, return_inverse=True)[1].tolist())))
+
+
+@lru_cache(maxsize=16)
+def _weights(speakers: tuple[int, ...]) -> np.ndarray:
+    generator = np.random.default_rng(0)
+    own = [np.flatnonzero(np.array(speakers) == speaker) for speaker in range(max(speakers) + 1)]
+    times = generator.multinomial(len(own), np.full(len(own), 1 / len(own)), size=DRAWS)
+    weights = np.ones((1 + DRAWS, len(speakers)), np.float32)
+    for clips, drawn in zip(own, times.T, strict=True):
+        weights[1:, clips] = generator.multinomial(drawn * len(clips), np.full(len(clips), 1 / len(clips)))
+    weights.flags.writeable = False
+    return weights
+
+
+def interval(name: str, figures: np.ndarray) -> dict[str, float]:
+    """A figure and its interval, of the figure as it is and those of the draws."""
+    value = float(figures[0])
+    low, high = np.nanpercentile(figures[1:], [2.5, 97.5]) if np.isfinite(value) else (np.nan, np.nan)
+    return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
+
+
+# Measures of confusion matrices, shaped (draws, 8 acted, 8 heard)
+
+
+def confusions(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """How often what was acted is heard as what, shaped (draws, 8, 8)."""
+    return confusions_of(rows, weights, probabilities_of(rows))
+
+
+def confusions_of(rows: pd.DataFrame, weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+    """The same, of other probabilities for these rows than their own."""
+    size = len(EMOTIONS)
+    cells = truth_of(rows) * size + probabilities.argmax(axis=1)
+    return (weights @ np.eye(size**2, dtype=np.float32)[cells]).reshape(-1, size, size).astype(float)
+
+
+def truth_of(rows: pd.DataFrame) -> np.ndarray:
+    """Indices into EMOTIONS of what is acted, shaped (rows,)."""
+    return rows["emotion"].map(_INDICES).to_numpy(int)
+
+
+def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    """One count as a share of another; NaN where that is 0."""
+    return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
+
+
+def recalls(confusion: np.ndarray) -> np.ndarray:
+    """Per emotion the share heard right, shaped (draws, 8); NaN for one that nobody acts."""
+    return share(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2))
+
+
+def f1s(confusion: np.ndarray) -> np.ndarray:
+    """Per emotion acted the harmonic mean of recall and precision, shaped (draws, 8); NaN for one nobody acts."""
+    acted, heard = confusion.sum(axis=2), confusion.sum(axis=1)
+    found = share(2 * np.diagonal(confusion, axis1=1, axis2=2), acted + heard)
+    return np.where(acted > 0, found, np.nan)
+
+
+def measures(confusion: np.ndarray) -> np.ndarray:
+    """UAR, accuracy and macro F1 over the emotions acted, shaped (draws, 3)."""
+    right = np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2))
+    return np.stack([np.nanmean(recalls(confusion), axis=1), right, np.nanmean(f1s(confusion), axis=1)], axis=1)
+
+
+# Confidence
+
+
+def binned(found: pd.DataFrame) -> pd.DataFrame:
+    """Per bin of the highest probability: clips, mean confidence, share right."""
+    bins = np.ceil(found["confidence"].to_numpy() * BINS).clip(1, BINS).astype(int)
+    grouped = found.groupby(bins)
+    return pd.DataFrame(
+        {"clips": grouped.size(), "confidence": grouped["confidence"].mean(), "accuracy": grouped["correct"].mean()}
+    )
+
+
+def expected_calibration_error(found: pd.DataFrame) -> float:
+    """The mean distance of confidence and accuracy over 15 equal bins of the confidence, weighted by their clips."""
+    bins = binned(found)
+    return float(((bins["confidence"] - bins["accuracy"]).abs() * bins["clips"]).sum() / bins["clips"].sum())
+
+
+def surest(found: pd.DataFrame, coverages: Sequence[float]) -> np.ndarray:
+    """Accuracy and lowest confidence at each coverage, shaped (2, coverages); clips equally sure are kept in parts."""
+    tied = found.groupby("confidence")["correct"].agg(["size", "sum"]).sort_index(ascending=False)
+    kept, right = tied["size"].cumsum().to_numpy(), tied["sum"].cumsum().to_numpy()
+    wanted = np.maximum(np.asarray(coverages) * len(found), 1)
+    accuracy = np.interp(wanted, np.concatenate([[0], kept]), np.concatenate([[0], right])) / wanted
+    lowest = tied.index.to_numpy(float)[np.searchsorted(kept, wanted - 1e-9).clip(max=len(kept) - 1)]
+    return np.stack([accuracy, lowest])

@@ -1,0 +1,108 @@
+"""Pictures of an evaluation: every model in every one, in the same colour."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from analyzer.emotions import EMOTIONS
+from training.evaluation_tables import ALL, MAIN_CONDITION, SCORED_COLUMNS
+from training.plots import confusion_heatmap
+
+CONDITIONS_FILE, RELIABILITY_FILE, RISK_FILE = "conditions.png", "reliability.png", "risk_coverage.png"
+_DPI = 120
+#: A bin with fewer is not drawn: one or two clips make it jump from 0 to 1.
+_FEWEST_CLIPS = 10
+
+
+def confusion_file(model: str) -> str:
+    """The picture of one model's confusion matrix."""
+    return f"confusion_{model}.png"
+
+
+def write_conditions(folder: Path, table: pd.DataFrame) -> None:
+    """UAR with its interval under every condition, models side by side; `table` is that of by_condition."""
+    figure = Figure(figsize=(10, 4.5), layout="constrained")
+    axes = figure.subplots()
+    conditions = list(dict.fromkeys(table["condition"]))
+    models = list(dict.fromkeys(table["model"]))
+    for number, (model, rows) in enumerate(_of_models(table)):
+        aside = (number - (len(models) - 1) / 2) * 0.8 / len(models)
+        scores = rows.set_index("condition").reindex(conditions)[[*SCORED_COLUMNS]].astype(float)
+        reach = [scores["uar"] - scores["uar_low"], scores["uar_high"] - scores["uar"]]
+        axes.errorbar(np.arange(len(conditions)) + aside, scores["uar"], reach, fmt="o", capsize=3, label=model)
+    axes.axhline(1 / len(EMOTIONS), color="grey", linestyle=":", label="guessing")
+    axes.set_xticks(range(len(conditions)), conditions)
+    axes.set(ylim=(0, 1), ylabel="UAR")
+    axes.set_title("Unseen speakers, with 95 % intervals")
+    axes.grid(axis="y", alpha=0.3)
+    figure.legend(*axes.get_legend_handles_labels(), loc="outside right upper")
+    figure.savefig(folder / CONDITIONS_FILE, dpi=_DPI)
+
+
+def write_confusions(folder: Path, table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
+    """One picture per model that has a confusion matrix; returns their names."""
+    names = []
+    for model, rows in _of_models(table):
+        counts = rows.pivot(index="acted", columns="heard", values="clips").loc[list(EMOTIONS), list(EMOTIONS)]
+        own = scores[(scores["model"] == model) & (scores["condition"] == MAIN_CONDITION)].iloc[0]
+        title = f"{model}, {MAIN_CONDITION}: UAR {own['uar']:.3f}, {own['clips']} clips, seeds: {own['seeds']}"
+        names.append(confusion_file(model))
+        confusion_heatmap(counts.to_numpy(float), title).savefig(folder / names[-1], dpi=_DPI)
+    return names
+
+
+def write_reliability(folder: Path, bins: pd.DataFrame, calibration: pd.DataFrame) -> None:
+    """Accuracy against confidence, a panel per model, with the share of clips in every bin."""
+    models = list(dict.fromkeys(calibration["model"]))
+    columns = min(3, len(models))
+    rows = -(-len(models) // columns)
+    figure = Figure(figsize=(4 * columns, 4 * rows), layout="constrained")
+    panels = list(figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).flat)
+    errors = calibration[calibration["fold"] == ALL].set_index("model")["ece"]
+    for number, (panel, model) in enumerate(zip(panels, models, strict=False)):
+        _reliability_panel(panel, f"C{number}", bins[bins["model"] == model])
+        panel.set_title(f"{model}: error {errors[model]:.3f}" if pd.notna(errors[model]) else f"{model}: no rows")
+    for panel in panels[len(models) :]:
+        panel.set_visible(False)
+    figure.supxlabel("highest probability")
+    figure.supylabel("share of clips heard right")
+    figure.savefig(folder / RELIABILITY_FILE, dpi=_DPI)
+
+
+def _reliability_panel(panel: Axes, colour: str, bins: pd.DataFrame) -> None:
+    panel.plot([0, 1], [0, 1], color="grey", linestyle=":", label="as sure as right")
+    shares = bins["clips"] / max(bins["clips"].sum(), 1)
+    panel.bar(
+        bins["from"], shares, bins["to"] - bins["from"], align="edge", color="lightgrey", label="share of the clips"
+    )
+    told = bins[bins["clips"] >= _FEWEST_CLIPS]
+    panel.plot(told["confidence"], told["accuracy"], marker="o", color=colour, label="heard right")
+    panel.set(xlim=(0, 1), ylim=(0, 1))
+    panel.set_aspect("equal")
+    panel.grid(alpha=0.3)
+    panel.legend(loc="upper left", fontsize=8)
+
+
+def write_risk_coverage(folder: Path, curve: pd.DataFrame) -> None:
+    """The share heard wrong of the clips that are kept, against how many are; `curve` is that of risk_coverage."""
+    figure = Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.subplots()
+    for model, rows in _of_models(curve):
+        axes.plot(rows["coverage"], rows["risk"], label=model)
+    axes.set(xlim=(0, 1), xlabel="coverage: share of the clips that are given an emotion, the surest first")
+    axes.set(ylabel="risk: share of these heard wrong")
+    axes.set_ylim(bottom=0)
+    axes.set_title(f"What is gained by abstaining ({MAIN_CONDITION})")
+    axes.grid(alpha=0.3)
+    axes.legend()
+    figure.savefig(folder / RISK_FILE, dpi=_DPI)
+
+
+def _of_models(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Rows by model, in the order in which the table has them."""
+    for model in dict.fromkeys(table["model"]):
+        yield model, table[table["model"] == model]

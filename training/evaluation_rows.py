@@ -1,0 +1,266 @@
+"""Out-of-fold probabilities: the file that every table of an evaluation is made from, and the guard against leaks.
+
+One file per model, `MODEL.csv.gz`, a row per clip, fold, seed and condition, heard by a network that learned nothing of
+its speaker. Beside it may lie `MODEL.heard.json`: for every fold what the network, its teacher and whatever calibrated
+it learned from. Where it lies there, no figure is computed before it was compared with the rows.
+"""
+
+import gzip
+import json
+import os
+import re
+import zlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyzer.emotions import EMOTIONS, OTHER
+from analyzer.errors import CannotWork, UsageError
+from training.corpora import RAVDESS, Clip
+from training.splits import RAVDESS_FOLDS, Leak
+
+PROBABILITIES = (*EMOTIONS, OTHER)
+KEY = ("corpus", "clip", "fold", "seed", "condition")
+COLUMNS = ("corpus", "clip", "speaker", "sex", "emotion", "fold", "seed", "condition", "length_s", *PROBABILITIES)
+#: A column that may be there besides: the digest of the clip's samples, as training.dataset makes it.
+AUDIO = "audio"
+
+#: `telephone` is 300 to 3400 Hz, mu-law, 8 kHz; the others are named by the codec behind the same band.
+CONDITIONS = ("studio", "telephone", "mulaw", "alaw", "gsm", "mp3", "opus", "amr")
+FOLDS = ("1", "2", "3", "4", "5")
+SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "": ""}
+
+ROWS_SUFFIX, HEARD_SUFFIX = ".csv.gz", ".heard.json"
+
+#: Eight probabilities of four decimals add up to 1 within 0.0004; a little room for whoever rounds otherwise.
+_SUM_WITHIN = 0.002
+_RAVDESS_STEM = re.compile(r"0[1-3]-0[12](-\d\d){5}")
+#: Published under two names, in every copy of RAVDESS.
+_IDENTICAL = {"03-01-03-01-02-02-07": "03-01-03-01-02-01-07"}
+_FOLD_OF_ACTOR = {f"{RAVDESS}-{actor}": str(fold) for fold, actors in RAVDESS_FOLDS.items() for actor in actors}
+
+
+@dataclass(frozen=True)
+class Heard:
+    """What one part of a network (itself, its teacher, its calibration) learned from.
+
+    Attributes
+    ----------
+    speakers : as the column of that name has them (`ravdess-01`); of sounds, the recordings that they are from.
+    clips : as the column has them, with the corpus before them (`nemo/SK0_anger_12.ogg`) or as paths.
+    audio : digests of their samples.
+    """
+
+    speakers: frozenset[str] = frozenset()
+    clips: frozenset[str] = frozenset()
+    audio: frozenset[str] = frozenset()
+
+    @classmethod
+    def of(cls, clips: Iterable[Clip]) -> "Heard":
+        """What somebody heard who learned from these clips."""
+        clips = tuple(clips)
+        return cls(
+            frozenset(clip.speaker for clip in clips),
+            frozenset(clip.path.as_posix() for clip in clips),
+            frozenset(clip.audio for clip in clips if clip.audio),
+        )
+
+
+#: Fold, then part (`training`, `teacher`, `calibration`, ...).
+TrainedOn = Mapping[str, Mapping[str, Heard]]
+
+
+def refuse_leaks(rows: pd.DataFrame, trained_on: TrainedOn) -> None:
+    """Raise Leak where a row was scored by a network some part of which had heard its speaker or its sound.
+
+    Parameters
+    ----------
+    rows : with the columns of COLUMNS, and AUDIO where digests are to be compared.
+    trained_on : for every fold in the rows, what each part learned from. A fold that is named after a corpus was made
+        without any speaker of it, scored or not.
+
+    Raises
+    ------
+    Leak
+        Where a speaker, a clip by its name, the same audio, or the other one of RAVDESS's two identical clips stands
+        on both sides; and where nothing is said of a fold.
+    """
+    for fold, scored in rows.groupby("fold"):
+        if not trained_on.get(str(fold)):
+            raise Leak(f"nothing is said of what the network of fold {fold} learned from: no score is computed")
+        names = {
+            name: clip
+            for corpus, clip in scored[["corpus", "clip"]].drop_duplicates().itertuples(index=False)
+            for name in (_canonical(clip), _canonical(f"{corpus}/{clip}"))
+        }
+        for part, heard in trained_on[str(fold)].items():
+            where = f"in the {part} of fold {fold} and among its scored clips"
+            speakers = (set(scored["speaker"]) - {""}) & heard.speakers
+            if fold not in FOLDS:
+                speakers |= {speaker for speaker in heard.speakers if speaker.startswith(f"{fold}-")}
+            if speakers:
+                raise Leak(f"speaker {min(speakers)} stands {where}: no score is computed from it")
+            shared = names.keys() & _names_of(heard.clips)
+            if shared:
+                raise Leak(f"the clip {names[min(shared)]} stands {where}: no score is computed from it")
+            if AUDIO in scored:
+                copies = scored.loc[scored[AUDIO].isin(heard.audio - {""}), "clip"]
+                if len(copies):
+                    raise Leak(f"the audio of {copies.iloc[0]} stands {where}, under another name: remove one of them")
+
+
+def _canonical(name: str) -> str:
+    """The name of a clip that all its copies share: without the extension; of RAVDESS without the folder."""
+    path = PurePosixPath(name)
+    if _RAVDESS_STEM.fullmatch(path.stem):
+        return _IDENTICAL.get(path.stem, path.stem)
+    return str(path.with_suffix(""))
+
+
+def _names_of(clips: Iterable[str]) -> set[str]:
+    """Names of clips, and those that a path has below any of its folders, down to corpus and clip."""
+    names = set()
+    for clip in clips:
+        name = _canonical(clip)
+        parts = PurePosixPath(name).parts
+        names.add(name)
+        names.update("/".join(parts[first:]) for first in range(1, len(parts) - 1))
+    return names
+
+
+def write_rows(path: Path, rows: pd.DataFrame, trained_on: TrainedOn | None = None) -> None:
+    """Write the probabilities of one model: sorted, four decimals, the same bytes for the same rows.
+
+    `trained_on` is written beside it, after refuse_leaks. Raises UsageError and Leak before anything is written.
+    """
+    columns = [*COLUMNS, *([AUDIO] if AUDIO in rows else [])]
+    _check_columns(str(path), rows)
+    rows = rows[columns].astype({"fold": str, "seed": int}).sort_values(list(KEY), ignore_index=True)
+    text = rows.to_csv(index=False, float_format="%.4f", lineterminator="\n", encoding="utf-8")
+    _checked(str(path), rows.astype(str).where(rows.notna(), ""))
+    if trained_on is not None:
+        refuse_leaks(rows, trained_on)
+        _replace(_beside(path), (json.dumps(_plain(trained_on), indent=1) + "\n").encode())
+    _replace(path, gzip.compress(text.encode(), 9, mtime=0))
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """Read the probabilities of one model; raises UsageError that names file, line and fault, and Leak."""
+    try:
+        with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
+            found = pd.read_csv(lines, dtype=str, keep_default_na=False)
+    except (
+        OSError,
+        EOFError,
+        zlib.error,
+        UnicodeDecodeError,
+        pd.errors.ParserError,
+        pd.errors.EmptyDataError,
+    ) as error:
+        raise UsageError(f"{path} cannot be read as a CSV packed by gzip: {error}") from error
+    _check_columns(str(path), found)
+    rows = _checked(str(path), found)
+    trained_on = read_heard(path)
+    if trained_on is not None:
+        refuse_leaks(rows, trained_on)
+    return rows
+
+
+def model_name(path: Path) -> str:
+    """The model whose rows a file holds."""
+    return path.name.removesuffix(ROWS_SUFFIX)
+
+
+def read_heard(path: Path) -> TrainedOn | None:
+    """What stands beside the rows in `path` about what was learned from, fold by fold; None where nothing does."""
+    beside = _beside(path)
+    if not beside.exists():
+        return None
+    try:
+        return {
+            fold: {
+                part: Heard(**{key: frozenset(map(str, names)) for key, names in heard.items()})
+                for part, heard in parts.items()
+            }
+            for fold, parts in json.loads(beside.read_text(encoding="utf-8")).items()
+        }
+    except (OSError, ValueError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f'{beside} cannot be read: {error}; it holds {{"1": {{"training": {{"speakers": [...], "clips": [...], '
+            '"audio": [...]}, "teacher": ...}}, ...}'
+        ) from error
+
+
+def _plain(trained_on: TrainedOn) -> dict[str, Any]:
+    return {
+        fold: {part: {key: sorted(names) for key, names in vars(heard).items()} for part, heard in parts.items()}
+        for fold, parts in trained_on.items()
+    }
+
+
+def _beside(path: Path) -> Path:
+    return path.with_name(model_name(path) + HEARD_SUFFIX)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a whole file or none."""
+    partial = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        raise CannotWork(f"{path} cannot be written: {error}") from error
+
+
+def _check_columns(where: str, rows: pd.DataFrame) -> None:
+    missing = [column for column in COLUMNS if column not in rows]
+    if missing:
+        raise UsageError(f"{where} has no column {', '.join(missing)}: its first line must name {','.join(COLUMNS)}")
+    if not len(rows):
+        raise UsageError(f"{where} has no row")
+
+
+def _checked(where: str, texts: pd.DataFrame) -> pd.DataFrame:
+    """Rows of text with every cell checked, and numbers as numbers."""
+    rows = texts[[*COLUMNS, *([AUDIO] if AUDIO in texts else [])]].copy()
+
+    def refuse(bad: "pd.Series[bool]", column: str, should: str) -> None:
+        if bad.any():
+            line = int(np.flatnonzero(bad)[0])
+            raise UsageError(f"{where}, line {line + 2}: {column} is {texts[column].iloc[line]!r}, {should}")
+
+    for column in ("seed", "length_s", *PROBABILITIES):
+        rows[column] = pd.to_numeric(texts[column], errors="coerce").astype(float)
+        refuse(rows[column].isna() & ((texts[column] != "") | (column != OTHER)), column, "not a number")
+    refuse(rows["seed"] % 1 != 0, "seed", "not a whole number")
+    rows["seed"] = rows["seed"].astype(int)
+    refuse(~((rows["length_s"] > 0) & np.isfinite(rows["length_s"])), "length_s", "not a length in seconds")
+    for column in PROBABILITIES:
+        refuse(~(rows[column].between(0, 1) | rows[column].isna()), column, "not within 0 and 1")
+    total = rows[list(EMOTIONS)].sum(axis=1)
+    refuse((total - 1).abs() > _SUM_WITHIN, EMOTIONS[0], "and with it the eight emotions do not add up to 1")
+
+    for column in ("corpus", "clip"):
+        refuse(rows[column] == "", column, "every row needs one")
+    allowed = (*EMOTIONS, OTHER, "")
+    refuse(~rows["emotion"].isin(allowed), "emotion", f"not one of {', '.join(EMOTIONS)}, {OTHER} or empty")
+    refuse((rows["speaker"] == "") & (rows["emotion"] != OTHER), "speaker", "every clip of speech needs one")
+    refuse(~rows["condition"].isin(CONDITIONS), "condition", f"not one of {', '.join(CONDITIONS)}")
+    rows["sex"] = rows["sex"].str.lower().map(SEXES)
+    refuse(rows["sex"].isna(), "sex", "not female, male or empty")
+    refuse(
+        ~(rows["fold"].isin(FOLDS) | (rows["fold"] == rows["corpus"])), "fold", "not 1 to 5 or the name of the corpus"
+    )
+    published = rows["speaker"].map(_FOLD_OF_ACTOR)
+    stray = published.notna() & rows["fold"].isin(FOLDS) & (published != rows["fold"])
+    refuse(stray, "fold", "not the speaker's fold in EmoBox")
+    refuse(rows.duplicated(list(KEY)), "clip", "which stood before with the same fold, seed and condition")
+    for column in ("speaker", "emotion", "sex"):
+        first = rows.groupby(["corpus", "clip"])[column].transform("first")
+        refuse(rows[column] != first, column, "but the clip stood before with another")
+    return rows

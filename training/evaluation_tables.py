@@ -1,0 +1,395 @@
+"""The tables of an evaluation, each with the rows of every model, from out-of-fold probabilities.
+
+A table is a frame whose first columns say what a row is about; a figure that a model has no rows for is NaN. Beside a
+figure stand the ends of its 95 % interval, `_low` and `_high`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
+from training.evaluation_measures import (
+    BINS,
+    MEASURES,
+    binned,
+    confusions,
+    confusions_of,
+    expected_calibration_error,
+    f1s,
+    interval,
+    measures,
+    moved,
+    probabilities_of,
+    recalls,
+    sample,
+    share,
+    surest,
+    truth_of,
+)
+from training.evaluation_rows import CONDITIONS, FOLDS
+
+NEGATIVE = ("angry", "sad", "fearful", "disgust")
+LEVEL = ("neutral", "calm")
+PRIORS = {"even": EVEN_PRIOR, "calls": CALL_PRIOR}
+
+#: On which tables stand that name no condition.
+MAIN_CONDITION = "telephone"
+LENGTHS = ("below 1.5 s", "1.5 to 2.5 s", "above 2.5 s")
+COVERAGES = (1.0, 0.9, 0.75, 0.5)
+MEAN = "mean"
+ALL = "all"
+
+_INDICES = {emotion: index for index, emotion in enumerate(EMOTIONS)}
+_NEGATIVE_AT = [_INDICES[emotion] for emotion in NEGATIVE]
+_LEVEL_AT = [_INDICES[emotion] for emotion in LEVEL]
+
+#: Rows of out-of-fold probabilities by model.
+Models = Mapping[str, pd.DataFrame]
+
+
+def labelled(rows: pd.DataFrame, corpus: str | None = None, condition: str | None = None) -> pd.DataFrame:
+    """Rows of clips with an emotion, of speakers kept out by folds; of one corpus and condition where given."""
+    chosen = rows["emotion"].isin(EMOTIONS) & rows["fold"].isin(FOLDS)
+    if corpus is not None:
+        chosen &= rows["corpus"] == corpus
+    if condition is not None:
+        chosen &= rows["condition"] == condition
+    return rows[chosen]
+
+
+def scored(rows: pd.DataFrame) -> dict[str, Any]:
+    """Clips, speakers, seeds, and every measure with its interval."""
+    if not len(rows):
+        return dict.fromkeys(("clips", "speakers", "seeds"), 0)
+    drawn = sample(rows)
+    found = drawn.mean(lambda own, weights: measures(confusions(own, weights)))
+    figures = drawn.counts()
+    for name, column in zip(MEASURES, found.T, strict=True):
+        figures |= interval(name, column)
+    return figures
+
+
+SCORED_COLUMNS = ("clips", "speakers", "seeds", *(f"{name}{end}" for name in MEASURES for end in ("", "_low", "_high")))
+
+
+def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFrame:
+    return pd.DataFrame(rows, columns=list(columns))
+
+
+# Tables
+
+
+def by_condition(models: Models, corpus: str) -> pd.DataFrame:
+    """Studio, telephone and each codec that any model was heard through."""
+    present = {condition for rows in models.values() for condition in labelled(rows, corpus)["condition"].unique()}
+    conditions = [c for c in CONDITIONS if c in present | {"studio", MAIN_CONDITION}]
+    return _table(
+        [
+            {"model": model, "condition": condition, **scored(labelled(rows, corpus, condition))}
+            for model, rows in models.items()
+            for condition in conditions
+        ],
+        ("model", "condition", *SCORED_COLUMNS),
+    )
+
+
+def by_fold(models: Models, corpus: str) -> pd.DataFrame:
+    """Every fold, and the mean over folds and seeds, with the seeds' lowest and highest UAR."""
+    found = []
+    for model, rows in models.items():
+        chosen = labelled(rows, corpus, MAIN_CONDITION)
+        folds = [_fold(fold, chosen[chosen["fold"] == fold]) for fold in FOLDS]
+        present = pd.DataFrame([row for row in folds if row["clips"]], columns=["clips", *MEASURES])
+        mean: dict[str, Any] = {"fold": MEAN, **scored(chosen)}
+        if len(present):
+            mean |= {name: float(present[name].mean()) for name in MEASURES}
+            mean |= _of_seeds(chosen)
+        found += [{"model": model, **row} for row in (*folds, mean)]
+    return _table(found, ("model", "fold", *SCORED_COLUMNS, "uar_lowest_seed", "uar_highest_seed"))
+
+
+def _fold(fold: str, rows: pd.DataFrame) -> dict[str, Any]:
+    return {"fold": fold, **scored(rows), **_of_seeds(rows)}
+
+
+def _of_seeds(rows: pd.DataFrame) -> dict[str, float]:
+    """The lowest and highest UAR of a seed, each its mean over the folds that it has."""
+    seeds = []
+    for _, own in rows.groupby("seed"):
+        folds = [measures(confusions(part, np.ones((1, len(part)), np.float32))) for _, part in own.groupby("fold")]
+        seeds.append(float(np.mean([fold[0, 0] for fold in folds])))
+    return {"uar_lowest_seed": min(seeds), "uar_highest_seed": max(seeds)} if seeds else {}
+
+
+def by_emotion(models: Models, corpus: str) -> pd.DataFrame:
+    """Recall (with its interval), precision and F1 of every emotion."""
+    found = []
+    for model, rows in models.items():
+        chosen = labelled(rows, corpus, MAIN_CONDITION)
+        if len(chosen):
+            drawn = sample(chosen)
+            recall = drawn.mean(lambda own, weights: recalls(confusions(own, weights)))
+            precise = drawn.mean(lambda own, weights: recalls(confusions(own, weights[:1]).transpose(0, 2, 1)))[0]
+            f1 = drawn.mean(lambda own, weights: f1s(confusions(own, weights[:1])))[0]
+            acted = chosen.drop_duplicates(["clip", "fold"])["emotion"].value_counts()
+        for index, emotion in enumerate(EMOTIONS):
+            row: dict[str, Any] = {"model": model, "emotion": emotion, "clips": 0}
+            if len(chosen):
+                row["clips"] = int(acted.get(emotion, 0))
+                row |= interval("recall", recall[:, index])
+                row |= {"precision": float(precise[index]), "f1": float(f1[index])}
+            found.append(row)
+    return _table(found, ("model", "emotion", "clips", "recall", "recall_low", "recall_high", "precision", "f1"))
+
+
+def by_sex(models: Models, corpus: str) -> pd.DataFrame:
+    """Women and men apart."""
+    return _apart(models, corpus, "sex", ("female", "male"), lambda rows: rows["sex"].to_numpy())
+
+
+def by_length(models: Models, corpus: str) -> pd.DataFrame:
+    """Short, middling and long clips apart."""
+
+    def which(rows: pd.DataFrame) -> np.ndarray:
+        seconds = rows["length_s"].to_numpy()
+        return np.select([seconds < 1.5, seconds <= 2.5], LENGTHS[:2], LENGTHS[2])
+
+    return _apart(models, corpus, "length", LENGTHS, which)
+
+
+def _apart(
+    models: Models, corpus: str, name: str, groups: Sequence[str], which: Callable[[pd.DataFrame], np.ndarray]
+) -> pd.DataFrame:
+    found = []
+    for model, rows in models.items():
+        chosen = labelled(rows, corpus, MAIN_CONDITION)
+        own = which(chosen)
+        found += [{"model": model, name: group, **scored(chosen[own == group])} for group in groups]
+    return _table(found, ("model", name, *SCORED_COLUMNS))
+
+
+def by_corpus(models: Models) -> pd.DataFrame:
+    """Every corpus with several emotions, each clip heard by the networks that its speaker was kept from."""
+    return _table(
+        [
+            {"model": model, "corpus": corpus, **scored(labelled(rows, corpus, MAIN_CONDITION))}
+            for model, rows in models.items()
+            for corpus in _corpora(models, lambda rows: labelled(rows)[~_is_ordinary(labelled(rows))])
+        ],
+        ("model", "corpus", *SCORED_COLUMNS),
+    )
+
+
+def left_out(models: Models) -> pd.DataFrame:
+    """Whole corpora that the network heard nothing of, under either prior.
+
+    `uar` counts whatever of the eight is heard; `uar_own` lets the network choose among the emotions acted there.
+    `negative_found` is the share of angry, sad, fearful and disgusted clips that are called one of these,
+    `level_called_negative` that of neutral and calm ones; `roc_area` says how well the sum of the four tells the two
+    kinds of clips apart.
+    """
+    names = ("uar", "uar_own", "negative_found", "level_called_negative", "roc_area")
+    found = []
+    for model, rows in models.items():
+        for corpus in _corpora(models, _left_out):
+            for prior, shares in PRIORS.items():
+                row = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
+                chosen = _left_out(rows)
+                chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
+                if len(chosen):
+                    drawn = sample(chosen)
+                    row |= drawn.counts()
+                    figures = drawn.mean(partial(_told_apart, prior=shares))
+                    for name, column in zip(names[:4], figures.T, strict=True):
+                        row |= interval(name, column)
+                    row["roc_area"] = float(np.mean([_roc_area(own, shares) for _, own in chosen.groupby("seed")]))
+                found.append(row)
+    ends = [f"{name}{end}" for name in names[:4] for end in ("", "_low", "_high")]
+    return _table(found, ("model", "corpus", "prior", "clips", "speakers", "seeds", *ends, "roc_area"))
+
+
+def _left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
+
+
+def _told_apart(rows: pd.DataFrame, weights: np.ndarray, prior: Sequence[float]) -> np.ndarray:
+    """UAR of all, UAR among the emotions acted, negative found, level called negative; shaped (draws, 4)."""
+    probabilities = moved(probabilities_of(rows), prior)
+    confusion = confusions_of(rows, weights, probabilities)
+    own = probabilities * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
+    called = confusion[:, :, _NEGATIVE_AT].sum(axis=2)
+    acted = confusion.sum(axis=2)
+    return np.stack(
+        [
+            np.nanmean(recalls(confusion), axis=1),
+            np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1),
+            share(called[:, _NEGATIVE_AT].sum(axis=1), acted[:, _NEGATIVE_AT].sum(axis=1)),
+            share(called[:, _LEVEL_AT].sum(axis=1), acted[:, _LEVEL_AT].sum(axis=1)),
+        ],
+        axis=1,
+    )
+
+
+def _roc_area(rows: pd.DataFrame, prior: Sequence[float]) -> float:
+    told = rows[rows["emotion"].isin(NEGATIVE + LEVEL)]
+    truth = told["emotion"].isin(NEGATIVE)
+    if truth.nunique() < 2:
+        return float("nan")
+    return float(roc_auc_score(truth, moved(probabilities_of(told), prior)[:, _NEGATIVE_AT].sum(axis=1)))
+
+
+def confusion(models: Models, corpus: str) -> pd.DataFrame:
+    """Per emotion acted how it is heard: clips (the mean over the seeds) and share of the row."""
+    found = []
+    for model, rows in models.items():
+        chosen = labelled(rows, corpus, MAIN_CONDITION)
+        if not len(chosen):
+            continue
+        counts = sample(chosen).mean(lambda own, weights: confusions(own, weights[:1]))[0]
+        shares = share(counts, counts.sum(axis=1, keepdims=True))
+        found += [
+            {"model": model, "acted": acted, "heard": heard, "clips": counts[i, j], "share": shares[i, j]}
+            for i, acted in enumerate(EMOTIONS)
+            for j, heard in enumerate(EMOTIONS)
+        ]
+    return _table(found, ("model", "acted", "heard", "clips", "share"))
+
+
+# How far the probabilities can be trusted
+
+
+def _confidences(rows: pd.DataFrame, corpus: str) -> pd.DataFrame:
+    """Fold, seed, highest probability under the prior of the corpus's clips, and whether it is right."""
+    chosen = labelled(rows, corpus, MAIN_CONDITION)
+    truth = truth_of(chosen)
+    shares = np.bincount(truth, minlength=len(EMOTIONS)) / max(len(truth), 1)
+    probabilities = moved(probabilities_of(chosen), shares) if len(chosen) else probabilities_of(chosen)
+    return pd.DataFrame(
+        {
+            "fold": chosen["fold"].to_numpy(),
+            "seed": chosen["seed"].to_numpy(),
+            "confidence": probabilities.max(axis=1),
+            "correct": probabilities.argmax(axis=1) == truth,
+        }
+    )
+
+
+def calibration(models: Models, corpus: str) -> pd.DataFrame:
+    """Expected calibration error, mean confidence and accuracy, per fold and of all folds together."""
+    found = []
+    for model, rows in models.items():
+        every = _confidences(rows, corpus)
+        for fold in (*FOLDS, ALL):
+            own = every if fold == ALL else every[every["fold"] == fold]
+            row: dict[str, Any] = {"model": model, "fold": fold, "clips": 0}
+            if len(own):
+                seeds = [part for _, part in own.groupby("seed")]
+                row["clips"] = round(len(own) / len(seeds))
+                row["ece"] = float(np.mean([expected_calibration_error(part) for part in seeds]))
+                row |= {"confidence": float(own["confidence"].mean()), "accuracy": float(own["correct"].mean())}
+            found.append(row)
+    return _table(found, ("model", "fold", "clips", "ece", "confidence", "accuracy"))
+
+
+def reliability(models: Models, corpus: str) -> pd.DataFrame:
+    """The bins of the reliability diagram, all folds and seeds together."""
+    found = []
+    for model, rows in models.items():
+        bins = binned(_confidences(rows, corpus))
+        for number, bin_ in bins.iterrows():
+            found.append({"model": model, "from": (int(str(number)) - 1) / BINS, "to": int(str(number)) / BINS, **bin_})
+    return _table(found, ("model", "from", "to", "clips", "confidence", "accuracy"))
+
+
+def risk_coverage(models: Models, corpus: str, coverages: Sequence[float]) -> pd.DataFrame:
+    """Accuracy of the surest clips, and the probability that the least sure of these has; averaged over the seeds."""
+    found = []
+    for model, rows in models.items():
+        every = _confidences(rows, corpus)
+        curves = [surest(own, coverages) for _, own in every.groupby("seed")]
+        accuracy, threshold = np.mean(curves, axis=0) if curves else np.full((2, len(coverages)), np.nan)
+        for number, coverage in enumerate(coverages):
+            found.append(
+                {
+                    "model": model,
+                    "coverage": coverage,
+                    "accuracy": accuracy[number],
+                    "risk": 1 - accuracy[number],
+                    "threshold": threshold[number],
+                }
+            )
+    return _table(found, ("model", "coverage", "accuracy", "risk", "threshold"))
+
+
+# What is no acted emotion
+
+
+def false_alarms(models: Models) -> pd.DataFrame:
+    """Speech in which nothing is acted: the share of its time whose most probable emotion is a negative one."""
+    found = []
+    for model, rows in models.items():
+        for corpus in _corpora(models, _ordinary):
+            chosen = _ordinary(rows)
+            chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
+            for prior, shares in PRIORS.items():
+                row: dict[str, Any] = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
+                if len(chosen):
+                    drawn = sample(chosen)
+                    row |= drawn.counts()
+                    row["minutes"] = float(chosen["length_s"].sum() / 60 / row["seeds"])
+                    called = drawn.mean(partial(_time_called_negative, prior=shares))
+                    row |= interval("negative", called)
+                found.append(row)
+    columns = ("clips", "speakers", "seeds", "minutes", "negative", "negative_low", "negative_high")
+    return _table(found, ("model", "corpus", "prior", *columns))
+
+
+def _ordinary(rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows["fold"].isin(FOLDS) & _is_ordinary(rows)]
+
+
+def _is_ordinary(rows: pd.DataFrame) -> "pd.Series[bool]":
+    """Whether a row is of speech without a label, or of a corpus in which nobody acts more than neutral and calm."""
+    level = rows["emotion"].isin(("", *LEVEL)).groupby(rows["corpus"]).transform("all")
+    return (rows["emotion"] == "") | level.astype(bool)
+
+
+def _time_called_negative(rows: pd.DataFrame, weights: np.ndarray, prior: Sequence[float]) -> np.ndarray:
+    called = np.isin(moved(probabilities_of(rows), prior).argmax(axis=1), _NEGATIVE_AT)
+    seconds = rows["length_s"].to_numpy()
+    return (weights @ (seconds * called)) / (weights @ seconds)
+
+
+def not_speech(models: Models) -> pd.DataFrame:
+    """The share of clips in which `other` has more than half, of what is no speech and of the speech in each corpus."""
+    found = []
+    corpora = _corpora(models, lambda rows: rows[rows[OTHER].notna()])
+    kinds = {OTHER: lambda rows: rows["emotion"] == OTHER, "speech": lambda rows: rows["emotion"] != OTHER}
+    for model, rows in models.items():
+        told = rows[rows[OTHER].notna() & rows["fold"].isin(FOLDS) & (rows["condition"] == MAIN_CONDITION)]
+        for kind, is_kind in kinds.items():
+            of_kind = told[is_kind(told)]
+            for corpus in (ALL, *corpora):
+                chosen = of_kind if corpus == ALL else of_kind[of_kind["corpus"] == corpus]
+                row: dict[str, Any] = {"model": model, "sound": kind, "corpus": corpus, "clips": 0}
+                if len(chosen):
+                    drawn = sample(chosen)
+                    row |= drawn.counts()
+                    row |= interval("called_other", drawn.mean(_called_other))
+                if len(chosen) or corpus == ALL:
+                    found.append(row)
+    columns = ("clips", "speakers", "seeds", "called_other", "called_other_low", "called_other_high")
+    return _table(found, ("model", "sound", "corpus", *columns))
+
+
+def _called_other(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    return (weights @ (rows[OTHER].to_numpy() > 0.5)) / weights.sum(axis=1)
+
+
+def _corpora(models: Models, which: Callable[[pd.DataFrame], pd.DataFrame]) -> list[str]:
+    return sorted({corpus for rows in models.values() for corpus in which(rows)["corpus"].unique()})

@@ -1,0 +1,168 @@
+"""What telephones do to a voice: the band, the codec, noise, a room, lost packets; drawn anew for every copy.
+
+Codecs are the real ones, from libsndfile and FFmpeg, not imitations.
+"""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from scipy.signal import butter, fftconvolve, sosfilt
+
+RATE = 8000
+#: Codec by name: libsndfile's subtype of WAV, or FFmpeg's container, encoder and bit rate.
+SNDFILE_CODECS = {"mulaw": "ULAW", "alaw": "ALAW", "gsm": "GSM610"}
+FFMPEG_CODECS = {
+    "mp3": ("mp3", "libmp3lame", 16_000),
+    "opus": ("ogg", "libopus", 12_000),
+    "amr": ("amr", "libopencore_amrnb", 7_950),
+}
+CODECS = (*SNDFILE_CODECS, *FFMPEG_CODECS)
+_PACKET_S = 0.02
+
+
+@dataclass(frozen=True)
+class Line:
+    """One telephone line.
+
+    Attributes
+    ----------
+    low_hz, high_hz : band that it lets through.
+    codec : one of CODECS.
+    level_db : root mean square of the voice in dBFS, before the codec.
+    noise_db : of the noise against the voice; None for none.
+    noise_colour : 0 white, 1 pink, 2 brown; any value between.
+    echo_s : time in which the room's echo dies away by 60 dB; 0 for none.
+    speed : how much faster (and higher) the voice is.
+    loss : share of packets of 20 ms that are lost.
+    """
+
+    low_hz: float = 300
+    high_hz: float = 3400
+    codec: str = "mulaw"
+    level_db: float = -26
+    noise_db: float | None = None
+    noise_colour: float = 0
+    echo_s: float = 0
+    speed: float = 1
+    loss: float = 0
+
+
+#: The line on which every telephone score is taken: 300 to 3400 Hz, mu-law, nothing else.
+PLAIN = Line()
+
+
+def draw_line(random: np.random.Generator) -> Line:
+    """Draw a line as calls have them: mostly good, sometimes bad."""
+    return Line(
+        low_hz=float(random.uniform(150, 400)),
+        high_hz=float(random.uniform(3000, 3700)),
+        codec=str(random.choice(CODECS, p=(0.3, 0.2, 0.15, 0.15, 0.1, 0.1))),
+        level_db=float(random.uniform(-36, -16)),
+        noise_db=float(random.uniform(-45, -8)) if random.random() < 0.7 else None,
+        noise_colour=float(random.uniform(0, 2)),
+        echo_s=float(random.uniform(0.1, 0.6)) if random.random() < 0.3 else 0,
+        speed=float(random.uniform(0.93, 1.07)) if random.random() < 0.5 else 1,
+        loss=float(random.uniform(0, 0.05)) if random.random() < 0.2 else 0,
+    )
+
+
+def through(
+    samples: np.ndarray, line: Line, random: np.random.Generator, background: np.ndarray | None = None
+) -> np.ndarray:
+    """A voice as it comes out of a line.
+
+    Parameters
+    ----------
+    samples : shaped (samples,), at 8000 per second.
+    line : what is done to it.
+    random : draws noise, echo and the packets that are lost.
+    background : a recording of noise or babble at 8000 per second, taken instead of drawn noise.
+
+    Returns
+    -------
+    float32, shaped (samples,); as long as the voice, but for its speed.
+    """
+    if line.speed != 1:
+        samples = soxr.resample(samples, RATE * line.speed, RATE)
+    if line.echo_s:
+        samples = _in_a_room(samples, line.echo_s, random)
+    samples = samples * (10 ** (line.level_db / 20) / _rms(samples))
+    if line.noise_db is not None:
+        noise = _cut(background, len(samples), random) if background is not None else None
+        noise = _noise(len(samples), line.noise_colour, random) if noise is None else noise
+        samples = samples + noise * (_rms(samples) / _rms(noise) * 10 ** (line.noise_db / 20))
+    band = butter(4, [line.low_hz, min(line.high_hz, RATE / 2 - 50)], "bandpass", fs=RATE, output="sos")
+    samples = code(np.clip(sosfilt(band, samples), -1, 1).astype(np.float32), line.codec)
+    return _lose_packets(samples, line.loss, random) if line.loss else samples
+
+
+def code(samples: np.ndarray, codec: str) -> np.ndarray:
+    """Samples encoded and decoded again, with the same length."""
+    decoded = _through_sndfile(samples, codec) if codec in SNDFILE_CODECS else _through_ffmpeg(samples, codec)
+    return np.pad(decoded, (0, max(0, len(samples) - len(decoded))))[: len(samples)]
+
+
+def _through_sndfile(samples: np.ndarray, codec: str) -> np.ndarray:
+    buffer = io.BytesIO()
+    soundfile.write(buffer, samples, RATE, format="WAV", subtype=SNDFILE_CODECS[codec])
+    buffer.seek(0)
+    with soundfile.SoundFile(buffer) as sound:
+        return sound.read(len(samples) + RATE, dtype="float32")
+
+
+def _through_ffmpeg(samples: np.ndarray, codec: str) -> np.ndarray:
+    import av
+
+    container_format, encoder, bit_rate = FFMPEG_CODECS[codec]
+    buffer = io.BytesIO()
+    container: Any  # PyAV types a stream by what it might be, too
+    with av.open(buffer, "w", format=container_format) as container:
+        stream = container.add_stream(encoder, rate=RATE, layout="mono", bit_rate=bit_rate)
+        integers = np.rint(samples * 32767).astype(np.int16)[None]
+        frame = av.AudioFrame.from_ndarray(integers, format="s16", layout="mono")
+        frame.sample_rate = RATE
+        resampler = av.AudioResampler(stream.format, "mono", RATE, frame_size=stream.frame_size or None)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            container.mux(stream.encode(part))
+        container.mux(stream.encode(None))
+    buffer.seek(0)
+    with av.open(buffer, format=container_format) as container:
+        to_float = av.AudioResampler("flt", "mono", RATE)
+        parts = [part for frame in container.decode(audio=0) for part in to_float.resample(frame)]
+        return np.concatenate([part.to_ndarray()[0] for part in (*parts, *to_float.resample(None))])
+
+
+def _in_a_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) -> np.ndarray:
+    """The voice with an echo of exponentially decaying noise, half as strong as itself at most."""
+    times = np.arange(int(echo_s * RATE)) / RATE
+    echo = random.normal(size=len(times)) * 10 ** (-3 * times / echo_s)
+    echo *= random.uniform(0.1, 0.5) / np.sqrt(np.sum(echo**2))
+    echo[0] = 1
+    return fftconvolve(samples, echo)[: len(samples)]
+
+
+def _noise(length: int, colour: float, random: np.random.Generator) -> np.ndarray:
+    spectrum = np.fft.rfft(random.normal(size=length))
+    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-colour / 2)
+    return np.fft.irfft(spectrum, length)
+
+
+def _cut(background: np.ndarray, length: int, random: np.random.Generator) -> np.ndarray:
+    repeated = np.resize(background, max(length, len(background)))
+    start = int(random.integers(0, len(repeated) - length + 1))
+    return repeated[start : start + length]
+
+
+def _lose_packets(samples: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
+    """Silence instead of lost packets, as the simplest of telephones do."""
+    size = round(_PACKET_S * RATE)
+    kept = random.random(-(-len(samples) // size)) >= share
+    return samples * np.repeat(kept, size)[: len(samples)].astype(np.float32)
+
+
+def _rms(samples: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(samples)))) + 1e-9
