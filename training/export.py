@@ -83,7 +83,7 @@ def read_network(folder: Path) -> Any:
 
 def export_network(network: Any, front_end: FrontEnd, path: Path) -> None:
     """Write a Keras network as ONNX, float32, for any number of inputs at a time."""
-    shape = (None, front_end.frames, front_end.bands)
+    shape = (None, front_end.frames if front_end.padded else None, front_end.bands)
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="frames")]
     with redirect_stdout(StringIO()):
         network.export(path, format="onnx", input_signature=signature, verbose=False)

@@ -18,7 +18,8 @@ from keras import layers, ops
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
 
-WIDTH, HEADS, POSITIONS = 512, 8, 1500
+#: As many positions, 50 a second, as the longest segment has; Whisper's own table goes on to 30 s.
+WIDTH, HEADS, POSITIONS = 512, 8, 250
 FRONT_END = FrontEnd(
     rate=16000, window=400, hop=160, fft=400, bands=80, low_hz=0.0, high_hz=8000.0, frames=500, scaling="whisper",
     padded=False,
@@ -167,7 +168,7 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     network = keras.Model(frames, layers.Concatenate(name="statistics")(statistics), name="encoder")
     for number, layer in enumerate((first, second), start=1):
         layer.set_weights([weights[f"conv{number}/weight"].transpose(2, 1, 0), weights[f"conv{number}/bias"]])
-    positions.set_weights([weights["position_encodings/encodings"]])
+    positions.set_weights([weights["position_encodings/encodings"][:POSITIONS]])
     for k, part in enumerate(parts):
         _fill_block(part, weights, f"layer_{k}")
     network.trainable = False

@@ -1,0 +1,91 @@
+"""The accurate recipe on people whom it never heard: fold by fold, and a whole corpus left out."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from analyzer.emotions import EMOTIONS, OTHER
+from training import music, published
+from training.accurate import FOLDS, Heads, Material, Recipe, calibrated, deal, fit_heads
+from training.corpora import RAVDESS, Clip
+from training.evaluation_rows import Heard, TrainedOn
+
+#: Corpora that are scored in folds; of others everybody is only learned from.
+SCORED = (RAVDESS, published.NEUTRAL_SPEECH, published.NON_SPEECH, published.IVR, music.CORPUS)
+LEFT_OUT = "nemo"
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """What a recipe gives for clips of people whom it never heard.
+
+    Attributes
+    ----------
+    rows : with the columns of training.evaluation_rows.
+    trained_on : who was heard, by fold.
+    """
+
+    rows: pd.DataFrame
+    trained_on: TrainedOn
+
+
+def out_of_fold(material: Material, recipe: Recipe, seeds: Sequence[int], folds: Sequence[int] = FOLDS) -> OutOfFold:
+    """Fit the recipe once per fold and seed without the fold's speakers, and hear these.
+
+    A fold's calibration comes from heads that were fitted without the next fold either, on that one's speakers.
+    """
+    dealt = deal(clip for clip in material.clips if clip.corpus in SCORED)
+    fold_of = np.array([dealt.get(clip.speaker, 0) for clip in material.clips])
+    tables, trained_on = [], {}
+    for fold in folds:
+        tested, held_out = fold_of == fold, fold_of == fold % len(FOLDS) + 1
+        for seed in seeds:
+            heads = fit_heads(material.of(~tested), recipe, seed)
+            without = fit_heads(material.of(~tested & ~held_out), recipe, seed)
+            heads = calibrated(heads, material.of(held_out), without)
+            tables.append(_rows(material.of(tested), heads, str(fold), seed))
+        trained_on[str(fold)] = {"training": _speakers(material.of(~tested).clips)}
+    return OutOfFold(pd.concat(tables, ignore_index=True), trained_on)
+
+
+def corpus_left_out(material: Material, recipe: Recipe, seed: int, corpus: str = LEFT_OUT) -> OutOfFold:
+    """Fit the recipe once without a corpus, and hear all of it; calibrated on the speakers of fold 1."""
+    tested = material.column("corpus") == corpus
+    kept = material.of(~tested)
+    dealt = deal(clip for clip in kept.clips if clip.corpus in SCORED)
+    held_out = np.array([dealt.get(clip.speaker, 0) == 1 for clip in kept.clips])
+    heads = calibrated(fit_heads(kept, recipe, seed), kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))
+    rows = _rows(material.of(tested), heads, corpus, seed)
+    return OutOfFold(rows, {corpus: {"training": _speakers(kept.clips)}})
+
+
+def together(*parts: OutOfFold) -> OutOfFold:
+    """The rows and the guards of several runs."""
+    trained_on = {fold: heard for part in parts for fold, heard in part.trained_on.items()}
+    return OutOfFold(pd.concat([part.rows for part in parts], ignore_index=True), trained_on)
+
+
+def _speakers(clips: Sequence[Clip]) -> Heard:
+    return Heard(speakers=frozenset(clip.speaker for clip in clips))
+
+
+def _rows(material: Material, heads: Heads, fold: str, seed: int) -> pd.DataFrame:
+    corpora = (*SCORED, LEFT_OUT) if fold == LEFT_OUT else SCORED
+    scored = material.of((material.conditions != "drawn") & np.isin(material.column("corpus"), corpora))
+    probabilities = heads.probabilities(scored.statistics)
+    table = pd.DataFrame(
+        {
+            "corpus": scored.column("corpus"),
+            "clip": [clip.path.name for clip in scored.clips],
+            "speaker": scored.column("speaker"),
+            "sex": scored.column("sex"),
+            "emotion": scored.column("emotion"),
+            "fold": fold,
+            "seed": seed,
+            "condition": scored.conditions,
+            "length_s": np.round(scored.lengths_s.astype(float), 2),
+        }
+    )
+    return table.assign(**{name: probabilities[:, k] for k, name in enumerate((*EMOTIONS, OTHER))})
