@@ -139,6 +139,8 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
+        # Weights that are stored as int8 become float once, on loading, and not anew for every segment.
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(folder / self.settings.network), options, providers=["CPUExecutionProvider"]

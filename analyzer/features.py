@@ -114,7 +114,7 @@ def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     A segment longer than the network's input is cut; a padded shorter one is followed by zeros, the mean.
     """
     if front_end.scaling == "whisper":
-        return _whisper_frames(samples, front_end)[: front_end.frames]
+        return _whisper_frames(samples[: front_end.frames * front_end.hop], front_end)
     frames = log_mel(samples, front_end)[: front_end.frames]
     scaled = (frames - frames.mean()) / (frames.std() + 1e-3)
     return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0))) if front_end.padded else scaled

@@ -227,3 +227,66 @@ def test_under_an_even_prior_every_emotion_is_as_likely_as_another(tmp_path: Pat
     on_calls, even = Classifier(folder).probabilities(inputs(3)), Classifier(folder, "even").probabilities(inputs(3))
     shifted = even * np.array(CALL_PRIOR)
     assert on_calls == pytest.approx(shifted / shifted.sum(axis=1, keepdims=True), abs=1e-6)
+
+
+# Segments of free length
+
+FREE = FrontEnd(16000, 400, 160, 400, 80, 0.0, 8000.0, 500, scaling="whisper", padded=False)
+
+
+def free_inputs(*counts: int) -> list[np.ndarray]:
+    return [np.random.default_rng(count).normal(size=(count, 80)).astype(np.float32) for count in counts]
+
+
+@pytest.fixture
+def free(tmp_path: Path) -> Classifier:
+    """A model that hears nine things in segments of any length."""
+    return Classifier(make_tiny_model(tmp_path / "free", outputs=9, front_end=FREE))
+
+
+def test_segments_of_free_length_are_the_same_in_any_company(free: Classifier) -> None:
+    segments = free_inputs(500, 3, 120, 120, 1, 77)
+    together = free.probabilities(segments)
+    assert together.shape == (6, 9)
+    assert together.dtype == np.float32
+    assert np.array_equal(together, np.concatenate([free.probabilities([one]) for one in segments]))
+    assert np.array_equal(together[::-1], free.probabilities(segments[::-1]))
+    assert together[:, :8].sum(axis=1) == pytest.approx(1, abs=1e-6)
+
+
+def test_no_zeros_are_put_behind_a_segment_of_free_length(free: Classifier) -> None:
+    (segment,) = free_inputs(50)
+    assert free.probabilities([np.tile(segment, (2, 1))]) == pytest.approx(free.probabilities([segment]), abs=1e-5)
+    assert np.abs(free.probabilities([np.pad(segment, ((0, 50), (0, 0)))]) - free.probabilities([segment])).max() > 1e-3
+
+
+def test_no_segments_of_free_length_give_no_rows(free: Classifier) -> None:
+    assert free.probabilities([]).shape == (0, 9)
+
+
+@pytest.mark.parametrize("padded", [True, False])
+def test_a_network_of_fixed_length_is_no_network_of_free_length_and_the_reverse(tmp_path: Path, padded: bool) -> None:
+    folder = make_tiny_model(tmp_path / "model", front_end=replace(FREE, padded=padded))
+    Classifier(folder)
+    edit(folder, front_end=vars(replace(FREE, padded=not padded)))
+    with pytest.raises(CannotWork, match="does not fit"):
+        Classifier(folder)
+
+
+def test_settings_of_free_length_are_the_same_after_writing_and_reading() -> None:
+    written = ModelSettings("m", "n.onnx", FREE, (0.125,) * 8, CALL_PRIOR, 0.35, hears_other=True)
+    assert ModelSettings.from_json(written.to_json()) == written
+    assert written.labels == [*EMOTIONS, "other"]
+
+
+def test_settings_that_say_nothing_of_scaling_mean_what_they_meant_before_there_was_a_choice(model: Path) -> None:
+    kept = {key: value for key, value in vars(FrontEnd()).items() if key not in ("scaling", "padded")}
+    edit(model, front_end=kept)
+    assert read_settings(model).front_end == FrontEnd()
+
+
+def test_a_scaling_that_nobody_knows_is_told_with_the_folder(model: Path) -> None:
+    edit(model, front_end=vars(FrontEnd()) | {"scaling": "loud"})
+    with pytest.raises(CannotWork, match="no scaling 'loud'") as caught:
+        read_settings(model)
+    assert str(model) in str(caught.value)

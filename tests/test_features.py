@@ -1,5 +1,7 @@
 """A segment becomes the picture that the network looks at: always the same shape, whatever its length and level."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -90,3 +92,67 @@ def test_a_tone_is_loudest_in_its_own_band() -> None:
 
 def test_silence_is_at_the_floor() -> None:
     assert np.allclose(log_mel(np.zeros(8000, np.float32), FrontEnd()), -100, atol=1e-4)
+
+
+# Whisper's scaling
+
+WHISPER = FrontEnd(16000, 400, 160, 400, 80, 0.0, 8000.0, 500, scaling="whisper", padded=False)
+
+
+@given(st.integers(0, 100_000))
+def test_whisper_gets_as_many_frames_as_there_is_sound_for_and_one_at_least(count: int) -> None:
+    found = network_input(np.full(count, 0.1, np.float32), WHISPER)
+    assert found.shape == (min(500, max(1, count // 160)), 80)
+    assert found.dtype == np.float32
+    assert np.isfinite(found).all()
+
+
+def test_whisper_hears_what_it_was_trained_on() -> None:
+    librosa = pytest.importorskip("librosa", reason="librosa comes with call-emotions[training]")
+    sound = voices.speech(2.5, 16000) + voices.noise(2.5, 16000, level_db=-60)
+    # As its authors compute it (whisper/audio.py), without the padding to 30 s.
+    power = np.abs(librosa.stft(sound, n_fft=400, hop_length=160, pad_mode="reflect"))[:, :-1] ** 2
+    logarithm = np.log10(np.maximum(librosa.filters.mel(sr=16000, n_fft=400, n_mels=80) @ power, 1e-10))
+    expected = (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4
+    assert network_input(sound, WHISPER) == pytest.approx(expected.T, abs=1e-3)
+
+
+@pytest.mark.parametrize("gain", [0.1, 0.5, 2.0])
+def test_to_whisper_a_louder_line_is_brighter_by_the_same_everywhere(gain: float) -> None:
+    said = voices.speech(2, 16000) + voices.noise(2, 16000, level_db=-50)
+    change = network_input(said * np.float32(gain), WHISPER) - network_input(said, WHISPER)
+    assert change == pytest.approx(np.full_like(change, np.log10(gain) / 2), abs=1e-3)
+
+
+def test_to_whisper_nothing_is_more_than_eight_decades_below_the_loudest() -> None:
+    found = network_input(np.concatenate([voices.speech(1, 16000), np.zeros(16000, np.float32)]), WHISPER)
+    assert found.max() - found.min() == pytest.approx(2, abs=1e-5)
+    assert network_input(np.zeros(16000, np.float32), WHISPER) == pytest.approx(np.full((100, 80), -1.5), abs=1e-5)
+
+
+def test_whisper_s_frames_are_centred_on_their_time() -> None:
+    sound = np.zeros(16000, np.float32)
+    sound[8000] = 1
+    loudness = network_input(sound, WHISPER).mean(axis=1)
+    assert loudness.argmax() == 50
+    assert loudness[48] == pytest.approx(loudness[52], abs=1e-4)
+
+
+def test_what_is_cut_off_does_not_change_what_whisper_hears() -> None:
+    short, sound = replace(WHISPER, frames=100), voices.speech(1.5, 16000)
+    sound[:16000] *= np.float32(1e-4)
+    found = network_input(sound, short)
+    assert found.shape == (100, 80)
+    assert found[:98] == pytest.approx(network_input(sound[:16000], short)[:98], abs=1e-3)
+
+
+def test_without_padding_a_scaled_segment_is_as_long_as_it_is() -> None:
+    sound = voices.speech(1)
+    padded, bare = network_input(sound, FrontEnd()), network_input(sound, FrontEnd(padded=False))
+    assert bare.shape == (98, 40)
+    assert np.array_equal(padded[:98], bare)
+
+
+def test_a_scaling_that_nobody_knows_is_refused() -> None:
+    with pytest.raises(ValueError, match="no scaling 'loud'"):
+        FrontEnd(scaling="loud")

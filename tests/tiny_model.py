@@ -12,10 +12,17 @@ from analyzer.features import FrontEnd
 
 
 def make_tiny_model(
-    folder: Path, *, name: str = "tiny", seed: int = 0, outputs: int = 8, uncertain_below: float = 0.4
+    folder: Path,
+    *,
+    name: str = "tiny",
+    seed: int = 0,
+    outputs: int = 8,
+    uncertain_below: float = 0.4,
+    front_end: FrontEnd | None = None,
 ) -> Path:
-    """Write a model's folder; another seed gives another model."""
-    front_end = FrontEnd()
+    """Write a model's folder; another seed gives another model, one of free length where nothing is padded."""
+    front_end = front_end or FrontEnd()
+    time = front_end.frames if front_end.padded else "time"
     weights = np.random.default_rng(seed).normal(size=(front_end.bands, outputs)).astype(np.float32) * 2
     graph = helper.make_graph(
         [
@@ -24,7 +31,7 @@ def make_tiny_model(
             helper.make_node("Softmax", ["sums"], ["y"], axis=-1),
         ],
         "tiny",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", front_end.frames, front_end.bands])],
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", time, front_end.bands])],
         [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", outputs])],
         [numpy_helper.from_array(weights, "weights")],
     )

@@ -19,6 +19,10 @@ from training.splits import RAVDESS_FOLDS
 
 FOLDS = (1, 2, 3, 4, 5)
 MUSIC_CLIPS = 240
+#: Corpora of which short pieces are heard, too: without them whoever says a single word is taken for a noise.
+SHORT_FROM = (RAVDESS, published.NEUTRAL_SPEECH, published.IVR, published.NON_SPEECH, music.CORPUS)
+#: Ways of hearing that are learned from and never scored.
+LEARNED_ONLY = ("drawn", "short")
 
 
 @dataclass(frozen=True)
@@ -29,17 +33,20 @@ class Recipe:
     ----------
     blocks : of the encoder.
     statistics_of : layers whose statistics the heads see.
-    shrinkage, other_shrinkage : of the heads of emotions and of what is no speech.
+    shrinkage, other_shrinkage : of the heads of emotions and of what is no speech; the latter looks at every statistic
+        by itself, since what it learned of how they go together did not hold on real calls.
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
+    drawn_weight : by which that of a copy through a drawn line is multiplied.
     """
 
     blocks: int = 3
     statistics_of: tuple[int, ...] = (1, 2, 3)
     shrinkage: float = 0.8
-    other_shrinkage: float = 0.5
+    other_shrinkage: float = 1.0
     weights: dict[str, float] = field(
-        default_factory=lambda: {RAVDESS: 1.0, RAVDESS_SONG: 0.4, "nemo": 0.25, published.NEUTRAL_SPEECH: 0.5}
+        default_factory=lambda: {RAVDESS: 1.0, RAVDESS_SONG: 0.4, "nemo": 0.1, published.NEUTRAL_SPEECH: 0.1}
     )
+    drawn_weight: float = 0.5
 
     @property
     def encoder_name(self) -> str:
@@ -89,6 +96,10 @@ class Heads:
     emotions: Head
     other: Head
 
+    def cooled(self, of_emotions: float, of_other: float) -> "Heads":
+        """The same decisions, less sure of themselves by these temperatures."""
+        return Heads(self.emotions.cooled(of_emotions), self.other.cooled(of_other))
+
     def probabilities(self, statistics: np.ndarray) -> np.ndarray:
         """Shaped (rows, 9): the eight, which add up to 1, and the probability of being no speech."""
         eight = posterior(self.emotions.logits(statistics))
@@ -106,11 +117,12 @@ def gather(
     clips: Sequence[Clip], recipe: Recipe, cache: Path, seeds: Iterable[int], conditions: Sequence[str] = ()
 ) -> Material:
     """Have all clips heard: through the plain line, once per seed through drawn ones, RAVDESS as `conditions` say."""
-    network = encoder_file(recipe, cache)
+    network, seeds = encoder_file(recipe, cache), tuple(seeds)
     heard: list[tuple[str, int, encoding.Heard]] = []
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus]
         ways = [("telephone", 0), *(("drawn", seed) for seed in seeds)]
+        ways += [("short", seed) for seed in seeds if corpus in SHORT_FROM]
         ways += [(condition, 0) for condition in conditions if corpus == RAVDESS]
         for condition, seed in ways:
             heard.append((condition, seed, encoding.hear(own, condition, network, whisper.FRONT_END, cache, seed)))
@@ -145,25 +157,25 @@ def deal(clips: Iterable[Clip]) -> dict[str, int]:
 
 
 def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
-    """Learn from the plain copies and from those drawn under a seed."""
-    plain, drawn = material.conditions == "telephone", material.conditions == "drawn"
-    learned = material.of(plain | (drawn & (material.seeds == seed)))
+    """Learn from the plain copies and from those drawn under a seed; of short pieces only whether they are speech."""
+    drawn = np.isin(material.conditions, LEARNED_ONLY) & (material.seeds == seed)
+    learned = material.of((material.conditions == "telephone") | drawn)
     weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
-    acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS))
+    weights = np.where(learned.conditions == "drawn", recipe.drawn_weight * weights, weights)
+    acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS)) & (learned.conditions != "short")
     emotions = fit_head(learned.statistics[acted], learned.classes[acted], weights[acted], recipe.shrinkage)
     no_speech = (learned.classes == len(EMOTIONS)).astype(int)
     balance = np.where(no_speech == 1, 1 / max(1, no_speech.sum()), 1 / (no_speech == 0).sum())
     return Heads(emotions, fit_head(learned.statistics, no_speech, balance, recipe.other_shrinkage))
 
 
-def calibrated(heads: Heads, held_out: Material, temperatures_from: Heads) -> Heads:
-    """The same heads as sure of themselves as `temperatures_from` should be, by people whom those never heard."""
+def temperatures(held_out: Material, heads: Heads) -> tuple[float, float]:
+    """How much less sure of emotions, and of what is no speech, heads should be, by people whom they never heard."""
     scored = held_out.of(held_out.conditions == "telephone")
     acted = scored.of((scored.column("corpus") == RAVDESS) & (scored.classes >= 0))
-    of_emotions = temperature(temperatures_from.emotions.logits(acted.statistics), acted.classes)
+    of_emotions = temperature(heads.emotions.logits(acted.statistics), acted.classes)
     no_speech = (scored.classes == len(EMOTIONS)).astype(int)
-    of_other = temperature(temperatures_from.other.logits(scored.statistics), no_speech)
-    return Heads(heads.emotions.cooled(of_emotions), heads.other.cooled(of_other))
+    return of_emotions, temperature(heads.other.logits(scored.statistics), no_speech)
 
 
 def build_network(recipe: Recipe, heads: Heads) -> Any:

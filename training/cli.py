@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from analyzer.errors import CallEmotionsError, CannotWork
+from analyzer.errors import CallEmotionsError, CannotWork, UsageError
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,6 +53,17 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
+    fit.add_argument(
+        "--recipe", choices=("plain", "accurate"), default="plain",
+        help="plain: a convolutional network (default); accurate: a piece of Whisper's encoder and a linear head",
+    )  # fmt: skip
+    pretrained = fit.add_argument_group("for --recipe accurate")
+    pretrained.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
+    pretrained.add_argument("--cache", type=Path, metavar="DIR", help="where what the encoder heard is kept")
+    pretrained.add_argument(
+        "--probabilities", type=Path, metavar="DIR", default=Path("reports", "evaluation"),
+        help="where the out-of-fold probabilities go (default: reports/evaluation)",
+    )  # fmt: skip
     corpora = fit.add_argument_group("corpora (at least one)")
     corpora.add_argument("--ravdess", type=Path, metavar="DIR", help="RAVDESS speech, as its publishers pack it")
     corpora.add_argument("--tess", type=Path, metavar="DIR", help="TESS, as its publishers pack it")
@@ -100,6 +111,23 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _fit(chosen: argparse.Namespace) -> None:
+    if chosen.recipe == "accurate":
+        _fit_accurate(chosen)
+    else:
+        _fit_plain(chosen)
+
+
+def _fit_accurate(chosen: argparse.Namespace) -> None:
+    if not chosen.corpora or not chosen.cache:
+        raise UsageError("--recipe accurate needs --corpora and --cache")
+    from training import ship
+
+    card, minutes = ship.timed(chosen.corpora, chosen.cache, chosen.output, chosen.probabilities)
+    _say(f"made in {minutes:.1f} minutes")
+    print(f"model: {card}\nout-of-fold probabilities: {chosen.probabilities}")
+
+
+def _fit_plain(chosen: argparse.Namespace) -> None:
     from analyzer.features import FrontEnd
     from training import corpora, splits
 

@@ -17,9 +17,9 @@ from training.corpora import Clip
 from training.dataset import load_samples
 
 #: Of a longer clip the first seconds are heard; a cut copy is between the shortest and the longest segment.
-LONGEST_S, CUT_S = 4.0, (1.2, 3.2)
+LONGEST_S, CUT_S, SHORT_S = 4.0, (1.2, 3.2), (0.3, 1.2)
 #: Raised whenever the same clip would give other statistics, so that nothing old is taken from a cache.
-_VERSION = 1
+_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Heard:
 
 
 def studio(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The clip at 8000 per second as it is, at the level of calls."""
+    """The clip at 8000 per second as it is."""
     del random
     return samples[: int(LONGEST_S * telephone.RATE)]
 
@@ -62,15 +62,25 @@ def coded_line(samples: np.ndarray, random: np.random.Generator, codec: str) -> 
 
 def drawn_line(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """A piece of the clip through a line drawn at random: a copy to learn from, never to be scored."""
-    length = int(random.uniform(*CUT_S) * telephone.RATE)
+    return telephone.through(_piece(samples, CUT_S, random), telephone.draw_line(random), random)
+
+
+def short_piece(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """A word or two of the clip through a line drawn at random, to learn from as well."""
+    return telephone.through(_piece(samples, SHORT_S, random), telephone.draw_line(random), random)
+
+
+def _piece(samples: np.ndarray, lengths_s: tuple[float, float], random: np.random.Generator) -> np.ndarray:
+    length = int(random.uniform(*lengths_s) * telephone.RATE)
     start = int(random.integers(0, max(1, len(samples) - length + 1)))
-    return telephone.through(samples[start : start + length], telephone.draw_line(random), random)
+    return samples[start : start + length]
 
 
 CONDITIONS: dict[str, Any] = {
     "studio": studio,
     "telephone": plain_line,
     "drawn": drawn_line,
+    "short": short_piece,
     **{codec: partial(coded_line, codec=codec) for codec in telephone.CODECS if codec != telephone.PLAIN.codec},
 }
 
@@ -129,28 +139,30 @@ def _hear_all(
 def _hear_part(
     clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, seed: int
 ) -> list[tuple[str, np.ndarray, float]]:
-    session = _session(network)
+    session = open_network(network)
     name = session.get_inputs()[0].name
     found = []
     for clip in clips:
-        samples, digest = load_samples(clip.path, telephone.RATE)
-        random = np.random.default_rng([seed, int(digest[:12], 16)])
-        sound = CONDITIONS[condition](samples, random)
-        frames = network_input(_at_rate(sound, front_end.rate), front_end)
-        statistics = session.run(None, {name: frames[None]})[0][0]
-        found.append((digest, statistics, len(sound) / telephone.RATE))
+        sound, digest = sound_of(clip, condition, front_end.rate, seed)
+        statistics = session.run(None, {name: network_input(sound, front_end)[None]})[0][0]
+        found.append((digest, statistics, len(sound) / front_end.rate))
     return found
 
 
-def _session(network: Path) -> Any:
+def sound_of(clip: Clip, condition: str, rate: int, seed: int = 0) -> tuple[np.ndarray, str]:
+    """A clip under a condition, shaped (samples,) at `rate` per second, and the digest of its file's audio."""
+    import soxr
+
+    samples, digest = load_samples(clip.path, telephone.RATE)
+    random = np.random.default_rng([seed, int(digest[:12], 16)])
+    heard = CONDITIONS[condition](samples, random).astype(np.float32)
+    return soxr.resample(heard, telephone.RATE, rate), digest
+
+
+def open_network(network: Path) -> Any:
+    """An ONNX network for running on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     return onnxruntime.InferenceSession(str(network), options, providers=["CPUExecutionProvider"])
-
-
-def _at_rate(samples: np.ndarray, rate: int) -> np.ndarray:
-    import soxr
-
-    return soxr.resample(samples.astype(np.float32), telephone.RATE, rate)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from analyzer.emotions import EMOTIONS, OTHER
 from training import music, published
-from training.accurate import FOLDS, Heads, Material, Recipe, calibrated, deal, fit_heads
+from training.accurate import FOLDS, LEARNED_ONLY, Heads, Material, Recipe, deal, fit_heads, temperatures
 from training.corpora import RAVDESS, Clip
 from training.evaluation_rows import Heard, TrainedOn
 
@@ -25,10 +25,12 @@ class OutOfFold:
     ----------
     rows : with the columns of training.evaluation_rows.
     trained_on : who was heard, by fold.
+    temperatures : of emotions and of what is no speech, as calibrated in each fold and seed.
     """
 
     rows: pd.DataFrame
     trained_on: TrainedOn
+    temperatures: tuple[tuple[float, float], ...] = ()
 
 
 def out_of_fold(material: Material, recipe: Recipe, seeds: Sequence[int], folds: Sequence[int] = FOLDS) -> OutOfFold:
@@ -38,16 +40,16 @@ def out_of_fold(material: Material, recipe: Recipe, seeds: Sequence[int], folds:
     """
     dealt = deal(clip for clip in material.clips if clip.corpus in SCORED)
     fold_of = np.array([dealt.get(clip.speaker, 0) for clip in material.clips])
-    tables, trained_on = [], {}
+    tables, found, trained_on = [], [], {}
     for fold in folds:
         tested, held_out = fold_of == fold, fold_of == fold % len(FOLDS) + 1
         for seed in seeds:
             heads = fit_heads(material.of(~tested), recipe, seed)
             without = fit_heads(material.of(~tested & ~held_out), recipe, seed)
-            heads = calibrated(heads, material.of(held_out), without)
-            tables.append(_rows(material.of(tested), heads, str(fold), seed))
-        trained_on[str(fold)] = {"training": _speakers(material.of(~tested).clips)}
-    return OutOfFold(pd.concat(tables, ignore_index=True), trained_on)
+            found.append(temperatures(material.of(held_out), without))
+            tables.append(_rows(material.of(tested), heads.cooled(*found[-1]), str(fold), seed))
+        trained_on[str(fold)] = {"training": _heard(material.of(~tested).clips)}
+    return OutOfFold(pd.concat(tables, ignore_index=True), trained_on, tuple(found))
 
 
 def corpus_left_out(material: Material, recipe: Recipe, seed: int, corpus: str = LEFT_OUT) -> OutOfFold:
@@ -56,35 +58,40 @@ def corpus_left_out(material: Material, recipe: Recipe, seed: int, corpus: str =
     kept = material.of(~tested)
     dealt = deal(clip for clip in kept.clips if clip.corpus in SCORED)
     held_out = np.array([dealt.get(clip.speaker, 0) == 1 for clip in kept.clips])
-    heads = calibrated(fit_heads(kept, recipe, seed), kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))
-    rows = _rows(material.of(tested), heads, corpus, seed)
-    return OutOfFold(rows, {corpus: {"training": _speakers(kept.clips)}})
+    found = temperatures(kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))
+    rows = _rows(material.of(tested), fit_heads(kept, recipe, seed).cooled(*found), corpus, seed)
+    return OutOfFold(rows, {corpus: {"training": _heard(kept.clips)}})
 
 
 def together(*parts: OutOfFold) -> OutOfFold:
     """The rows and the guards of several runs."""
     trained_on = {fold: heard for part in parts for fold, heard in part.trained_on.items()}
-    return OutOfFold(pd.concat([part.rows for part in parts], ignore_index=True), trained_on)
+    rows = pd.concat([part.rows for part in parts], ignore_index=True)
+    return OutOfFold(rows, trained_on, tuple(pair for part in parts for pair in part.temperatures))
 
 
-def _speakers(clips: Sequence[Clip]) -> Heard:
-    return Heard(speakers=frozenset(clip.speaker for clip in clips))
+def _heard(clips: Sequence[Clip]) -> Heard:
+    """Who and what was heard, for the guard; without paths, which belong to one machine."""
+    return Heard(
+        speakers=frozenset(clip.speaker for clip in clips), audio=frozenset(clip.audio for clip in clips if clip.audio)
+    )
 
 
 def _rows(material: Material, heads: Heads, fold: str, seed: int) -> pd.DataFrame:
     corpora = (*SCORED, LEFT_OUT) if fold == LEFT_OUT else SCORED
-    scored = material.of((material.conditions != "drawn") & np.isin(material.column("corpus"), corpora))
+    scored = material.of(~np.isin(material.conditions, LEARNED_ONLY) & np.isin(material.column("corpus"), corpora))
     probabilities = heads.probabilities(scored.statistics)
     table = pd.DataFrame(
         {
             "corpus": scored.column("corpus"),
-            "clip": [clip.path.name for clip in scored.clips],
+            "clip": [f"{clip.path.parent.name}/{clip.path.name}" for clip in scored.clips],
             "speaker": scored.column("speaker"),
             "sex": scored.column("sex"),
             "emotion": scored.column("emotion"),
             "fold": fold,
             "seed": seed,
             "condition": scored.conditions,
+            "audio": scored.column("audio"),
             "length_s": np.round(scored.lengths_s.astype(float), 2),
         }
     )

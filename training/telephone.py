@@ -22,6 +22,7 @@ FFMPEG_CODECS = {
 }
 CODECS = (*SNDFILE_CODECS, *FFMPEG_CODECS)
 _PACKET_S = 0.02
+_DARKEST_HZ = 300
 
 
 @dataclass(frozen=True)
@@ -147,7 +148,9 @@ def _in_a_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) 
 
 def _noise(length: int, colour: float, random: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft(random.normal(size=length))
-    spectrum *= np.maximum(np.arange(len(spectrum)), 1) ** (-colour / 2)
+    hz = np.arange(len(spectrum)) * RATE / length
+    # Flat below what lines let through, or the darkest noises would lie there with all their power.
+    spectrum *= np.maximum(hz, _DARKEST_HZ) ** (-colour / 2)
     return np.fft.irfft(spectrum, length)
 
 

@@ -52,8 +52,9 @@ def load_weights() -> Weights:
 
 def _part(package: str, number: int) -> bytes:
     for file in metadata.files(package) or []:
-        if file.name == f"model.bin.part{number}":
-            return Path(str(file.locate())).read_bytes()
+        path = Path(str(file.locate()))
+        if file.name == f"model.bin.part{number}" and path.is_file():
+            return path.read_bytes()
     raise CannotWork(f"the package {package} holds no weights: install it anew")
 
 

@@ -1,0 +1,450 @@
+"""The accurate recipe learns from those whom it may hear, is scored on the others, and its network says the same."""
+
+from collections import Counter, defaultdict
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyzer.emotions import EMOTIONS, OTHER
+from tests.training.test_corpora import touch
+from tests.training.tiny_ear import random_weights
+from training import accurate, encoding, folds, music, whisper
+from training.accurate import FOLDS, Heads, Material, Recipe, build_network, deal, fit_heads, gather, temperatures
+from training.corpora import RAVDESS, RAVDESS_SONG, Clip
+from training.evaluation_rows import COLUMNS, Heard, read_rows, refuse_leaks, write_rows
+from training.folds import corpus_left_out, out_of_fold, together
+from training.head import Head, posterior
+from training.published import IVR, NEUTRAL_SPEECH, NON_SPEECH
+from training.splits import RAVDESS_FOLDS, Leak
+
+RECIPE = Recipe(blocks=1, statistics_of=(1,), other_shrinkage=0.5)
+ACTORS = [f"{RAVDESS}-{number:02d}" for number in range(1, 25)]
+OF_FOLD = {fold: {f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold]} for fold in RAVDESS_FOLDS}
+WAYS = (("telephone", 0), ("drawn", 1), ("drawn", 2))
+WIDTH = 12
+
+
+def everybody() -> list[Clip]:
+    """A few clips of everything that the recipe takes."""
+    clips = []
+    for speaker in ACTORS:
+        for number, emotion in enumerate(EMOTIONS, start=1):
+            name = f"{number:02d}-01-01-01-{speaker[-2:]}.flac"
+            sex = "male" if int(speaker[-2:]) % 2 else "female"
+            clips.append(Clip(Path(f"03-01-{name}"), emotion, speaker, RAVDESS, sex=sex))
+            if speaker != "ravdess-18" and number <= 6:
+                clips.append(Clip(Path(f"03-02-{name}"), emotion, speaker, RAVDESS_SONG, sex=sex))
+    for speaker in range(5):
+        clips += [Clip(Path(f"{speaker}_{e}_1.opus"), e, f"nemo-{speaker}", "nemo") for e in EMOTIONS if e != "calm"]
+    for speaker in range(11):
+        clips += [
+            Clip(Path(f"{speaker}-{k}.opus"), "neutral", f"neutral-speech-{speaker}", NEUTRAL_SPEECH) for k in "ab"
+        ]
+        clips.append(Clip(Path(f"{speaker}.wav"), OTHER, f"non-speech-{speaker}", NON_SPEECH))
+    clips += [Clip(Path(f"vm-{k}.opus"), None, "ivr-asterisk_core_en", IVR) for k in range(3)]
+    clips += [Clip(Path(f"music-1-{k:04d}.flac"), OTHER, f"music-1-{k // 10}", music.CORPUS) for k in range(60)]
+    return [replace(clip, path=Path("corpora", clip.corpus, clip.path)) for clip in clips]
+
+
+def make_material(clips: list[Clip], ways=WAYS, seed: int = 0, noise: float = 0.5) -> Material:
+    """Statistics at random around a centre for each class; every clip heard in every way, RAVDESS twice more."""
+    random = np.random.default_rng(seed)
+    rows = [(clip, *way) for way in ways for clip in clips]
+    rows += [(clip, condition, 0) for condition in ("studio", "amr") for clip in clips if clip.corpus == RAVDESS]
+    heard, conditions, seeds = zip(*rows, strict=True)
+    centres = np.random.default_rng(99).normal(size=(len(EMOTIONS) + 2, WIDTH)) * 1.5
+    bare = Material(heard, np.empty(0), np.empty(0), np.array(conditions), np.array(seeds))
+    found = centres[bare.classes] + random.normal(size=(len(rows), WIDTH)) * noise
+    return replace(bare, statistics=found.astype(np.float32), lengths_s=random.uniform(1, 4, len(rows)))
+
+
+@pytest.fixture(scope="module")
+def material():
+    return make_material(everybody())
+
+
+@pytest.fixture(scope="module")
+def scored(material):
+    """All folds, one seed."""
+    return out_of_fold(material, RECIPE, seeds=(1,))
+
+
+def rows_of(material: Material, *conditions: str) -> Material:
+    return material.of(np.isin(material.conditions, conditions))
+
+
+def dealt_as_scored() -> dict[str, int]:
+    """Folds of those who are scored, and of their songs."""
+    return deal(clip for clip in everybody() if clip.corpus in folds.SCORED)
+
+
+def same(first: Heads, second: Heads) -> bool:
+    return all(
+        np.array_equal(getattr(one, part), getattr(other, part))
+        for one, other in ((first.emotions, second.emotions), (first.other, second.other))
+        for part in ("kernel", "bias")
+    )
+
+
+# Folds of speakers
+
+
+def test_actors_have_their_published_fold_and_those_without_one_have_none():
+    dealt = deal(everybody())
+    for fold in FOLDS:
+        assert {speaker for speaker in dealt if speaker in ACTORS and dealt[speaker] == fold} == OF_FOLD[fold]
+    assert not OF_FOLD[6] & set(dealt)
+    assert set(dealt.values()) == set(FOLDS)
+
+
+def test_the_others_are_dealt_evenly_corpus_by_corpus():
+    by_corpus = defaultdict(Counter)
+    dealt = deal(everybody())
+    for corpus, speaker in {(clip.corpus, clip.speaker) for clip in everybody() if clip.speaker not in ACTORS}:
+        by_corpus[corpus][dealt[speaker]] += 1
+    for corpus, counts in by_corpus.items():
+        shares = [counts[fold] for fold in FOLDS]
+        assert max(shares) - min(shares) <= 1, corpus
+
+
+def test_the_deal_depends_on_who_is_there_and_not_on_order_or_number_of_clips():
+    clips = everybody()
+    shuffled = [clips[k] for k in np.random.default_rng(1).permutation(len(clips))]
+    assert deal(shuffled + shuffled[:100]) == deal(clips)
+
+
+# Learning
+
+
+def test_material_tells_classes_and_columns(material):
+    few = material.of(np.isin(material.column("corpus"), [IVR, NON_SPEECH]))
+    assert set(few.classes) == {-1, 8}
+    assert set(few.column("sex")) == {""}
+    assert set(few.column("emotion")) == {"", OTHER}
+    assert len(few.clips) == len(few.statistics) == len(few.lengths_s) == len(few.conditions) == len(few.seeds) == 42
+    assert set(rows_of(material, "studio").classes) == set(range(8))
+
+
+def test_heads_learn_from_plain_copies_and_from_those_of_their_own_seed(material):
+    heads = fit_heads(material, RECIPE, seed=1)
+    assert same(heads, fit_heads(rows_of(material, "telephone", "drawn"), RECIPE, seed=1))
+    own = (material.conditions == "telephone") | ((material.conditions == "drawn") & (material.seeds == 1))
+    assert same(heads, fit_heads(material.of(own), RECIPE, seed=1))
+    assert not same(heads, fit_heads(material, RECIPE, seed=2))
+
+
+def test_drawn_copies_count_as_little_as_the_recipe_says(material):
+    plain_alone = fit_heads(rows_of(material, "telephone"), RECIPE, 1).emotions.kernel
+    kernels = [fit_heads(material, replace(RECIPE, drawn_weight=w), 1).emotions.kernel for w in (0, 0.01, 1)]
+    far = [np.abs(kernel - plain_alone).max() for kernel in kernels]
+    assert far[0] == 0
+    assert far[1] < far[2] / 10
+
+
+def test_a_corpus_without_weight_teaches_no_emotion_but_what_speech_is(material):
+    weights = {name: weight for name, weight in RECIPE.weights.items() if name != "nemo"}
+    with_it = fit_heads(material, replace(RECIPE, weights=weights), 1)
+    without = fit_heads(material.of(material.column("corpus") != "nemo"), RECIPE, 1)
+    assert np.array_equal(with_it.emotions.kernel, without.emotions.kernel)
+    assert not np.array_equal(with_it.other.kernel, without.other.kernel)
+
+
+def test_probabilities_are_eight_that_add_up_and_a_ninth_between_0_and_1(material):
+    found = fit_heads(material, RECIPE, 1).probabilities(material.statistics)
+    assert found.shape == (len(material.clips), 9)
+    assert found[:, :8].sum(axis=1) == pytest.approx(1, abs=1e-5)
+    assert (found >= 0).all() and (found <= 1).all()
+    no_speech = material.classes == 8
+    assert np.median(found[no_speech, 8]) > 0.9 > 0.1 > np.median(found[~no_speech, 8])
+
+
+def test_calibrated_heads_decide_the_same_and_are_as_sure_as_they_should_be():
+    loud = make_material(everybody(), noise=2.5)
+    learned, others = (loud.of(np.isin(loud.column("speaker"), sorted(OF_FOLD[2])) == held) for held in (False, True))
+    heads = fit_heads(learned, RECIPE, 1)
+    sure = heads.cooled(0.2, 0.5)
+    held_out = loud.of(loud.column("corpus") != RAVDESS_SONG)
+    done = sure.cooled(*temperatures(held_out, sure))
+    for one, other in ((done.emotions, heads.emotions), (done.other, heads.other)):
+        decided = (head.logits(others.statistics).argmax(axis=1) for head in (one, other))
+        assert np.mean(np.equal(*decided)) > 0.999
+    plain = rows_of(held_out, "telephone")
+    acted = plain.of(plain.column("corpus") == RAVDESS)
+    eight = done.probabilities(acted.statistics)[:, :8]
+    right = eight.argmax(axis=1) == acted.classes
+    assert eight.max(axis=1).mean() == pytest.approx(right.mean(), abs=0.06)
+
+
+def test_heads_that_are_less_sure_already_need_less_cooling():
+    unclear = make_material(everybody(), noise=4)
+    heads = fit_heads(unclear, RECIPE, 1)
+    first, second = temperatures(unclear, heads), temperatures(unclear, heads.cooled(2, 3))
+    assert np.divide(first, second) == pytest.approx([2, 3], rel=0.02)
+
+
+# Folds
+
+
+class Watched:
+    """Keeps who is learned from and on whom the heads are calibrated, by speakers."""
+
+    def __init__(self) -> None:
+        self.learned, self.calibrated = [], []
+        self._made = []
+
+    def fit_heads(self, material: Material, *rest: object) -> Heads:
+        self._made.append(fit_heads(material, *rest))
+        self.learned.append({clip.speaker for clip in material.clips})
+        return self._made[-1]
+
+    def temperatures(self, held_out: Material, heads: Heads) -> tuple[float, float]:
+        (known,) = (speakers for made, speakers in zip(self._made, self.learned, strict=True) if made is heads)
+        self.calibrated.append((known, {clip.speaker for clip in held_out.clips}))
+        return temperatures(held_out, heads)
+
+
+@pytest.fixture
+def watched(monkeypatch):
+    seen = Watched()
+    monkeypatch.setattr(folds, "fit_heads", seen.fit_heads)
+    monkeypatch.setattr(folds, "temperatures", seen.temperatures)
+    return seen
+
+
+@pytest.mark.parametrize("fold", [2, 5])
+def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, fold):
+    found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
+    tested = set(found.rows["speaker"])
+    assert OF_FOLD[fold] < tested
+    assert len(watched.learned) == 4
+    for speakers in watched.learned:
+        assert not speakers & tested
+        assert OF_FOLD[6] < speakers, "actors without a fold are always learned from"
+    most = max(watched.learned, key=len)
+    assert most == {clip.speaker for clip in material.clips} - tested
+    assert found.trained_on == {str(fold): {"training": Heard(frozenset(most))}}
+
+
+@pytest.mark.parametrize("fold", [2, 5])
+def test_a_fold_is_calibrated_on_the_next_one_by_heads_that_heard_neither(material, watched, fold):
+    found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
+    following = {speaker for speaker, dealt in dealt_as_scored().items() if dealt == fold % 5 + 1}
+    assert OF_FOLD[fold % 5 + 1] < following
+    assert len(watched.calibrated) == len(found.temperatures) == 2
+    for known, calibrated_on in watched.calibrated:
+        assert calibrated_on == following
+        assert not known & (following | set(found.rows["speaker"]))
+
+
+def test_every_clip_is_scored_once_by_the_fold_of_its_speaker(scored):
+    dealt = dealt_as_scored()
+    rows = scored.rows[scored.rows["condition"] == "telephone"]
+    expected = {
+        (clip.corpus, f"{clip.corpus}/{clip.path.name}", str(dealt[clip.speaker]))
+        for clip in everybody()
+        if clip.corpus in folds.SCORED and clip.speaker in dealt
+    }
+    assert set(rows[["corpus", "clip", "fold"]].itertuples(index=False, name=None)) == expected
+    assert len(rows) == len(expected)
+    assert set(scored.rows["condition"]) == {"telephone", "studio", "amr"}, "drawn copies are never scored"
+    assert not scored.rows["corpus"].isin([RAVDESS_SONG, "nemo"]).any()
+
+
+def test_the_rows_are_those_of_an_evaluation(scored, tmp_path):
+    assert [name for name in scored.rows.columns if name != "audio"] == list(COLUMNS)
+    assert scored.rows[list(EMOTIONS)].sum(axis=1).to_numpy() == pytest.approx(1, abs=1e-5)
+    write_rows(tmp_path / "fake.csv.gz", scored.rows, scored.trained_on)
+    assert len(read_rows(tmp_path / "fake.csv.gz")) == len(scored.rows)
+
+
+def test_what_can_be_heard_is_heard_of_strangers_too(scored):
+    acted = scored.rows[scored.rows["corpus"] == RAVDESS]
+    assert (acted[list(EMOTIONS)].idxmax(axis=1) == acted["emotion"]).mean() > 0.9
+    no_speech = scored.rows["emotion"] == OTHER
+    assert ((scored.rows[OTHER] > 0.5) == no_speech).mean() > 0.95
+
+
+def test_what_tells_only_the_speaker_helps_nobody_on_strangers():
+    """Statistics that are one pattern a clip, the same in each way of hearing: known by heart or not at all."""
+    clips = everybody()
+    by_heart = np.random.default_rng(3).normal(size=(len(clips), WIDTH)).astype(np.float32)
+    plain = make_material(clips)
+    position = {id(clip): k for k, clip in enumerate(clips)}
+    plain = replace(plain, statistics=by_heart[[position[id(clip)] for clip in plain.clips]])
+    rows = out_of_fold(plain, RECIPE, seeds=(1,)).rows
+    acted = rows[(rows["corpus"] == RAVDESS) & (rows["condition"] == "telephone")]
+    assert (acted[list(EMOTIONS)].idxmax(axis=1) == acted["emotion"]).mean() < 0.25
+
+
+def test_the_same_folds_give_the_same_rows(material, scored):
+    again = out_of_fold(material, RECIPE, seeds=(1,), folds=(3,))
+    pd.testing.assert_frame_equal(again.rows, scored.rows[scored.rows["fold"] == "3"].reset_index(drop=True))
+
+
+@pytest.mark.parametrize("speaker", ["ravdess-04", "neutral-speech-1", "music-1-2"])
+def test_a_planted_leak_is_refused(material, speaker):
+    """Somebody is scored in fold 2 although its heads learned from them."""
+    honest = out_of_fold(material, RECIPE, seeds=(1,), folds=(2,))
+    refuse_leaks(honest.rows, honest.trained_on)
+    (one,) = material.of((material.column("speaker") == speaker) & (material.conditions == "telephone")).clips[:1]
+    planted = honest.rows.iloc[:1].assign(
+        corpus=one.corpus, clip=f"{one.corpus}/{one.path.name}", speaker=speaker, fold="2"
+    )
+    heard = honest.trained_on["2"]["training"]
+    leaky = {"2": {"training": replace(heard, speakers=heard.speakers | {speaker})}}
+    with pytest.raises(Leak, match=f"speaker {speaker} stands in the training of fold 2"):
+        refuse_leaks(pd.concat([honest.rows, planted]), leaky)
+
+
+def test_the_same_audio_under_two_speakers_is_refused():
+    """The second copy of a clip stands in another fold under another name, as copies on the web do."""
+    clips = everybody()
+    clips = [replace(clip, audio=f"{k:032x}") for k, clip in enumerate(clips)]
+    (original,) = (clip for clip in clips if clip.path.name == "0-a.opus")
+    clips.append(replace(original, path=Path("copy.opus"), speaker="neutral-speech-copy"))
+    found = out_of_fold(make_material(clips), RECIPE, seeds=(1,))
+    with pytest.raises(Leak, match="audio"):
+        refuse_leaks(found.rows, found.trained_on)
+
+
+def test_clips_of_one_name_in_two_folders_can_be_told_apart(tmp_path):
+    """As `music.opus` of non_speech, which two collections have."""
+    clips = everybody()
+    clips += [
+        Clip(Path(f"{where}/music.opus"), OTHER, f"non-speech-{where}", NON_SPEECH) for where in ("tones", "hold")
+    ]
+    found = out_of_fold(make_material(clips), RECIPE, seeds=(1,))
+    write_rows(tmp_path / "fake.csv.gz", found.rows, found.trained_on)
+
+
+# A corpus left out
+
+
+def test_a_corpus_that_is_left_out_is_heard_whole_and_taught_nothing(material, watched, tmp_path):
+    found = corpus_left_out(material, RECIPE, seed=1)
+    assert len(watched.learned) == 2
+    for speakers in watched.learned:
+        assert not any(speaker.startswith("nemo-") for speaker in speakers)
+    ((known, calibrated_on),) = watched.calibrated
+    assert OF_FOLD[1] < calibrated_on
+    assert not known & calibrated_on
+    assert not any(speaker.startswith("nemo-") for speaker in calibrated_on)
+    assert set(found.rows["corpus"]) == set(found.rows["fold"]) == {"nemo"}
+    assert len(found.rows) == sum(clip.corpus == "nemo" for clip in everybody())
+    write_rows(tmp_path / "fake.csv.gz", found.rows, found.trained_on)
+    heard = found.trained_on["nemo"]["training"]
+    with pytest.raises(Leak, match="nemo-3"):
+        refuse_leaks(found.rows, {"nemo": {"training": replace(heard, speakers=heard.speakers | {"nemo-3"})}})
+
+
+def test_several_runs_together_keep_their_rows_and_their_guards(material, scored, tmp_path):
+    whole = together(scored, corpus_left_out(material, RECIPE, seed=1))
+    assert len(whole.temperatures) == len(FOLDS)
+    assert set(whole.trained_on) == set(whole.rows["fold"]) == {*map(str, FOLDS), "nemo"}
+    write_rows(tmp_path / "fake.csv.gz", whole.rows, whole.trained_on)
+
+
+# From clips to a network
+
+
+@pytest.fixture
+def no_real_weights(monkeypatch):
+    monkeypatch.setattr(whisper, "load_weights", lambda: random_weights(1))
+
+
+@pytest.mark.usefixtures("no_real_weights")
+def test_the_network_says_what_encoder_and_heads_say():
+    random = np.random.default_rng(0)
+    width = 2 * whisper.WIDTH
+    frames = random.normal(size=(5, 70, 80)).astype(np.float32) * 0.5
+    encoder = whisper.build_encoder(random_weights(1), 1, (1,))
+    statistics = np.asarray(encoder(frames))
+    heads = Heads(
+        *(
+            Head(random.normal(size=(width, n)).astype(np.float32) * 0.02, np.arange(n) * np.float32(0.2))
+            for n in (8, 2)
+        )
+    )
+    network = build_network(RECIPE, heads)
+    expected = heads.probabilities(statistics)
+    assert np.asarray(network(frames)) == pytest.approx(expected, abs=1e-4)
+    assert expected.std(axis=0).min() > 1e-3, "or nothing was compared"
+    assert network.output_shape == (None, 9)
+
+
+@pytest.mark.usefixtures("no_real_weights")
+def test_an_encoder_is_made_once_and_called_by_what_it_is(tmp_path, monkeypatch):
+    made = []
+
+    def export(network, front_end, path):
+        made.append((network.output_shape[1], front_end))
+        path.touch()
+
+    monkeypatch.setattr("training.export.export_network", export)
+    first = accurate.encoder_file(RECIPE, tmp_path / "cache")
+    assert accurate.encoder_file(RECIPE, tmp_path / "cache") == first
+    other = accurate.encoder_file(replace(RECIPE, statistics_of=(0, 1)), tmp_path / "cache")
+    assert made == [(1024, whisper.FRONT_END), (2048, whisper.FRONT_END)]
+    assert first != other
+    assert len({Recipe(b, s).encoder_name for b in (2, 3) for s in ((1, 2), (0, 1, 2), (2,))}) == 6
+    assert replace(RECIPE, shrinkage=0.1).encoder_name == RECIPE.encoder_name, "what is learned is not in its name"
+
+
+def test_all_clips_are_heard_through_the_plain_line_and_a_drawn_one_ravdess_as_wished_besides(tmp_path, monkeypatch):
+    asked = []
+
+    def hear(clips, condition, network, front_end, cache, seed):
+        asked.append((clips[0].corpus, condition, seed, len(clips)))
+        assert (network, front_end, cache) == ("ear.onnx", whisper.FRONT_END, tmp_path)
+        statistics = np.full((len(clips), 3), len(asked), np.float32)
+        digested = tuple(replace(clip, audio=clip.path.name) for clip in clips)
+        return encoding.Heard(digested, statistics, np.ones(len(clips), np.float32))
+
+    monkeypatch.setattr(accurate, "encoder_file", lambda *_: "ear.onnx")
+    monkeypatch.setattr(encoding, "hear", hear)
+    clips = [clip for clip in everybody() if clip.corpus in (RAVDESS, "nemo")]
+    found = gather(clips, RECIPE, tmp_path, seeds=(4, 5), conditions=("studio", "gsm"))
+    ways = [("telephone", 0), ("drawn", 4), ("drawn", 5)]
+    assert asked == [("nemo", *way, 35) for way in ways] + [
+        (RAVDESS, *way, 192) for way in (*ways, ("short", 4), ("short", 5), ("studio", 0), ("gsm", 0))
+    ]
+    assert found.statistics.shape == (3 * 35 + 7 * 192, 3)
+    assert all(clip.audio == clip.path.name for clip in found.clips)
+    for corpus, condition, seed, number in zip(
+        found.column("corpus"), found.conditions, found.seeds, found.statistics[:, 0], strict=True
+    ):
+        assert (corpus, condition, seed) == asked[int(number) - 1][:3]
+
+
+def test_a_generator_of_seeds_is_enough(tmp_path, monkeypatch):
+    asked = []
+
+    def hear(clips, condition, *_):
+        asked.append((clips[0].corpus, condition))
+        return encoding.Heard(tuple(clips), np.zeros((len(clips), 3), np.float32), np.ones(len(clips)))
+
+    monkeypatch.setattr(accurate, "encoder_file", lambda *_: "ear.onnx")
+    monkeypatch.setattr(encoding, "hear", hear)
+    gather([clip for clip in everybody() if clip.corpus in (RAVDESS, "nemo")], RECIPE, tmp_path, iter((4, 5)))
+    assert Counter(asked)[RAVDESS, "drawn"] == Counter(asked)["nemo", "drawn"] == 2
+
+
+def test_the_recipe_s_corpora_and_made_up_music_are_read_and_no_others(tmp_path, monkeypatch):
+    monkeypatch.setattr(accurate, "MUSIC_CLIPS", 3)
+    monkeypatch.setattr(music, "make_music", lambda *_: np.zeros(80, np.float32))
+    touch(tmp_path / "corpora" / "ravdess", "03-01-05-02-01-01-01.flac")
+    touch(tmp_path / "corpora" / "ravdess_song", "03-02-05-02-01-01-01.flac")
+    touch(tmp_path / "corpora" / "nemo", "KS0_anger_12.opus")
+    touch(tmp_path / "corpora" / "tess" / "OAF_angry", "OAF_back_angry.opus")
+    touch(tmp_path / "corpora" / "emogator", "000357-13-1.opus")
+    touch(tmp_path / "corpora" / "non_speech" / "ivr" / "asterisk_core_en", "vm-review.opus")
+    clips = accurate.read_clips(tmp_path / "corpora", tmp_path / "cache")
+    assert Counter(clip.corpus for clip in clips) == {RAVDESS: 1, RAVDESS_SONG: 1, "nemo": 1, IVR: 1, music.CORPUS: 3}
+
+
+def test_posterior_of_two_is_the_logistic_of_their_difference():
+    logits = np.random.default_rng(0).normal(size=(10, 2))
+    assert posterior(logits)[:, 1] == pytest.approx(1 / (1 + np.exp(logits[:, 0] - logits[:, 1])))

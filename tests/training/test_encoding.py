@@ -1,0 +1,186 @@
+"""What an encoder hears is kept: the same is heard once, anything else anew, and no clip changes what another gives."""
+
+import shutil
+
+import joblib
+import numpy as np
+import onnx
+import pytest
+import soxr
+from onnx import TensorProto, helper, numpy_helper
+
+from analyzer.features import FrontEnd, network_input
+from tests.training.conftest import voice, write
+from training import encoding, telephone
+from training.accurate import LEARNED_ONLY
+from training.corpora import Clip
+from training.dataset import load_samples
+from training.encoding import CONDITIONS, CUT_S, LONGEST_S, hear
+
+FRONT_END = FrontEnd(16000, 400, 160, 400, 8, 0.0, 8000.0, 500, scaling="whisper", padded=False)
+
+
+@pytest.fixture(autouse=True)
+def in_this_process():
+    """Workers would load everything anew."""
+    with joblib.parallel_config(backend="threading"):
+        yield
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory):
+    """An encoder that gives mean and mean square of every band."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("ReduceMean", ["x"], ["mean"], axes=[1], keepdims=0),
+            helper.make_node("Mul", ["x", "x"], ["square"]),
+            helper.make_node("ReduceMean", ["square"], ["power"], axes=[1], keepdims=0),
+            helper.make_node("Concat", ["mean", "power"], ["both"], axis=1),
+            helper.make_node("Add", ["both", "offset"], ["y"]),
+        ],
+        "ear",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["n", "time", 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["n", 16])],
+        [numpy_helper.from_array(np.zeros(16, np.float32), "offset")],
+    )
+    path = tmp_path_factory.mktemp("ear") / "ear.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9), path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("clips")
+    lengths = {"short.wav": 0.6, "plain.flac": 2.0, "long.flac": 6.0}
+    paths = [write(folder / name, voice(k, 2, 1, seconds)) for k, (name, seconds) in enumerate(lengths.items())]
+    return [Clip(path, "happy", f"x-{k}", "x", sex="female") for k, path in enumerate(paths)]
+
+
+@pytest.fixture
+def listen(network, tmp_path):
+    """`hear` with this encoder and an empty cache of its own; others may be named."""
+
+    def listening(clips, condition="drawn", cache=tmp_path / "cache", network=network, seed=0):
+        return hear(clips, condition, network, FRONT_END, cache, seed)
+
+    return listening
+
+
+def refuse(*_: object) -> None:
+    raise AssertionError("it is heard again")
+
+
+def test_a_clip_keeps_its_labels_and_gets_the_digest_of_its_audio(listen, clips):
+    heard = listen(clips, "studio")
+    assert heard.statistics.shape == (3, 16)
+    assert heard.statistics.dtype == np.float32
+    for before, after in zip(clips, heard.clips, strict=True):
+        assert after.audio == load_samples(before.path, 8000)[1]
+        assert (after.path, after.emotion, after.speaker, after.sex) == (before.path, "happy", before.speaker, "female")
+
+
+def test_in_the_studio_the_encoder_hears_the_clip_itself(listen, clips):
+    heard = listen(clips, "studio")
+    for clip, statistics, length_s in zip(clips, heard.statistics, heard.lengths_s, strict=True):
+        samples = load_samples(clip.path, 8000)[0][: int(LONGEST_S * 8000)]
+        frames = network_input(soxr.resample(samples, 8000, 16000), FRONT_END)
+        expected = np.concatenate([frames.mean(axis=0), (frames**2).mean(axis=0)])
+        assert statistics == pytest.approx(expected, abs=2e-3)  # kept in half precision
+        assert length_s == pytest.approx(len(samples) / 8000)
+    assert heard.lengths_s[2] == LONGEST_S
+
+
+def test_there_is_a_condition_for_every_codec_and_the_plain_line_is_the_one_of_scores(clips):
+    assert {"telephone", *telephone.CODECS} - {telephone.PLAIN.codec} <= set(CONDITIONS)
+    samples = load_samples(clips[1].path, 8000)[0]
+    heard = CONDITIONS["telephone"](samples, np.random.default_rng(0))
+    assert np.array_equal(heard, telephone.through(samples, telephone.PLAIN, np.random.default_rng(1)))
+
+
+def test_every_condition_sounds_different(listen, clips):
+    heard = [listen(clips[1:2], condition).statistics[0] for condition in CONDITIONS]
+    assert len({statistics.tobytes() for statistics in heard}) == len(CONDITIONS)
+    assert np.isfinite(heard).all()
+
+
+def test_a_scored_condition_draws_nothing(clips):
+    samples = load_samples(clips[1].path, 8000)[0]
+    for name, condition in CONDITIONS.items():
+        first, second = (condition(samples, np.random.default_rng(seed)) for seed in (1, 2))
+        assert np.array_equal(first, second) == (name not in LEARNED_ONLY), name
+
+
+def test_a_drawn_copy_is_a_piece_of_the_clip(listen, clips):
+    lengths = np.array([listen(clips, seed=seed).lengths_s for seed in range(6)])
+    assert (lengths[:, 1:] >= CUT_S[0] / 1.07 - 0.01).all()
+    assert (lengths[:, 1:] <= CUT_S[1] / 0.93 + 0.01).all()
+    assert (lengths[:, 0] <= 0.8 / 0.93).all()
+    assert len(set(lengths[:, 2])) > 1
+
+
+# The cache
+
+
+@pytest.mark.parametrize("condition", ["telephone", "drawn"])
+def test_what_was_heard_is_not_heard_again(listen, clips, monkeypatch, condition):
+    first = listen(clips, condition, seed=3)
+    monkeypatch.setattr(encoding, "_hear_all", refuse)
+    second = listen(clips, condition, seed=3)
+    assert second.clips == first.clips
+    assert np.array_equal(second.statistics, first.statistics)
+    assert np.array_equal(second.lengths_s, first.lengths_s)
+
+
+def test_other_labels_take_what_was_heard(listen, clips, monkeypatch):
+    listen(clips)
+    monkeypatch.setattr(encoding, "_hear_all", refuse)
+    renamed = [Clip(clip.path, "sad", "x-somebody", "x") for clip in clips]
+    assert {(clip.emotion, clip.speaker) for clip in listen(renamed).clips} == {("sad", "x-somebody")}
+
+
+@pytest.mark.parametrize("other", ["seed", "condition", "fewer clips", "another order", "corpus", "encoder"])
+def test_anything_else_is_heard_anew(listen, clips, network, tmp_path, monkeypatch, other):
+    listen(clips)
+    elsewhere = tmp_path / "other-ear.onnx"
+    shutil.copy(network, elsewhere)
+    changed = {
+        "seed": (clips, {"seed": 1}),
+        "condition": (clips, {"condition": "telephone"}),
+        "fewer clips": (clips[:2], {}),
+        "another order": (clips[::-1], {}),
+        "corpus": ([Clip(clip.path, clip.emotion, clip.speaker, "y") for clip in clips], {}),
+        "encoder": (clips, {"network": elsewhere}),
+    }
+    wanted, options = changed[other]
+    with monkeypatch.context() as patch, pytest.raises(AssertionError, match="heard again"):
+        patch.setattr(encoding, "_hear_all", refuse)
+        listen(wanted, **options)
+    assert len(list((tmp_path / "cache").iterdir())) == 1, "what failed leaves nothing"
+    listen(wanted, **options)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+def test_a_drawn_copy_depends_on_the_seed_and_the_clip_s_own_audio_alone(listen, clips, tmp_path):
+    together = listen(clips, seed=5).statistics
+    for k in range(3):
+        assert np.array_equal(listen(clips[k : k + 1], seed=5).statistics[0], together[k])
+    assert np.array_equal(listen(clips[::-1], seed=5).statistics, together[::-1])
+    copied = tmp_path / "elsewhere" / "another name.wav"
+    write(copied, voice(1, 2, 1, 2.0))
+    (elsewhere,) = listen([Clip(copied, None, "z-1", "z")], seed=5).statistics
+    assert np.array_equal(elsewhere, together[1])
+    assert not np.array_equal(listen(clips, seed=6).statistics, together)
+
+
+def test_many_clips_come_in_the_order_that_they_were_asked_for_in(listen, clips, tmp_path):
+    many = [clips[k % 2] for k in range(70)]
+    heard = listen(many, "studio")
+    assert np.array_equal(heard.statistics, listen(clips, "studio").statistics[[k % 2 for k in range(70)]])
+
+
+def test_chosen_clips_come_with_what_was_heard_of_them(listen, clips):
+    heard = listen(clips, "studio")
+    chosen = heard.of(np.array([True, False, True]))
+    assert chosen.clips == (heard.clips[0], heard.clips[2])
+    assert np.array_equal(chosen.statistics, heard.statistics[[0, 2]])
+    assert np.array_equal(chosen.lengths_s, heard.lengths_s[[0, 2]])
