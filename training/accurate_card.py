@@ -21,7 +21,7 @@ CARD = """\
 
 A piece of Whisper base's encoder (its first {recipe.blocks} blocks, frozen) and a linear head, which name the emotion
 acted in a few seconds of one voice, or say that it is no speech. For `call-emotions analyze --model accurate`: it hears
-strangers on a telephone clearly better than `default`, and costs a hundred times as much computing.
+strangers on a telephone clearly better than `default`, and costs some eighty times as much computing.
 
 **Non-commercial use only**: the licences of the recordings that it learned from allow no other.
 
@@ -66,7 +66,8 @@ clips no probability changed by more than {change:.3f}, and {kept:.0%} of the de
 ## Limits
 
 - Actors in studios, reading given sentences. People who are really upset sound different, and less clear.
-- Other languages than English and Polish were not learned; expect less of them.
+- Other languages than English and Polish were not learned: expect little of them, as the corpus left out shows.
+- It takes some words for noise: on a real call, 6 of the 96 seconds that a caller spoke.
 - An emotion heard in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay, hire or
   refuse anybody.
 
