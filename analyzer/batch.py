@@ -56,6 +56,7 @@ class Work:
     output: Path
     model_folder: Path
     model_name: str
+    model_hash: str
     prior: str
     fingerprint: str
     speech: SpeechSettings
@@ -99,9 +100,10 @@ def run(settings: RunSettings) -> int:
 
 def _prepare(settings: RunSettings) -> Work:
     folder, speech = find_model(settings.model), SpeechSettings()
-    parts = [model_hash(folder), ANALYSIS_VERSION, settings.prior, sorted(vars(speech).items())]
+    digest = model_hash(folder)
+    parts = [digest, ANALYSIS_VERSION, settings.prior, sorted(vars(speech).items())]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return Work(settings.output, folder, read_settings(folder).name, settings.prior, fingerprint, speech)
+    return Work(settings.output, folder, read_settings(folder).name, digest, settings.prior, fingerprint, speech)
 
 
 def _note_verdicts(ledger: Ledger, plan: Plan) -> None:
@@ -268,7 +270,7 @@ def _write_manifest(
         "exit_status": status,
         "inputs": [show(text) for text in settings.inputs],
         "model": work.model_name,
-        "model_hash": model_hash(work.model_folder),
+        "model_hash": work.model_hash,
         "analysis_version": ANALYSIS_VERSION,
         "fingerprint": work.fingerprint,
         "settings": {"prior": work.prior, **vars(work.speech)},

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 
 from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import network_input
-from training import accurate, encoding, export, folds, whisper
+from training import accurate, accurate_card, encoding, export, folds, whisper
 from training.accurate import Material, Recipe
 from training.card import CARD_FILE, METRICS_FILE
 from training.corpora import RAVDESS, Clip
@@ -73,8 +73,6 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
             change, kept = check(exact, folder, clips)
         learned = learned_from(material, recipe)
         shipped = Shipped(recipe, scored.rows, learned, settings, network.count_params(), change, kept)
-        from training import accurate_card
-
         (folder / CARD_FILE).write_text(accurate_card.card(shipped), encoding="utf-8")
         figures = json.dumps(accurate_card.figures(shipped), indent=2)
         (folder / METRICS_FILE).write_text(figures + "\n", encoding="utf-8")
@@ -83,7 +81,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
 
 def learned_from(material: Material, recipe: Recipe) -> tuple[Clip, ...]:
     """The clips that taught emotions or what is no speech, each once."""
-    clips = {clip.path: clip for clip in material.clips if clip.corpus in recipe.weights or clip.emotion == "other"}
+    clips = {clip.path: clip for clip in material.clips if clip.corpus in recipe.weights or clip.emotion == OTHER}
     return tuple(clips.values())
 
 
