@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer import timeline
+from analyzer import smoothing, timeline
 from analyzer.audio import AudioStream, open_audio, read_at
 from analyzer.classifier import BATCH, Classifier
 from analyzer.emotions import EMOTIONS
@@ -15,11 +15,13 @@ from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 
 #: Raised by hand whenever the same recording and model would give other results than before.
-ANALYSIS_VERSION = 1
+ANALYSIS_VERSION = 2
 
 ENVELOPE_STEP_S = 0.1
 #: A segment that the network finds more probably no speech than speech is none.
 _OTHER_WINS = 0.5
+#: How long what was heard counts, see `smoothing.follow`.
+_FADES_S = 3.0
 #: Two channels whose difference is this far below their sum are one sound on two channels.
 _ALIKE_DB = 40.0
 
@@ -66,6 +68,7 @@ class _Listener:
         self._rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(self._rate, speech) for _ in range(stream.channels)]
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
+        self._told: dict[int, smoothing.Told] = {}
         self._rows: list[timeline.Row] = []
         self._other: list[timeline.Span] = []
         self._samples = 0
@@ -131,7 +134,10 @@ class _Listener:
             if other > _OTHER_WINS:
                 self._other.append(timeline.span(segment, channel))
             else:
-                self._rows.append(timeline.row(segment, channel, emotions, threshold))
+                before = self._told.get(channel)
+                told = smoothing.follow(emotions, segment.start, segment.end, before, _FADES_S)
+                self._told[channel] = told
+                self._rows.append(timeline.row(segment, channel, told.probabilities, threshold))
 
     def _is_fake_stereo(self) -> bool:
         if self._stream.channels != 2:

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analyzer import audio
-from analyzer.classifier import Classifier
+from analyzer.classifier import BATCH, Classifier
+from analyzer.emotions import EMOTIONS
 from analyzer.errors import UnreadableRecording
 from analyzer.recording import Analysis, analyse, pack_envelope, unpack_envelope
 from analyzer.speech import SpeechSettings
@@ -178,3 +179,23 @@ def test_what_the_network_hears_to_be_no_speech_gets_no_row(
         assert after["talk_s"] + after["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
         assert after["silence_s"] == before["silence_s"]
         assert after["other_s"] > before["other_s"]
+
+
+def test_a_segment_leans_on_what_was_heard_before_in_the_same_channel_and_in_no_other(
+    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def angry_once(inputs: list[np.ndarray]) -> np.ndarray:
+        """Anger in the first segment, calm in all others."""
+        found = np.zeros((len(inputs), 8))
+        found[:, EMOTIONS.index("calm")] = 1
+        found[0] = np.eye(8)[EMOTIONS.index("angry")]
+        return found
+
+    monkeypatch.setattr(classifier, "probabilities", angry_once)
+    rows = analysed(write_wav(tmp_path / "a.wav", two_speakers()), classifier).rows
+    anger = {c: [row.probabilities[EMOTIONS.index("angry")] for row in rows if row.channel == c] for c in (1, 2)}
+    assert len(anger[1]) >= 3 and len(rows) <= BATCH, "or more than one segment is the first"
+    assert anger[1][0] == 1
+    assert anger[1] == sorted(anger[1], reverse=True)
+    assert 0.1 < anger[1][1] < 0.9
+    assert set(anger[2]) == {0}

@@ -6,8 +6,12 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyzer.errors import CallEmotionsError, CannotWork, UsageError
+
+if TYPE_CHECKING:
+    from training.recipe import Recipe
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -43,6 +47,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: the same folder)")
     evaluate.add_argument("--corpus", metavar="NAME", default="ravdess", help="the main corpus (default: ravdess)")
+    anew = evaluate.add_argument_group("to train one fold anew and compare it with its row, instead of the report")
+    anew.add_argument("--refit", type=_whole(1, 5), metavar="FOLD", help="1 to 5; needs --corpora and --cache")
+    anew.add_argument("--model", choices=("default", "accurate"), default="accurate", help="default: accurate")
+    anew.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
+    anew.add_argument("--cache", type=Path, metavar="DIR", help="where what encoders heard is kept")
     evaluate.set_defaults(run=_evaluate)
     export = commands.add_parser(
         "export", help="make a model's network.onnx anew from model.json and model.weights.h5", allow_abbrev=False
@@ -54,10 +63,10 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
-        "--recipe", choices=("plain", "accurate"), default="plain",
-        help="plain: a convolutional network (default); accurate: a piece of Whisper's encoder and a linear head",
+        "--recipe", choices=("plain", "default", "accurate"), default="plain",
+        help="plain: a small network of your own corpora; default, accurate: the models that come with the tool",
     )  # fmt: skip
-    pretrained = fit.add_argument_group("for --recipe accurate")
+    pretrained = fit.add_argument_group("for --recipe default or accurate")
     pretrained.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
     pretrained.add_argument("--cache", type=Path, metavar="DIR", help="where what the encoder heard is kept")
     pretrained.add_argument(
@@ -111,18 +120,19 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _fit(chosen: argparse.Namespace) -> None:
-    if chosen.recipe == "accurate":
-        _fit_accurate(chosen)
-    else:
+    if chosen.recipe == "plain":
         _fit_plain(chosen)
+    else:
+        _fit_shipped(chosen)
 
 
-def _fit_accurate(chosen: argparse.Namespace) -> None:
+def _fit_shipped(chosen: argparse.Namespace) -> None:
     if not chosen.corpora or not chosen.cache:
-        raise UsageError("--recipe accurate needs --corpora and --cache")
+        raise UsageError(f"--recipe {chosen.recipe} needs --corpora and --cache")
     from training import ship
 
-    card, minutes = ship.timed(chosen.corpora, chosen.cache, chosen.output, chosen.probabilities)
+    which = _recipe(chosen.recipe)
+    card, minutes = ship.timed(chosen.corpora, chosen.cache, chosen.output, chosen.probabilities, which)
     _say(f"made in {minutes:.1f} minutes")
     print(f"model: {card}\nout-of-fold probabilities: {chosen.probabilities}")
 
@@ -188,10 +198,31 @@ def _make(folder: Path) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
+    if chosen.refit is not None:
+        _refit(chosen)
+        return
     from training import evaluation
 
     files = evaluation.probability_files(chosen.probabilities)
     print(f"report: {evaluation.evaluate(files, chosen.out or chosen.probabilities, chosen.corpus)}")
+
+
+def _refit(chosen: argparse.Namespace) -> None:
+    if not chosen.corpora or not chosen.cache:
+        raise UsageError("--refit needs --corpora and --cache")
+    from training import refit
+
+    found = refit.refit(_recipe(chosen.model), chosen.refit, chosen.corpora, chosen.cache, chosen.probabilities)
+    told = f"{chosen.model}, fold {chosen.refit}: UAR {found.anew:.3f} trained anew, {found.committed:.3f} as committed"
+    if not found.agrees:
+        raise CannotWork(f"{told}: further apart than {refit.TOLERANCE}")
+    print(told)
+
+
+def _recipe(name: str) -> "Recipe":
+    from training import recipe
+
+    return recipe.ACCURATE if name == recipe.ACCURATE.name else recipe.DEFAULT
 
 
 def _export(chosen: argparse.Namespace) -> None:

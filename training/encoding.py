@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,22 @@ from training.dataset import load_samples
 LONGEST_S, CUT_S, SHORT_S = 4.0, (1.2, 3.2), (0.3, 1.2)
 #: Raised whenever the same clip would give other statistics, so that nothing old is taken from a cache.
 _VERSION = 2
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """Turns frames of its front end into statistics over time.
+
+    Attributes
+    ----------
+    name : tells what it says from what other encoders say; of its file, too.
+    front_end : what it wants to be fed.
+    build : gives it as a Keras network from (batch, frames, bands) to (batch, width).
+    """
+
+    name: str
+    front_end: FrontEnd
+    build: Callable[[], Any]
 
 
 @dataclass(frozen=True)
@@ -85,6 +101,19 @@ CONDITIONS: dict[str, Any] = {
 }
 
 
+def encoder_file(encoder: Encoder, cache: Path) -> Path:
+    """An encoder as ONNX, made where the cache has none."""
+    path = cache / f"{encoder.name}.onnx"
+    if not path.is_file():
+        from training.export import export_network
+
+        cache.mkdir(parents=True, exist_ok=True)
+        beside = path.with_suffix(".partial.onnx")
+        export_network(encoder.build(), encoder.front_end, beside)
+        beside.replace(path)
+    return path
+
+
 def hear(
     clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int = 0
 ) -> Heard:
@@ -103,7 +132,7 @@ def hear(
     kept = cache / f"{condition}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
     if not kept.is_file():
         cache.mkdir(parents=True, exist_ok=True)
-        _keep(kept, _hear_all(clips, condition, network, front_end, seed))
+        _keep(kept, _hear_all(clips, condition, network, front_end, cache, seed))
     with np.load(kept) as content:
         digests, statistics, lengths = content["digests"], content["statistics"], content["lengths_s"]
     heard = tuple(replace(clip, audio=str(digest)) for clip, digest in zip(clips, digests, strict=True))
@@ -123,7 +152,7 @@ def _keep(path: Path, heard: list[tuple[str, np.ndarray, float]]) -> None:
 
 
 def _hear_all(
-    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, seed: int
+    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int
 ) -> list[tuple[str, np.ndarray, float]]:
     from joblib import Parallel, delayed
     from tqdm import tqdm
@@ -131,32 +160,54 @@ def _hear_all(
     size = 64
     parts = [clips[start : start + size] for start in range(0, len(clips), size)]
     parallel = Parallel(n_jobs=os.cpu_count() or 1, return_as="generator")
-    results = parallel(delayed(_hear_part)(part, condition, network, front_end, seed) for part in parts)
+    results = parallel(delayed(_hear_part)(part, condition, network, front_end, cache, seed) for part in parts)
     progress = tqdm(results, total=len(parts), desc=f"hearing ({condition})", unit=f"{size} clips", disable=None)
     return [one for part in progress for one in part]
 
 
 def _hear_part(
-    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, seed: int
+    clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int
 ) -> list[tuple[str, np.ndarray, float]]:
+    import soxr
+
     session = open_network(network)
     name = session.get_inputs()[0].name
     found = []
-    for clip in clips:
-        sound, digest = sound_of(clip, condition, front_end.rate, seed)
-        statistics = session.run(None, {name: network_input(sound, front_end)[None]})[0][0]
-        found.append((digest, statistics, len(sound) / front_end.rate))
+    for sound, digest in _sounds_of(clips, condition, cache, seed):
+        heard = soxr.resample(sound, telephone.RATE, front_end.rate)
+        statistics = session.run(None, {name: network_input(heard, front_end)[None]})[0][0]
+        found.append((digest, statistics, len(heard) / front_end.rate))
     return found
+
+
+def _sounds_of(clips: Sequence[Clip], condition: str, cache: Path, seed: int) -> list[tuple[np.ndarray, str]]:
+    """Clips under a condition, at 8000 per second, with their digests; kept, since several encoders hear the same."""
+    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
+    key = hashlib.sha256(json.dumps([_VERSION, condition, seed, names]).encode()).hexdigest()[:24]
+    path = cache / "sounds" / f"{condition}-{key}.npz"
+    if not path.is_file():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        sounds, digests = zip(*(_sound(clip, condition, seed) for clip in clips), strict=True)
+        beside = path.with_suffix(".partial.npz")
+        np.savez(beside, sounds=np.concatenate(sounds), lengths=[len(sound) for sound in sounds], digests=digests)
+        beside.replace(path)
+    with np.load(path) as content:
+        ends = np.cumsum(content["lengths"])
+        return list(zip(np.split(content["sounds"], ends[:-1]), map(str, content["digests"]), strict=True))
 
 
 def sound_of(clip: Clip, condition: str, rate: int, seed: int = 0) -> tuple[np.ndarray, str]:
     """A clip under a condition, shaped (samples,) at `rate` per second, and the digest of its file's audio."""
     import soxr
 
+    heard, digest = _sound(clip, condition, seed)
+    return soxr.resample(heard, telephone.RATE, rate), digest
+
+
+def _sound(clip: Clip, condition: str, seed: int) -> tuple[np.ndarray, str]:
     samples, digest = load_samples(clip.path, telephone.RATE)
     random = np.random.default_rng([seed, int(digest[:12], 16)])
-    heard = CONDITIONS[condition](samples, random).astype(np.float32)
-    return soxr.resample(heard, telephone.RATE, rate), digest
+    return CONDITIONS[condition](samples, random).astype(np.float32), digest
 
 
 def open_network(network: Path) -> Any:

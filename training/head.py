@@ -26,10 +26,21 @@ class Head:
         return Head(self.kernel / temperature, self.bias / temperature)
 
 
-def fit_head(statistics: np.ndarray, classes: np.ndarray, weights: np.ndarray, shrinkage: float) -> Head:
+def fit_head(
+    statistics: np.ndarray,
+    classes: np.ndarray,
+    weights: np.ndarray,
+    shrinkage: float,
+    rooms: np.ndarray | None = None,
+    held_back: float = 1e-3,
+) -> Head:
     """Fit a linear discriminant whose covariance is shrunk towards independence (Friedman, 1989).
 
-    As good here as logistic regression, in closed form, and a hundred times as quick.
+    As good here as logistic regression, in closed form, and a hundred times as quick. What differs between rooms (the
+    corpora: their studios, languages, ways to act) is told from what differs between classes: both are fitted at once,
+    each room with a shift of its own, so that a room in which one class alone was recorded teaches nothing of that
+    class. How far apart the shifts lie is then noise to the classes, as differences between speakers are (compare the
+    within-class covariance of Hatch, Kajarekar and Stolcke, 2006), so what tells a room is not listened to.
 
     Parameters
     ----------
@@ -37,6 +48,9 @@ def fit_head(statistics: np.ndarray, classes: np.ndarray, weights: np.ndarray, s
     classes : shaped (clips,), indices from 0; each occurs.
     weights : of the clips, shaped (clips,).
     shrinkage : 0 for the covariance as it is found, 1 for none between statistics.
+    rooms : shaped (clips,), any integers; None for one room.
+    held_back : how strongly shifts of rooms are held back, as a share of all clips: the more, the more of what is
+        common to a room of one class is taken for that class.
     """
     from scipy.linalg import cho_factor, cho_solve
 
@@ -44,15 +58,36 @@ def fit_head(statistics: np.ndarray, classes: np.ndarray, weights: np.ndarray, s
     mean = share @ statistics
     deviation = np.sqrt(share @ np.square(statistics - mean)) + 1e-6
     scaled = (statistics - mean) / deviation
-    member = np.eye(classes.max() + 1, dtype=np.float32)[classes] * share[:, None]
-    centres = (member / member.sum(axis=0)).T @ scaled
-    scatter = scaled - centres[classes]
-    covariance = (1 - shrinkage) * (scatter * share[:, None]).T @ scatter
-    covariance[np.diag_indices_from(covariance)] += shrinkage
-    kernel = cho_solve(cho_factor(covariance), centres.T)
+    centres, shifts, rest = _parted(
+        scaled, classes, np.zeros_like(classes) if rooms is None else rooms, share, held_back
+    )
+    if shrinkage < 1:
+        covariance = (1 - shrinkage) * ((rest * share[:, None]).T @ rest + shifts.T @ shifts / len(shifts))
+        covariance[np.diag_indices_from(covariance)] += shrinkage
+        kernel = cho_solve(cho_factor(covariance), centres.T)
+    else:
+        kernel = centres.T
     bias = -0.5 * np.sum(centres.T * kernel, axis=0)
     kernel = kernel / deviation[:, None]
     return Head(kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32))
+
+
+def _parted(
+    scaled: np.ndarray, classes: np.ndarray, rooms: np.ndarray, share: np.ndarray, held_back: float
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Centres of the classes in the mean room, shifts of the rooms from it, and what neither explains of each clip."""
+    numbers = np.unique(rooms, return_inverse=True)[1]
+    count = int(classes.max()) + 1
+    member = np.eye(count, dtype=np.float32)[classes]
+    design = np.concatenate([member, np.eye(numbers.max() + 1, dtype=np.float32)[numbers]], axis=1)
+    weighted = (design * share[:, None]).T
+    # A class and a room that occur together alone cannot be parted; a touch on the rooms leaves it to the class.
+    ridge = np.diag(np.where(np.arange(design.shape[1]) < count, 1e-6, held_back))
+    effects = np.linalg.solve((weighted @ design).astype(np.float64) + ridge, weighted @ scaled)
+    rest = scaled - design @ effects.astype(np.float32)
+    mean_room = effects[count:].mean(axis=0)
+    parts = effects[:count] + mean_room, effects[count:] - mean_room
+    return parts[0].astype(np.float32), parts[1].astype(np.float32), rest
 
 
 def posterior(logits: np.ndarray) -> np.ndarray:

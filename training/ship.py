@@ -1,8 +1,9 @@
-"""From corpora to `models/accurate`: scored on strangers, fitted on all, made small, checked, with its card."""
+"""From corpora to a shipped model: its recipe scored on strangers, fitted on all, checked, with its card."""
 
 import json
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,24 @@ import pandas as pd
 from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
-from analyzer.features import network_input
-from training import accurate, accurate_card, encoding, export, folds, whisper
-from training.accurate import Material, Recipe
+from analyzer.features import FrontEnd, network_input
+from training import cost, encoding, export, folds, lessons, recipe_card, whisper
+from training import recipe as recipes
 from training.card import CARD_FILE, METRICS_FILE
-from training.corpora import RAVDESS, Clip
+from training.corpora import RAVDESS, RAVDESS_SONG, Clip
+from training.encoding import Encoder
 from training.evaluation_rows import ROWS_SUFFIX, write_rows
+from training.folds import OutOfFold
+from training.published import read_all
 from training.quantize import quantize
+from training.recipe import ACCURATE, FOLDS, FROZEN_ENCODER, Material, Recipe
+from training.splits import RAVDESS_FOLDS
 
-NAME = "accurate"
-SEEDS = (1,)
+SEEDS = (1, 2, 3)
+#: Two students for the scores, one that heard none of the first group's actors, and one none of the second's.
+STUDENT_GROUPS = ((1, 2, 3), (4, 5))
+#: Ways of hearing RAVDESS that are scored beside the plain line.
+CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
 CHECKED_CLIPS = 120
 #: What quantising may change of a probability.
 TOLERANCE = 0.03
@@ -32,13 +41,28 @@ KEPT_RIGHT = 0.8
 
 @dataclass(frozen=True)
 class Shipped:
-    """What is known of a shipped model; the card and metrics.json are made from it."""
+    """What is known of a shipped model; the card and metrics.json are made from it.
+
+    Attributes
+    ----------
+    recipe, settings : what it is.
+    rows : its recipe's probabilities of people whom it never heard.
+    learned, taught : clips from which heads, and a student, learned.
+    weights, multiply_adds, speed, machine : their number, what a second of speech costs, times real time, and where.
+    checked, largest_change, decisions_kept : clips on which it was compared with the exact network, what storing it
+        small changed of probabilities, and the share of decisions that it left.
+    """
 
     recipe: Recipe
+    settings: ModelSettings
     rows: pd.DataFrame
     learned: tuple[Clip, ...]
-    settings: ModelSettings
+    taught: tuple[Clip, ...]
     weights: int
+    multiply_adds: int
+    speed: float
+    machine: str
+    checked: int
     largest_change: float
     decisions_kept: float
 
@@ -49,34 +73,125 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
     Parameters
     ----------
     corpora : folder of corpora, named as in training.published.
-    cache : folder for what the encoder heard; most of the time goes there once.
+    cache : folder for what encoders heard, lessons and students; most of the time goes there once.
     output, probabilities : the model's folder, and that of the files which `evaluate` reads.
     """
-    clips = accurate.read_clips(corpora, cache)
-    material = accurate.gather(clips, recipe, cache, SEEDS)
-    scored = folds.together(
-        folds.out_of_fold(material, recipe, SEEDS), folds.corpus_left_out(material, recipe, SEEDS[0])
-    )
-    write_rows(probabilities / f"{NAME}{ROWS_SUFFIX}", scored.rows, scored.trained_on)
-    cooling = np.exp(np.log(scored.temperatures).mean(axis=0))
-    heads = accurate.fit_heads(material, recipe, SEEDS[0]).cooled(*cooling)
-    network = accurate.build_network(recipe, heads)
+    clips = recipes.read_clips(corpora, cache, recipe)
+    ears = ears_of(recipe, corpora, cache)
+    scored = on_strangers(clips, ears, recipe)
+    write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", scored.rows, scored.trained_on)
+    if recipe is ACCURATE:
+        plain = on_strangers(clips, ears, FROZEN_ENCODER, SEEDS[:1])
+        write_rows(probabilities / f"{FROZEN_ENCODER.name}{ROWS_SUFFIX}", plain.rows, plain.trained_on)
+    encoder = ears.without(())
+    material = recipes.gather(clips, encoder, cache, SEEDS[:1])
+    heads = recipes.fit_heads(material, recipe, SEEDS[0]).cooled(*folds.mean_temperatures(scored.temperatures))
+    network = recipes.build_network(encoder, heads, recipe.name, recipe.hears_other)
     settings = ModelSettings(
-        NAME, export.NETWORK_FILE, whisper.FRONT_END, EVEN_PRIOR, CALL_PRIOR, threshold(scored.rows), hears_other=True
+        recipe.name,
+        export.NETWORK_FILE,
+        encoder.front_end,
+        EVEN_PRIOR,
+        CALL_PRIOR,
+        threshold(scored.rows),
+        recipe.hears_other,
     )
     with export.beside(output) as folder:
-        with tempfile.TemporaryDirectory() as scratch:
-            exact = Path(scratch) / "exact.onnx"
-            export.export_network(network, whisper.FRONT_END, exact)
-            quantize(exact, folder / export.NETWORK_FILE)
-            (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
-            change, kept = check(exact, folder, clips)
-        learned = learned_from(material, recipe)
-        shipped = Shipped(recipe, scored.rows, learned, settings, network.count_params(), change, kept)
-        (folder / CARD_FILE).write_text(accurate_card.card(shipped), encoding="utf-8")
-        figures = json.dumps(accurate_card.figures(shipped), indent=2)
+        change, kept = _write(folder, network, settings, clips, small=recipe is ACCURATE)
+        shipped = Shipped(
+            recipe=recipe,
+            settings=settings,
+            rows=scored.rows,
+            learned=learned_from(material, recipe),
+            taught=tuple(ears.taught(())),
+            weights=network.count_params(),
+            multiply_adds=cost.multiply_adds(folder / export.NETWORK_FILE, encoder.front_end),
+            speed=cost.speed(folder),
+            machine=cost.machine(),
+            checked=len(compared(clips)),
+            largest_change=change,
+            decisions_kept=kept,
+        )
+        (folder / CARD_FILE).write_text(recipe_card.card(shipped), encoding="utf-8")
+        figures = json.dumps(recipe_card.figures(shipped), indent=2)
         (folder / METRICS_FILE).write_text(figures + "\n", encoding="utf-8")
     return output / CARD_FILE
+
+
+def ears_of(recipe: Recipe, corpora: Path, cache: Path) -> "Ears":
+    """The encoders of a recipe."""
+    return Ears(cache) if recipe is ACCURATE else Ears(cache, *course(read_all(corpora)))
+
+
+def course(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
+    """What a student is taught from: everybody but the actors of RAVDESS, and these."""
+    return lessons.chosen(clips), [clip for clip in clips if clip.corpus in (RAVDESS, RAVDESS_SONG)]
+
+
+@dataclass(frozen=True)
+class Ears:
+    """The encoders of a recipe: Whisper's for everybody, or students who have not heard some of the actors.
+
+    Attributes
+    ----------
+    cache : folder for students and lessons.
+    others, actors : clips that students are taught from; None for Whisper's.
+    """
+
+    cache: Path
+    others: Sequence[Clip] | None = None
+    actors: Sequence[Clip] = ()
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """Folds that are scored with one encoder, which heard none of their actors."""
+        return (FOLDS,) if self.others is None else STUDENT_GROUPS
+
+    def without(self, folds: Sequence[int]) -> Encoder:
+        """The encoder that has not heard the actors of some folds."""
+        if self.others is None:
+            return whisper.encoder()
+        from training import taught
+
+        return taught.encoder(self.others, self.actors, _actors_of(folds), self.cache)
+
+    def taught(self, without: Sequence[int]) -> list[Clip]:
+        """What that encoder was taught from."""
+        actors = _actors_of(without)
+        return [*(self.others or ()), *(clip for clip in self.actors if clip.speaker not in actors)]
+
+
+def _actors_of(folds: Sequence[int]) -> set[str]:
+    return {f"{RAVDESS}-{actor}" for fold in folds for actor in RAVDESS_FOLDS[fold]}
+
+
+def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> OutOfFold:
+    """The recipe on every fold, and on a corpus left out where the encoder has not heard that."""
+    parts = []
+    for group in ears.groups:
+        material = recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS)
+        parts.append(folds.out_of_fold(material, recipe, seeds, group, ears.taught(group)))
+        if ears.others is None:
+            parts.append(folds.corpus_left_out(material, recipe, SEEDS[0]))
+    return folds.together(*parts)
+
+
+def _write(
+    folder: Path, network: Any, settings: ModelSettings, clips: Sequence[Clip], small: bool
+) -> tuple[float, float]:
+    """Write the network, as small as it ships or with Keras's own files, and compare it with the exact one."""
+    (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as scratch:
+        exact = Path(scratch) / export.NETWORK_FILE
+        if small:
+            export.export_network(network, settings.front_end, exact)
+            quantize(exact, folder / export.NETWORK_FILE)
+        else:
+            export.write_keras(folder, network)
+            export.export_network(export.read_network(folder), settings.front_end, exact)
+            (folder / export.NETWORK_FILE).write_bytes(exact.read_bytes())
+            export.check_export(folder)
+        return check(exact, folder, clips)
 
 
 def learned_from(material: Material, recipe: Recipe) -> tuple[Clip, ...]:
@@ -104,17 +219,18 @@ def threshold(rows: pd.DataFrame) -> float:
     return 0.9
 
 
-def check(exact: Path, folder: Path, clips: list[Clip]) -> tuple[float, float]:
-    """Compare the quantised network with the exact one on real clips.
+def check(exact: Path, folder: Path, clips: Sequence[Clip]) -> tuple[float, float]:
+    """Compare the network that ships with the exact one on real clips.
 
     Returns the largest change of a probability and the share of clips whose most probable emotion stays; raises
     CannotWork where the change is larger than TOLERANCE.
     """
-    inputs = [_frames(clip) for clip in [c for c in clips if c.corpus == RAVDESS][:: max(1, 1200 // CHECKED_CLIPS)]]
+    classifier = Classifier(folder, "even")
+    inputs = [_frames(clip, classifier.settings.front_end) for clip in compared(clips)]
     session = encoding.open_network(exact)
     name = session.get_inputs()[0].name
     expected = np.concatenate([session.run(None, {name: frames[None]})[0] for frames in inputs])
-    found = Classifier(folder, "even").probabilities(inputs)
+    found = classifier.probabilities(inputs)
     change = float(np.abs(found - expected).max())
     if change > TOLERANCE:
         raise CannotWork(f"quantising changes a probability by {change:.3f}: nothing was written")
@@ -122,12 +238,18 @@ def check(exact: Path, folder: Path, clips: list[Clip]) -> tuple[float, float]:
     return change, float((found[:, eight].argmax(axis=1) == expected[:, eight].argmax(axis=1)).mean())
 
 
-def _frames(clip: Clip) -> Any:
-    return network_input(encoding.sound_of(clip, "telephone", whisper.FRONT_END.rate)[0], whisper.FRONT_END)
+def compared(clips: Sequence[Clip]) -> list[Clip]:
+    """CHECKED_CLIPS of RAVDESS, or all where there are fewer, of everybody and of every emotion."""
+    acted = [clip for clip in clips if clip.corpus == RAVDESS]
+    return [acted[round(k)] for k in np.linspace(0, len(acted) - 1, min(CHECKED_CLIPS, len(acted)))]
 
 
-def timed(corpora: Path, cache: Path, output: Path, probabilities: Path) -> tuple[Path, float]:
-    """`ship` with the recipe as it stands; returns the card's path and the minutes it took."""
+def _frames(clip: Clip, front_end: FrontEnd) -> Any:
+    return network_input(encoding.sound_of(clip, "telephone", front_end.rate)[0], front_end)
+
+
+def timed(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: Recipe) -> tuple[Path, float]:
+    """`ship`; returns the card's path and the minutes it took."""
     started = time.monotonic()
-    card = ship(corpora, cache, output, probabilities, Recipe())
+    card = ship(corpora, cache, output, probabilities, recipe)
     return card, (time.monotonic() - started) / 60

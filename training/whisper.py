@@ -17,9 +17,12 @@ from keras import layers, ops
 
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
+from training.encoding import Encoder
 
 #: As many positions, 50 a second, as the longest segment has; Whisper's own table goes on to 30 s.
 WIDTH, HEADS, POSITIONS = 512, 8, 250
+#: What `models/accurate` takes: the first blocks, and the layers whose statistics its heads see.
+BLOCKS, LAYERS = 3, (1, 2, 3)
 FRONT_END = FrontEnd(
     rate=16000, window=400, hop=160, fft=400, bands=80, low_hz=0.0, high_hz=8000.0, frames=500, scaling="whisper",
     padded=False,
@@ -156,6 +159,36 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     -------
     a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
     """
+    frames, outputs = _stack(weights, blocks)
+    statistics = [_statistics(outputs[layer]) for layer in statistics_of]
+    return _frozen(frames, layers.Concatenate(name="statistics")(statistics))
+
+
+def encoder(blocks: int = BLOCKS, statistics_of: tuple[int, ...] = LAYERS) -> Encoder:
+    """The encoder up to a block, with the weights that are installed."""
+    name = f"whisper-base-{blocks}-{''.join(map(str, statistics_of))}"
+    return Encoder(name, FRONT_END, lambda: build_encoder(load_weights(), blocks, statistics_of))
+
+
+def build_teacher(weights: Weights, said_by: tuple[int, ...]) -> keras.Model:
+    """The encoder up to the last of the layers `said_by`, as a network that says what these say, frame by frame.
+
+    It takes (batch, frames, 80) and gives (batch, frames // 4, len(said_by) * 512): pairs of frames are averaged, so
+    25 are left of a second.
+    """
+    frames, outputs = _stack(weights, max(said_by))
+    both = layers.Concatenate()([outputs[layer] for layer in said_by])
+    return _frozen(frames, layers.AveragePooling1D(2, name="said")(both))
+
+
+def _frozen(frames: Any, output: Any) -> keras.Model:
+    network = keras.Model(frames, output, name="encoder")
+    network.trainable = False
+    return network
+
+
+def _stack(weights: Weights, blocks: int) -> tuple[Any, list[Any]]:
+    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights."""
     frames = layers.Input((None, FRONT_END.bands), name="frames")
     first = layers.Conv1D(WIDTH, 3, activation=gelu, name="conv1")
     second = layers.Conv1D(WIDTH, 3, strides=2, activation=gelu, name="conv2")
@@ -165,15 +198,12 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     outputs, parts = [heard], [Block(name=f"block{k}") for k in range(1, blocks + 1)]
     for part in parts:
         outputs.append(part(outputs[-1]))
-    statistics = [_statistics(outputs[layer]) for layer in statistics_of]
-    network = keras.Model(frames, layers.Concatenate(name="statistics")(statistics), name="encoder")
     for number, layer in enumerate((first, second), start=1):
         layer.set_weights([weights[f"conv{number}/weight"].transpose(2, 1, 0), weights[f"conv{number}/bias"]])
     positions.set_weights([weights["position_encodings/encodings"][:POSITIONS]])
     for k, part in enumerate(parts):
         _fill_block(part, weights, f"layer_{k}")
-    network.trainable = False
-    return network
+    return frames, outputs
 
 
 def _statistics(heard: Any) -> Any:

@@ -12,10 +12,10 @@ from onnx import TensorProto, helper, numpy_helper
 from analyzer.features import FrontEnd, network_input
 from tests.training.conftest import voice, write
 from training import encoding, telephone
-from training.accurate import LEARNED_ONLY
 from training.corpora import Clip
 from training.dataset import load_samples
-from training.encoding import CONDITIONS, CUT_S, LONGEST_S, hear
+from training.encoding import CONDITIONS, CUT_S, LONGEST_S, Encoder, encoder_file, hear
+from training.recipe import LEARNED_ONLY
 
 FRONT_END = FrontEnd(16000, 400, 160, 400, 8, 0.0, 8000.0, 500, scaling="whisper", padded=False)
 
@@ -155,9 +155,9 @@ def test_anything_else_is_heard_anew(listen, clips, network, tmp_path, monkeypat
     with monkeypatch.context() as patch, pytest.raises(AssertionError, match="heard again"):
         patch.setattr(encoding, "_hear_all", refuse)
         listen(wanted, **options)
-    assert len(list((tmp_path / "cache").iterdir())) == 1, "what failed leaves nothing"
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 1, "what failed leaves nothing"
     listen(wanted, **options)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
+    assert len(list((tmp_path / "cache").glob("*.npz"))) == 2
 
 
 def test_a_drawn_copy_depends_on_the_seed_and_the_clip_s_own_audio_alone(listen, clips, tmp_path):
@@ -184,3 +184,113 @@ def test_chosen_clips_come_with_what_was_heard_of_them(listen, clips):
     assert chosen.clips == (heard.clips[0], heard.clips[2])
     assert np.array_equal(chosen.statistics, heard.statistics[[0, 2]])
     assert np.array_equal(chosen.lengths_s, heard.lengths_s[[0, 2]])
+
+
+# Sounds for several encoders
+
+
+@pytest.fixture
+def another(network, tmp_path):
+    """An encoder of another name, which gives twice as much."""
+    model = onnx.load(network)
+    model.graph.node[-1].CopyFrom(helper.make_node("Add", ["both", "both"], ["y"]))
+    path = tmp_path / "another.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.mark.parametrize("condition", ["studio", "gsm", "drawn", "short"])
+def test_a_second_encoder_hears_the_same_sounds_and_no_clip_is_decoded_again(
+    listen, clips, another, tmp_path, monkeypatch, condition
+):
+    first = listen(clips, condition, seed=2)
+    alone = listen(clips, condition, tmp_path / "another cache", another, seed=2)
+    monkeypatch.setattr(encoding, "load_samples", refuse)
+    monkeypatch.setitem(CONDITIONS, condition, refuse)
+    second = listen(clips, condition, network=another, seed=2)
+    assert np.array_equal(second.statistics, alone.statistics)
+    assert np.array_equal(second.lengths_s, first.lengths_s)
+    assert second.clips == first.clips == alone.clips
+    assert second.statistics == pytest.approx(2 * first.statistics, rel=2e-3, abs=2e-3), "or the first one was heard"
+
+
+@pytest.mark.parametrize("condition", ["studio", "telephone", "drawn"])
+def test_a_sound_that_was_kept_is_the_sound_to_the_last_bit(clips, tmp_path, condition):
+    made, kept = (encoding._sounds_of(clips, condition, tmp_path, 4) for _ in range(2))
+    for clip, *both in zip(clips, made, kept, strict=True):
+        sound, digest = encoding._sound(clip, condition, 4)
+        for found, of_file in both:
+            assert found.dtype == np.float32
+            assert np.array_equal(found, sound)
+            assert of_file == digest == load_samples(clip.path, 8000)[1]
+
+
+def test_sounds_of_other_clips_seeds_or_conditions_are_others(listen, clips, another, tmp_path):
+    """As they would be in a cache of their own."""
+    listen(clips, "drawn", seed=1)
+    renamed = [Clip(clip.path, clip.emotion, clip.speaker, "y") for clip in clips]
+    for wanted, condition, seed in (
+        (clips, "drawn", 2),
+        (clips, "short", 1),
+        (clips[1:], "drawn", 1),
+        (renamed, "gsm", 0),
+    ):
+        found = listen(wanted, condition, network=another, seed=seed)
+        fresh = listen(wanted, condition, tmp_path / f"{condition}-{seed}-{len(wanted)}", another, seed)
+        assert np.array_equal(found.statistics, fresh.statistics)
+
+
+def test_sounds_that_were_torn_are_not_taken_for_whole_ones(listen, clips, tmp_path, monkeypatch):
+    def torn(path, **_):
+        path.write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(np, "savez", torn)
+        encoding._sounds_of(clips, "drawn", tmp_path / "cache", 0)
+    assert np.array_equal(listen(clips).statistics, listen(clips, cache=tmp_path / "fresh").statistics)
+
+
+# The encoder's own file
+
+
+def levels(made: list[str], name: str = "levels") -> Encoder:
+    """An encoder that gives the mean of every band, and keeps in `made` that it was built."""
+
+    def build():
+        import keras
+
+        made.append(name)
+        frames = keras.layers.Input((None, FRONT_END.bands), name="frames")
+        return keras.Model(frames, keras.layers.GlobalAveragePooling1D()(frames))
+
+    return Encoder(name, FRONT_END, build)
+
+
+def test_an_encoder_is_made_once_and_its_file_is_called_as_it_is(tmp_path):
+    made: list[str] = []
+    paths = [encoder_file(levels(made, name), tmp_path / "cache") for name in ("first", "second", "first")]
+    assert made == ["first", "second"]
+    assert [path.name for path in paths] == ["first.onnx", "second.onnx", "first.onnx"]
+    assert set((tmp_path / "cache").iterdir()) == set(paths)
+
+
+def test_an_encoder_s_file_says_what_the_encoder_says(tmp_path, clips):
+    heard = hear(clips, "studio", encoder_file(levels([]), tmp_path), FRONT_END, tmp_path)
+    for clip, statistics in zip(clips, heard.statistics, strict=True):
+        samples = load_samples(clip.path, 8000)[0][: int(LONGEST_S * 8000)]
+        frames = network_input(soxr.resample(samples, 8000, 16000), FRONT_END)
+        assert statistics == pytest.approx(frames.mean(axis=0), abs=2e-3)
+
+
+def test_an_encoder_that_cannot_be_written_leaves_no_file_that_is_taken_for_one(tmp_path, monkeypatch):
+    def torn(network, front_end, path):
+        path.write_bytes(b"half a network")
+        raise KeyboardInterrupt
+
+    made: list[str] = []
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr("training.export.export_network", torn)
+        encoder_file(levels(made), tmp_path)
+    onnx.checker.check_model(onnx.load(encoder_file(levels(made), tmp_path)))
+    assert made == ["levels", "levels"]

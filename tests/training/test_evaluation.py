@@ -109,7 +109,7 @@ def test_posteriors_are_moved_by_the_ratio_of_the_priors():
     assert measures.moved(even, EVEN_PRIOR) == pytest.approx(even)
     found = measures.moved(even, CALL_PRIOR)[0]
     assert found.sum() == pytest.approx(1)
-    assert found[0] / found[4] == pytest.approx(0.2 * 0.50 / (0.3 * 0.04))
+    assert found[0] / found[4] == pytest.approx(0.2 * CALL_PRIOR[0] / (0.3 * CALL_PRIOR[4]))
 
 
 def test_the_calibration_error_is_the_weighted_gap_of_the_bins():

@@ -1,7 +1,10 @@
-"""What is shipped: weights stored as int8, a threshold for `uncertain`, figures and card of the accurate model."""
+"""What is shipped: weights stored as int8, a threshold for `uncertain`, figures and cards of both models."""
 
+from collections import Counter
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import onnx
 import onnxruntime
@@ -11,11 +14,20 @@ from onnx import TensorProto, helper, numpy_helper
 
 from analyzer.classifier import ModelSettings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
-from training import accurate_card, whisper
-from training.accurate import Recipe
+from analyzer.errors import CannotWork, UsageError
+from analyzer.features import FrontEnd
+from tests.training.conftest import voice, write
+from tests.training.test_recipe import WIDTH, everybody, make_material
+from training import recipe_card, ship, student, taught, whisper
 from training.corpora import Clip
+from training.encoding import Encoder
+from training.evaluation_rows import read_rows, refuse_leaks
+from training.export import read_network
+from training.head import Head
 from training.quantize import SMALLEST, quantize
-from training.ship import Shipped, threshold
+from training.recipe import ACCURATE, DEFAULT, FOLDS, Heads, Recipe, build_network
+from training.ship import Ears, Shipped, threshold
+from training.splits import RAVDESS_FOLDS, Leak
 
 
 def product(path: Path, weights: np.ndarray) -> Path:
@@ -80,29 +92,368 @@ def test_the_threshold_is_the_lowest_at_which_four_of_five_are_right():
     assert 0.3 < level < 0.9
 
 
-@pytest.fixture
-def shipped() -> Shipped:
-    settings = ModelSettings("accurate", "network.onnx", whisper.FRONT_END, EVEN_PRIOR, CALL_PRIOR, 0.5, True)
+LEARNED = (Clip(Path("a.wav"), "happy", "ravdess-01", "ravdess"), Clip(Path("b.flac"), "other", "music-1", "music"))
+SHOUTED, SAID = Clip(Path("c.opus"), "angry", "nemo-1", "nemo"), Clip(Path("d.opus"), None, "ami-1", "ami")
+
+
+def shipped_by(recipe: Recipe, front_end: FrontEnd, **other: object) -> Shipped:
+    """Right in one fold, wrong in the other."""
     scored = pd.concat([rows(0.9, right=True), rows(0.9, right=False).assign(fold="2")])
     read = rows(0.9, right=True).assign(corpus="neutral-speech", emotion="neutral")
     left_out = rows(0.9, right=True).assign(corpus="nemo", fold="nemo")
     music = rows(0.9, right=True).assign(corpus="music", emotion="other", other=0.9)
-    learned = (Clip(Path("a.wav"), "happy", "ravdess-01", "ravdess"), Clip(Path("b.flac"), "other", "music-1", "music"))
-    return Shipped(Recipe(), pd.concat([scored, read, left_out, music]), learned, settings, 10, 0.02, 0.99)
+    known = {
+        "recipe": recipe,
+        "settings": ModelSettings(recipe.name, "network.onnx", front_end, EVEN_PRIOR, CALL_PRIOR, 0.5, True),
+        "rows": pd.concat([scored, read, left_out, music]),
+        "learned": LEARNED,
+        "taught": (),
+        "weights": 1234567,
+        "multiply_adds": 34_600_000,
+        "speed": 1702.6,
+        "machine": "Abacus 9000",
+        "checked": 77,
+        "largest_change": 0.0213,
+        "decisions_kept": 0.98,
+    }
+    return Shipped(**{**known, **other})
 
 
-def test_the_figures_of_the_card_are_counted_from_the_rows(shipped):
-    found = accurate_card.figures(shipped)
+@pytest.fixture
+def accurate() -> Shipped:
+    return shipped_by(ACCURATE, whisper.FRONT_END)
+
+
+@pytest.fixture
+def default() -> Shipped:
+    """A clip that the heads learned from stood in a lesson as well; there it has no digest."""
+    learned = (*LEARNED, replace(SHOUTED, audio="f" * 32))
+    return shipped_by(
+        DEFAULT, student.FRONT_END, learned=learned, taught=(SHOUTED, SAID), largest_change=0, decisions_kept=1
+    )
+
+
+def test_the_figures_of_the_card_are_counted_from_the_rows(accurate):
+    found = recipe_card.figures(accurate)
     assert (found["uar_by_fold"], found["uar"]) == ({"1": 1.0, "2": 0.0}, 0.5)
     assert (found["other"], found["lost"]) == (1.0, 0.0)
     assert found["false_alarms_even"] == 0.5
     assert found["left_out"] == 1.0
+    assert (found["weights_count"], found["multiply_adds"], found["speed"]) == (1234567, 34_600_000, 1703)
 
 
-def test_the_card_states_score_licences_and_command(shipped):
-    text = accurate_card.card(shipped)
+@pytest.mark.parametrize("model", ["accurate", "default"])
+def test_a_card_states_score_cost_licences_and_command(model, request):
+    text = recipe_card.card(request.getfixturevalue(model))
+    assert text.startswith(f"# Model card: {model}\n")
     assert "(UAR) 0.500 through the telephone" in text
     assert "By fold: 1.000 0.000" in text
+    assert "1,234,567 weights, 35 million multiply-adds" in text
+    assert "1,703 times real time" in text and "Abacus 9000" in text
     assert "CC BY-NC-SA 4.0" in text
-    assert "--recipe accurate" in text
+    assert f"--recipe {model} " in text
     assert "{" not in text
+
+
+def test_the_card_of_the_accurate_model_says_what_storing_it_small_changed_and_the_other_s_does_not(accurate, default):
+    assert "on 77 clips no probability changed by more than 0.021, and 98% of" in recipe_card.card(accurate)
+    assert "int8" not in recipe_card.card(default)
+
+
+def test_the_card_of_a_taught_model_names_its_lessons_and_counts_each_clip_once(accurate, default):
+    text = recipe_card.card(default)
+    assert "ami 1, nemo 1" in text
+    for corpus in ("ravdess", "music", "nemo", "ami"):
+        assert f"- `{corpus}`, 1 clips." in text
+    assert "`ami`" not in recipe_card.card(accurate)
+
+
+def table(text: str) -> set[str]:
+    return {line for line in text.splitlines() if line.startswith("|")}
+
+
+def test_a_card_without_a_corpus_left_out_tells_nothing_of_one(default):
+    """As those of students, who were taught from all corpora."""
+    rows = default.rows[default.rows["fold"] != "nemo"]
+    alone = replace(default, rows=rows)
+    found = recipe_card.figures(alone)
+    assert (found["left_out"], found["found"], found["cried"]) == (None, None, None)
+    text, with_it = recipe_card.card(alone), recipe_card.card(default)
+    assert "all of nEMO left out" in with_it
+    assert "left out" not in text and "None" not in text
+    assert table(with_it) - table(text) == {line for line in table(with_it) if "nEMO" in line or "| there, " in line}
+    assert len(table(with_it) - table(text)) == 2
+
+
+# With students
+
+OF_FOLD = {fold: {f"ravdess-{actor}" for actor in actors} for fold, actors in RAVDESS_FOLDS.items()}
+
+
+@dataclass
+class Asked:
+    """Whom students are taught from, and without whom; what is heard, by whom."""
+
+    taught: dict[str, tuple[list[Clip], list[Clip], frozenset[str]]] = field(default_factory=dict)
+    heard: list[str] = field(default_factory=list)
+    ways: list[tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=list)
+
+    def student(self, clips, acted, without, cache, seed=1):
+        name = f"student {len(self.taught) + 1}"
+        self.taught[name] = (list(clips), list(acted), frozenset(without))
+        return Encoder(name, student.FRONT_END, build_narrow_ear)
+
+    def gather(self, clips, encoder, cache, seeds, conditions=()):
+        self.heard.append(encoder.name)
+        self.ways.append((tuple(seeds), tuple(conditions)))
+        return make_material(list(clips))
+
+    def heard_by(self, name: str) -> list[Clip]:
+        """The clips that a student was taught from."""
+        clips, acted, without = self.taught[name]
+        return [*clips, *taught.heard_of(acted, without)]
+
+
+def build_narrow_ear() -> keras.Model:
+    """As many statistics as made-up material has."""
+    frames = keras.layers.Input((None, student.FRONT_END.bands), name="frames")
+    return keras.Model(frames, keras.layers.GlobalAveragePooling1D()(keras.layers.Dense(WIDTH)(frames)))
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """Nobody is taught, and what is heard is made up."""
+    found = Asked()
+    monkeypatch.setattr(taught, "encoder", found.student)
+    monkeypatch.setattr(ship.recipes, "gather", found.gather)
+    return found
+
+
+@pytest.fixture
+def students(tmp_path) -> Ears:
+    return Ears(tmp_path, *ship.course(everybody()))
+
+
+def test_a_student_is_taught_from_lessons_and_from_the_actors_speech_and_song():
+    others, actors = ship.course(everybody())
+    assert {clip.corpus for clip in others} == {"nemo"}
+    assert {clip.corpus for clip in actors} == {"ravdess", "ravdess-song"}
+    assert {clip.speaker for clip in actors} == set().union(*OF_FOLD.values())
+
+
+@pytest.mark.parametrize("recipe", [ACCURATE, DEFAULT], ids=lambda recipe: recipe.name)
+def test_every_fold_is_in_one_group(recipe, students, tmp_path):
+    ears = students if recipe is DEFAULT else Ears(tmp_path)
+    assert sorted(fold for group in ears.groups for fold in group) == list(FOLDS)
+
+
+def test_no_encoder_has_heard_an_actor_of_the_folds_that_it_scores(asked, students):
+    for group in students.groups:
+        known = {clip.speaker for clip in asked.heard_by(students.without(group).name)}
+        assert not known & set().union(*(OF_FOLD[fold] for fold in group)), group
+        others = {fold for fold in OF_FOLD if fold not in group}
+        assert known >= set().union(*(OF_FOLD[fold] for fold in others)), "and all of the others"
+
+
+@pytest.mark.parametrize("without", [*ship.STUDENT_GROUPS, (), (2,)])
+def test_what_ears_say_that_a_student_heard_is_what_it_was_given(asked, students, without):
+    assert students.taught(without) == asked.heard_by(students.without(without).name)
+
+
+def test_students_are_scored_on_the_folds_whose_actors_they_have_not_heard(asked, students):
+    found = ship.on_strangers(everybody(), students, DEFAULT, seeds=(1, 2))
+    assert asked.heard == list(asked.taught) == ["student 1", "student 2"]
+    assert asked.ways == [((1, 2), ship.CONDITIONS)] * 2
+    assert set(found.rows["fold"]) == set(found.trained_on) == set(map(str, FOLDS))
+    assert len(found.temperatures) == 2 * len(FOLDS)
+    refuse_leaks(found.rows, found.trained_on)
+    for name, group in zip(asked.taught, ship.STUDENT_GROUPS, strict=True):
+        known = {clip.speaker for clip in asked.heard_by(name)}
+        for fold in map(str, group):
+            scored = set(found.rows.loc[found.rows["fold"] == fold, "speaker"])
+            assert OF_FOLD[int(fold)] < scored
+            assert not scored & known
+            assert found.trained_on[fold]["lessons"].speakers == known
+
+
+def test_students_leave_no_corpus_out(asked, students):
+    found = ship.on_strangers(everybody(), students, DEFAULT, seeds=(1,))
+    assert not found.rows["corpus"].isin(["nemo"]).any()
+
+
+def test_whisper_hears_all_folds_and_a_corpus_that_is_left_out(asked, tmp_path):
+    found = ship.on_strangers(everybody(), Ears(tmp_path), ACCURATE, seeds=(1,))
+    assert (asked.heard, asked.taught) == ([whisper.encoder().name], {})
+    assert set(found.rows["fold"]) == {*map(str, FOLDS), "nemo"}
+    assert set(found.rows.loc[found.rows["fold"] == "nemo", "corpus"]) == {"nemo"}
+    assert all(set(parts) == {"training"} for parts in found.trained_on.values()), "it was taught from none of these"
+    refuse_leaks(found.rows, found.trained_on)
+
+
+def test_an_actor_among_the_other_clips_of_a_student_is_a_leak(asked, students):
+    """The first course is given whole, whoever is left out of the second."""
+    smuggled = next(clip for clip in students.actors if clip.speaker in OF_FOLD[2])
+    leaky = replace(students, others=[*students.others, smuggled])
+    found = ship.on_strangers(everybody(), leaky, DEFAULT, seeds=(1,))
+    with pytest.raises(Leak, match=f"{smuggled.speaker} stands in the lessons of fold 2"):
+        refuse_leaks(found.rows, found.trained_on)
+
+
+def test_the_accurate_model_hears_by_whisper_and_reads_no_lessons(tmp_path):
+    ears = ship.ears_of(ACCURATE, tmp_path / "no corpora", tmp_path)
+    assert ears.without(()).name == ears.without((1,)).name == whisper.encoder().name
+    assert ears.taught(()) == []
+
+
+def test_the_default_model_never_hears_by_whisper_even_where_nothing_can_be_taught(tmp_path):
+    with pytest.raises(UsageError, match="nothing to teach the student from"):
+        Ears(tmp_path, *ship.course([])).without(())
+
+
+@pytest.fixture
+def made_quickly(monkeypatch):
+    """Nothing is written or measured, and the corpora are made up; keeps what would be written."""
+    written = []
+
+    def write(folder, network, settings, clips, small):
+        written.append((network, settings, small))
+        return 0.0, 1.0
+
+    monkeypatch.setattr(ship, "_write", write)
+    monkeypatch.setattr(ship, "read_all", lambda _: everybody())
+    monkeypatch.setattr(ship.recipes, "read_clips", lambda *_: everybody())
+    monkeypatch.setattr(ship.cost, "multiply_adds", lambda *_: 34_600_000)
+    monkeypatch.setattr(ship.cost, "speed", lambda _: 1702.6)
+    monkeypatch.setattr(ship.cost, "machine", lambda: "Abacus 9000")
+    return written
+
+
+def test_a_third_student_who_heard_everybody_ships(asked, made_quickly, tmp_path):
+    card = ship.ship(tmp_path, tmp_path / "cache", tmp_path / "model", tmp_path, DEFAULT)
+    assert asked.heard == ["student 1", "student 2", "student 3"]
+    others, actors, without = asked.taught["student 3"]
+    assert (others, actors) == ship.course(everybody())
+    assert without == frozenset()
+    ((network, settings, small),) = made_quickly
+    assert network.output_shape == (None, 9)
+    assert (settings.name, settings.front_end, small) == ("default", student.FRONT_END, False)
+    rows = read_rows(tmp_path / "default.csv.gz")
+    assert set(rows["fold"]) == set(map(str, FOLDS))
+    assert settings.uncertain_below == threshold(rows)
+    assert {path.name for path in card.parent.iterdir()} == {"card.md", "metrics.json"}
+    heard = Counter(clip.corpus for clip in (*others, *actors))
+    told = ", ".join(f"{corpus} {count}" for corpus, count in sorted(heard.items()))
+    assert told in card.read_text(encoding="utf-8")
+    assert not list(tmp_path.glob("frozen*"))
+
+
+def test_beside_the_accurate_model_its_encoder_is_scored_as_anybody_would_take_it_first(
+    asked, made_quickly, monkeypatch, tmp_path
+):
+    ear = Encoder("whisper", whisper.FRONT_END, build_narrow_ear)
+    monkeypatch.setattr(whisper, "encoder", lambda: ear)
+    card = ship.ship(tmp_path, tmp_path / "cache", tmp_path / "model", tmp_path, ACCURATE)
+    assert (asked.heard, asked.taught) == (["whisper"] * 3, {})
+    assert [small for _, _, small in made_quickly] == [True]
+    for name, seeds in (("accurate", set(ship.SEEDS)), ("frozen-encoder", {1})):
+        rows = read_rows(tmp_path / f"{name}.csv.gz")
+        assert set(rows["fold"]) == {*map(str, FOLDS), "nemo"}
+        assert set(rows.loc[rows["fold"] != "nemo", "seed"]) == seeds
+    assert "all of nEMO left out" in card.read_text(encoding="utf-8")
+
+
+# As it ships it is compared on
+
+
+def acted(actors: int, takes: int) -> list[Clip]:
+    """Actor by actor and emotion by emotion, as folders are read, among clips of another corpus."""
+    speech = [
+        Clip(Path(f"{actor:02d}", f"{emotion}-{take}.flac"), emotion, f"ravdess-{actor:02d}", "ravdess")
+        for actor in range(actors)
+        for emotion in EMOTIONS
+        for take in range(takes)
+    ]
+    return [*everybody_but_actors(), *speech, *everybody_but_actors()]
+
+
+def everybody_but_actors() -> list[Clip]:
+    return [clip for clip in everybody() if clip.corpus != "ravdess"]
+
+
+def test_a_model_is_compared_on_so_many_clips_spread_over_everybody_and_every_emotion():
+    clips = ship.compared(acted(actors=24, takes=7))
+    assert len(clips) == len(set(clips)) == ship.CHECKED_CLIPS == 120
+    assert {clip.corpus for clip in clips} == {"ravdess"}
+    assert set(Counter(clip.speaker for clip in clips).values()) <= {4, 5, 6}
+    assert len({clip.speaker for clip in clips}) == 24
+    assert {clip.emotion for clip in clips} == set(EMOTIONS)
+
+
+@pytest.mark.parametrize("actors", [0, 1, 15])
+def test_where_there_are_no_more_all_are_compared(actors):
+    clips = acted(actors, takes=1)
+    assert len(clips) - 2 * len(everybody_but_actors()) <= ship.CHECKED_CLIPS
+    assert ship.compared(clips) == [clip for clip in clips if clip.corpus == "ravdess"]
+
+
+# As files
+
+FRONT_END, WIDE = FrontEnd(rate=8000, bands=64, padded=False, frames=400), 1 + SMALLEST // 64
+
+
+def build_wide_ear() -> keras.Model:
+    """Means of many mixtures of bands: enough weights to be stored small."""
+    frames = keras.layers.Input((None, FRONT_END.bands), name="frames")
+    mixed = keras.layers.Dense(WIDE, activation="tanh", kernel_initializer=keras.initializers.GlorotUniform(1))(frames)
+    return keras.Model(frames, keras.layers.GlobalAveragePooling1D()(mixed))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> list[Clip]:
+    folder = tmp_path_factory.mktemp("clips")
+    return [
+        Clip(write(folder / f"{k}.wav", voice(k, k % 8, 1)), EMOTIONS[k % 8], f"ravdess-{k:02d}", "ravdess")
+        for k in range(24)
+    ]
+
+
+@pytest.fixture(scope="module")
+def written(clips, tmp_path_factory):
+    """The same network as the default and as the accurate model would be written, and what the check of each says."""
+    random = np.random.default_rng(1)
+    heads = Heads(*(Head(random.normal(size=(WIDE, n)).astype(np.float32), np.zeros(n, np.float32)) for n in (8, 2)))
+    network = build_network(Encoder("wide", FRONT_END, build_wide_ear), heads, "own")
+    settings = ModelSettings("own", "network.onnx", FRONT_END, EVEN_PRIOR, CALL_PRIOR, 0.5, True)
+    folders = {small: tmp_path_factory.mktemp("model") for small in (False, True)}
+    return {small: (folder, ship._write(folder, network, settings, clips, small)) for small, folder in folders.items()}
+
+
+def test_the_default_model_goes_as_it_is_with_keras_s_own_files(written):
+    folder, (change, kept) = written[False]
+    assert {path.name for path in folder.iterdir()} == {
+        "classifier.json", "network.onnx", "model.json", "model.weights.h5",
+    }  # fmt: skip
+    assert change == pytest.approx(0, abs=1e-5)
+    assert kept == 1
+    assert read_network(folder).output_shape == (None, 9)
+
+
+def test_the_accurate_model_goes_small_alone_and_says_nearly_the_same(written):
+    folder, (change, kept) = written[True]
+    assert {path.name for path in folder.iterdir()} == {"classifier.json", "network.onnx"}
+    exact = written[False][0]
+    assert (folder / "network.onnx").stat().st_size < (exact / "network.onnx").stat().st_size / 2
+    assert 0 < change <= ship.TOLERANCE
+    assert kept > 0.5
+
+
+def test_a_network_that_says_something_else_than_the_exact_one_does_not_ship(written, clips, tmp_path):
+    folder, _ = written[False]
+    model = onnx.load(folder / "network.onnx")
+    for one in model.graph.initializer:
+        values = numpy_helper.to_array(one)
+        if values.dtype == np.float32 and values.ndim == 2:
+            one.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(values[::-1]), one.name))
+    onnx.save(model, tmp_path / "exact.onnx")
+    with pytest.raises(CannotWork, match="changes a probability"):
+        ship.check(tmp_path / "exact.onnx", folder, clips)

@@ -19,7 +19,7 @@ from analyzer.features import network_input
 from tests import voices
 from tests.training.tiny_ear import random_weights
 from training import whisper
-from training.whisper import FRONT_END, POSITIONS, WIDTH, build_encoder, load_weights
+from training.whisper import FRONT_END, POSITIONS, WIDTH, build_encoder, build_teacher, load_weights
 
 # The file of weights
 
@@ -164,13 +164,18 @@ def block(x: np.ndarray, prefix: str) -> np.ndarray:
     )
 
 
-def by_hand(frames: np.ndarray) -> list[np.ndarray]:
-    """Mean and deviation over time of every layer, in double precision."""
+def layers_by_hand(frames: np.ndarray) -> list[np.ndarray]:
+    """Every layer, frame by frame, in double precision."""
     x = convolved(convolved(frames.astype(float), "conv1", 1), "conv2", 2)
     layers = [x + WEIGHTS["position_encodings/encodings"][: len(x)]]
     for k in range(BLOCKS):
         layers.append(block(layers[-1], f"layer_{k}"))
-    return [np.concatenate([layer.mean(axis=0), layer.std(axis=0)]) for layer in layers]
+    return layers
+
+
+def by_hand(frames: np.ndarray) -> list[np.ndarray]:
+    """Mean and deviation over time of every layer."""
+    return [np.concatenate([layer.mean(axis=0), layer.std(axis=0)]) for layer in layers_by_hand(frames)]
 
 
 def said(count: int, seed: int = 0) -> np.ndarray:
@@ -225,12 +230,51 @@ def test_the_encoder_is_frozen(encoder):
     assert encoder.non_trainable_weights
 
 
+def test_encoders_of_other_blocks_or_layers_have_other_names_and_are_built_as_named(monkeypatch):
+    monkeypatch.setattr(whisper, "load_weights", lambda: WEIGHTS)
+    asked = [(blocks, layers) for blocks in (1, 2) for layers in ((0, 1), (1,), (0,))]
+    encoders = [whisper.encoder(*one) for one in asked]
+    assert len({one.name for one in encoders}) == len(asked)
+    assert {one.front_end for one in encoders} == {FRONT_END}
+    built = whisper.encoder(2, (0, 2)).build()
+    assert heard(built, said(30)) == pytest.approx(heard(build_encoder(WEIGHTS, 2, (0, 2)), said(30)), abs=1e-6)
+
+
+def test_weights_are_loaded_when_an_encoder_is_built_and_not_before(monkeypatch):
+    def missing():
+        raise CannotWork("not installed")
+
+    monkeypatch.setattr(whisper, "load_weights", missing)
+    encoder = whisper.encoder()
+    with pytest.raises(CannotWork, match="not installed"):
+        encoder.build()
+
+
 def test_json_and_weights_alone_rebuild_the_encoder(encoder):
     import keras
 
     again = keras.models.model_from_json(encoder.to_json())
     again.set_weights(encoder.get_weights())
     assert np.array_equal(heard(again, said(30)), heard(encoder, said(30)))
+
+
+# As a teacher
+
+
+@pytest.mark.parametrize("count", [4, 40, 102])
+def test_the_teacher_says_what_its_layers_say_with_pairs_of_frames_averaged(count):
+    teacher = build_teacher(WEIGHTS, (1, 2))
+    both = np.concatenate(layers_by_hand(said(count))[1:], axis=1)
+    pairs = both[: len(both) // 2 * 2].reshape(-1, 2, 2 * WIDTH).mean(axis=1)
+    assert pairs.shape == (count // 4, 2 * WIDTH)
+    assert heard(teacher, said(count)) == pytest.approx(pairs, abs=1e-4)
+
+
+def test_the_teacher_is_frozen_and_as_deep_as_it_needs_to_be():
+    assert not build_teacher(WEIGHTS, (1, 2)).trainable_weights
+    first = build_teacher(WEIGHTS, (1,))
+    assert first.output_shape == (None, None, WIDTH)
+    assert first.count_params() == build_encoder(WEIGHTS, 1, (1,)).count_params()
 
 
 # As it ships

@@ -1,4 +1,4 @@
-"""The accurate recipe learns from those whom it may hear, is scored on the others, and its network says the same."""
+"""A recipe learns from those whom it may hear, is scored on the others, and its network says the same."""
 
 from collections import Counter, defaultdict
 from dataclasses import replace
@@ -11,18 +11,32 @@ import pytest
 from analyzer.emotions import EMOTIONS, OTHER
 from tests.training.test_corpora import touch
 from tests.training.tiny_ear import random_weights
-from training import accurate, encoding, folds, music, whisper
-from training.accurate import FOLDS, Heads, Material, Recipe, build_network, deal, fit_heads, gather, temperatures
-from training.corpora import RAVDESS, RAVDESS_SONG, Clip
+from training import encoding, folds, music, recipe, whisper
+from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
 from training.evaluation_rows import COLUMNS, Heard, read_rows, refuse_leaks, write_rows
 from training.folds import corpus_left_out, out_of_fold, together
 from training.head import Head, posterior
 from training.published import IVR, NEUTRAL_SPEECH, NON_SPEECH
+from training.recipe import (
+    DRAWN_ANEW,
+    FIRST_SEED,
+    FOLDS,
+    SHORT_FROM,
+    Heads,
+    Material,
+    Recipe,
+    build_network,
+    deal,
+    fit_heads,
+    gather,
+    temperatures,
+)
 from training.splits import RAVDESS_FOLDS, Leak
 
-RECIPE = Recipe(blocks=1, statistics_of=(1,), other_shrinkage=0.5)
+RECIPE = Recipe("own", other_shrinkage=0.5)
 ACTORS = [f"{RAVDESS}-{number:02d}" for number in range(1, 25)]
 OF_FOLD = {fold: {f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold]} for fold in RAVDESS_FOLDS}
+EAR = whisper.encoder(1, (1,))
 WAYS = (("telephone", 0), ("drawn", 1), ("drawn", 2))
 WIDTH = 12
 
@@ -49,10 +63,12 @@ def everybody() -> list[Clip]:
     return [replace(clip, path=Path("corpora", clip.corpus, clip.path)) for clip in clips]
 
 
-def make_material(clips: list[Clip], ways=WAYS, seed: int = 0, noise: float = 0.5) -> Material:
-    """Statistics at random around a centre for each class; every clip heard in every way, RAVDESS twice more."""
+def make_material(clips: list[Clip], seed: int = 0, noise: float = 0.5) -> Material:
+    """Statistics at random around a centre for each class; clips are heard as `gather` has them heard."""
     random = np.random.default_rng(seed)
-    rows = [(clip, *way) for way in ways for clip in clips]
+    anew = [way for way in WAYS if way[1] > FIRST_SEED]
+    rows = [(clip, *way) for way in WAYS for clip in clips if way not in anew or clip.corpus in DRAWN_ANEW]
+    rows += [(clip, "short", FIRST_SEED) for clip in clips if clip.corpus in SHORT_FROM]
     rows += [(clip, condition, 0) for condition in ("studio", "amr") for clip in clips if clip.corpus == RAVDESS]
     heard, conditions, seeds = zip(*rows, strict=True)
     centres = np.random.default_rng(99).normal(size=(len(EMOTIONS) + 2, WIDTH)) * 1.5
@@ -128,12 +144,46 @@ def test_material_tells_classes_and_columns(material):
     assert set(rows_of(material, "studio").classes) == set(range(8))
 
 
-def test_heads_learn_from_plain_copies_and_from_those_of_their_own_seed(material):
-    heads = fit_heads(material, RECIPE, seed=1)
-    assert same(heads, fit_heads(rows_of(material, "telephone", "drawn"), RECIPE, seed=1))
-    own = (material.conditions == "telephone") | ((material.conditions == "drawn") & (material.seeds == 1))
-    assert same(heads, fit_heads(material.of(own), RECIPE, seed=1))
-    assert not same(heads, fit_heads(material, RECIPE, seed=2))
+def taken_away(material: Material, corpus: str, condition: str, seed: int) -> Material:
+    """All but the copies of a corpus that were drawn so."""
+    gone = (material.column("corpus") == corpus) & (material.conditions == condition) & (material.seeds == seed)
+    assert gone.any()
+    return material.of(~gone)
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_heads_learn_from_plain_copies_and_drawn_ones_and_from_nothing_that_is_scored_besides(material, seed):
+    heads = fit_heads(material, RECIPE, seed)
+    assert same(heads, fit_heads(rows_of(material, "telephone", "drawn", "short"), RECIPE, seed))
+
+
+@pytest.mark.parametrize("corpus", DRAWN_ANEW)
+@pytest.mark.parametrize(("seed", "other"), [(1, 2), (2, 1)])
+def test_of_what_is_drawn_anew_heads_learn_from_the_copies_of_their_own_seed_alone(material, corpus, seed, other):
+    heads = fit_heads(material, RECIPE, seed)
+    assert same(heads, fit_heads(taken_away(material, corpus, "drawn", other), RECIPE, seed))
+    assert not same(heads, fit_heads(taken_away(material, corpus, "drawn", seed), RECIPE, seed))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "condition"),
+    [("nemo", "drawn"), (NON_SPEECH, "drawn"), (music.CORPUS, "drawn"), (RAVDESS, "short"), (NON_SPEECH, "short")],
+)
+@pytest.mark.parametrize("seed", [1, 2, 3])
+def test_what_is_drawn_once_is_learned_from_under_every_seed(material, corpus, condition, seed):
+    heads = fit_heads(material, RECIPE, seed)
+    assert not same(heads, fit_heads(taken_away(material, corpus, condition, FIRST_SEED), RECIPE, seed))
+
+
+def test_another_seed_gives_other_heads(material):
+    assert not same(fit_heads(material, RECIPE, 1), fit_heads(material, RECIPE, 2))
+
+
+def test_short_pieces_teach_what_is_speech_and_no_emotion(material):
+    heads = fit_heads(material, RECIPE, 1)
+    without = fit_heads(material.of(material.conditions != "short"), RECIPE, 1)
+    assert np.array_equal(heads.emotions.kernel, without.emotions.kernel)
+    assert not np.array_equal(heads.other.kernel, without.other.kernel)
 
 
 def test_drawn_copies_count_as_little_as_the_recipe_says(material):
@@ -219,7 +269,7 @@ def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, f
     found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
     tested = set(found.rows["speaker"])
     assert OF_FOLD[fold] < tested
-    assert len(watched.learned) == 4
+    assert len(watched.learned) == 2 * (1 + folds.CALIBRATED_BY)
     for speakers in watched.learned:
         assert not speakers & tested
         assert OF_FOLD[6] < speakers, "actors without a fold are always learned from"
@@ -229,14 +279,19 @@ def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, f
 
 
 @pytest.mark.parametrize("fold", [2, 5])
-def test_a_fold_is_calibrated_on_the_next_one_by_heads_that_heard_neither(material, watched, fold):
+def test_a_fold_is_calibrated_on_the_next_ones_by_heads_that_heard_neither(material, watched, fold):
     found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
-    following = {speaker for speaker, dealt in dealt_as_scored().items() if dealt == fold % 5 + 1}
-    assert OF_FOLD[fold % 5 + 1] < following
-    assert len(watched.calibrated) == len(found.temperatures) == 2
+    later = [(fold + k) % 5 + 1 for k in range(folds.CALIBRATED_BY)]
+    following = [{speaker for speaker, dealt in dealt_as_scored().items() if dealt == n} for n in later]
+    assert all(OF_FOLD[n] < speakers for n, speakers in zip(later, following, strict=True))
+    assert len(found.temperatures) == 2
+    assert [calibrated_on for _, calibrated_on in watched.calibrated] == 2 * following
     for known, calibrated_on in watched.calibrated:
-        assert calibrated_on == following
-        assert not known & (following | set(found.rows["speaker"]))
+        assert not known & (calibrated_on | set(found.rows["speaker"]))
+
+
+def test_what_several_folds_tell_of_the_temperature_is_their_geometric_mean():
+    assert folds.mean_temperatures([(2, 1), (8, 1), (4, 27)]) == pytest.approx((4, 3))
 
 
 def test_every_clip_is_scored_once_by_the_fold_of_its_speaker(scored):
@@ -299,6 +354,19 @@ def test_a_planted_leak_is_refused(material, speaker):
         refuse_leaks(pd.concat([honest.rows, planted]), leaky)
 
 
+def test_who_was_scored_and_stood_in_a_lesson_is_refused(material):
+    """The encoder was taught from somebody: an emotion or none, they are no stranger to it."""
+    (taught, *_) = (clip for clip in everybody() if clip.speaker == sorted(OF_FOLD[2])[0])
+    harmless = [clip for clip in everybody() if clip.corpus == "nemo"]
+    honest = out_of_fold(material, RECIPE, seeds=(1,), folds=(2,), lessons=harmless)
+    refuse_leaks(honest.rows, honest.trained_on)
+    assert honest.trained_on["2"]["lessons"].speakers == {clip.speaker for clip in harmless}
+    leaky = out_of_fold(material, RECIPE, seeds=(1,), folds=(2,), lessons=[*harmless, taught])
+    pd.testing.assert_frame_equal(leaky.rows, honest.rows)
+    with pytest.raises(Leak, match=f"speaker {taught.speaker} stands in the lessons of fold 2"):
+        refuse_leaks(leaky.rows, leaky.trained_on)
+
+
 def test_the_same_audio_under_two_speakers_is_refused():
     """The second copy of a clip stands in another fold under another name, as copies on the web do."""
     clips = everybody()
@@ -340,6 +408,15 @@ def test_a_corpus_that_is_left_out_is_heard_whole_and_taught_nothing(material, w
         refuse_leaks(found.rows, {"nemo": {"training": replace(heard, speakers=heard.speakers | {"nemo-3"})}})
 
 
+def test_a_corpus_that_is_left_out_stands_in_no_lesson_either(material):
+    lessons = [clip for clip in everybody() if clip.corpus in ("nemo", RAVDESS_SONG)]
+    others = [clip for clip in lessons if clip.corpus != "nemo"]
+    honest, leaky = (corpus_left_out(material, RECIPE, seed=1, lessons=taught) for taught in (others, lessons))
+    refuse_leaks(honest.rows, honest.trained_on)
+    with pytest.raises(Leak, match="nemo-0 stands in the lessons of fold nemo"):
+        refuse_leaks(leaky.rows, leaky.trained_on)
+
+
 def test_several_runs_together_keep_their_rows_and_their_guards(material, scored, tmp_path):
     whole = together(scored, corpus_left_out(material, RECIPE, seed=1))
     assert len(whole.temperatures) == len(FOLDS)
@@ -368,50 +445,34 @@ def test_the_network_says_what_encoder_and_heads_say():
             for n in (8, 2)
         )
     )
-    network = build_network(RECIPE, heads)
+    network = build_network(whisper.encoder(1, (1,)), heads, "own")
     expected = heads.probabilities(statistics)
     assert np.asarray(network(frames)) == pytest.approx(expected, abs=1e-4)
     assert expected.std(axis=0).min() > 1e-3, "or nothing was compared"
-    assert network.output_shape == (None, 9)
-
-
-@pytest.mark.usefixtures("no_real_weights")
-def test_an_encoder_is_made_once_and_called_by_what_it_is(tmp_path, monkeypatch):
-    made = []
-
-    def export(network, front_end, path):
-        made.append((network.output_shape[1], front_end))
-        path.touch()
-
-    monkeypatch.setattr("training.export.export_network", export)
-    first = accurate.encoder_file(RECIPE, tmp_path / "cache")
-    assert accurate.encoder_file(RECIPE, tmp_path / "cache") == first
-    other = accurate.encoder_file(replace(RECIPE, statistics_of=(0, 1)), tmp_path / "cache")
-    assert made == [(1024, whisper.FRONT_END), (2048, whisper.FRONT_END)]
-    assert first != other
-    assert len({Recipe(b, s).encoder_name for b in (2, 3) for s in ((1, 2), (0, 1, 2), (2,))}) == 6
-    assert replace(RECIPE, shrinkage=0.1).encoder_name == RECIPE.encoder_name, "what is learned is not in its name"
+    assert (network.name, network.output_shape) == ("own", (None, 9))
 
 
 def test_all_clips_are_heard_through_the_plain_line_and_a_drawn_one_ravdess_as_wished_besides(tmp_path, monkeypatch):
+    """Copies of nEMO, and short pieces, are drawn under the first seed whichever are asked for."""
     asked = []
 
     def hear(clips, condition, network, front_end, cache, seed):
         asked.append((clips[0].corpus, condition, seed, len(clips)))
-        assert (network, front_end, cache) == ("ear.onnx", whisper.FRONT_END, tmp_path)
+        assert (network, front_end, cache) == ("ear.onnx", EAR.front_end, tmp_path)
         statistics = np.full((len(clips), 3), len(asked), np.float32)
         digested = tuple(replace(clip, audio=clip.path.name) for clip in clips)
         return encoding.Heard(digested, statistics, np.ones(len(clips), np.float32))
 
-    monkeypatch.setattr(accurate, "encoder_file", lambda *_: "ear.onnx")
+    monkeypatch.setattr(encoding, "encoder_file", lambda *_: "ear.onnx")
     monkeypatch.setattr(encoding, "hear", hear)
     clips = [clip for clip in everybody() if clip.corpus in (RAVDESS, "nemo")]
-    found = gather(clips, RECIPE, tmp_path, seeds=(4, 5), conditions=("studio", "gsm"))
-    ways = [("telephone", 0), ("drawn", 4), ("drawn", 5)]
-    assert asked == [("nemo", *way, 35) for way in ways] + [
-        (RAVDESS, *way, 192) for way in (*ways, ("short", 4), ("short", 5), ("studio", 0), ("gsm", 0))
+    found = gather(clips, EAR, tmp_path, seeds=(4, 5), conditions=("studio", "gsm"))
+    ways = (("telephone", 0), ("drawn", 4), ("drawn", 5), ("short", FIRST_SEED), ("studio", 0), ("gsm", 0))
+    assert asked == [
+        *[("nemo", *way, 35) for way in (("telephone", 0), ("drawn", FIRST_SEED))],
+        *[(RAVDESS, *way, 192) for way in ways],
     ]
-    assert found.statistics.shape == (3 * 35 + 7 * 192, 3)
+    assert found.statistics.shape == (2 * 35 + 6 * 192, 3)
     assert all(clip.audio == clip.path.name for clip in found.clips)
     for corpus, condition, seed, number in zip(
         found.column("corpus"), found.conditions, found.seeds, found.statistics[:, 0], strict=True
@@ -419,30 +480,66 @@ def test_all_clips_are_heard_through_the_plain_line_and_a_drawn_one_ravdess_as_w
         assert (corpus, condition, seed) == asked[int(number) - 1][:3]
 
 
-def test_a_generator_of_seeds_is_enough(tmp_path, monkeypatch):
-    asked = []
+@pytest.fixture
+def asked(monkeypatch):
+    """Corpus, condition and seed of all that is heard; it is made up."""
+    found = []
 
-    def hear(clips, condition, *_):
-        asked.append((clips[0].corpus, condition))
+    def hear(clips, condition, network, front_end, cache, seed):
+        found.append((clips[0].corpus, condition, seed))
         return encoding.Heard(tuple(clips), np.zeros((len(clips), 3), np.float32), np.ones(len(clips)))
 
-    monkeypatch.setattr(accurate, "encoder_file", lambda *_: "ear.onnx")
+    monkeypatch.setattr(encoding, "encoder_file", lambda *_: "ear.onnx")
     monkeypatch.setattr(encoding, "hear", hear)
-    gather([clip for clip in everybody() if clip.corpus in (RAVDESS, "nemo")], RECIPE, tmp_path, iter((4, 5)))
-    assert Counter(asked)[RAVDESS, "drawn"] == Counter(asked)["nemo", "drawn"] == 2
+    return found
 
 
-def test_the_recipe_s_corpora_and_made_up_music_are_read_and_no_others(tmp_path, monkeypatch):
-    monkeypatch.setattr(accurate, "MUSIC_CLIPS", 3)
+def test_only_ravdess_and_its_song_are_drawn_anew_for_every_seed(asked, tmp_path):
+    """Asked for as a generator, which can be gone through once."""
+    gather(everybody(), EAR, tmp_path, iter((4, 5)))
+    drawn = defaultdict(list)
+    for corpus, condition, seed in asked:
+        drawn[corpus] += [seed] if condition == "drawn" else []
+    assert drawn == {
+        corpus: [4, 5] if corpus in (RAVDESS, RAVDESS_SONG) else [FIRST_SEED]
+        for corpus in {clip.corpus for clip in everybody()}
+    }
+
+
+def test_short_pieces_are_heard_once_of_whom_is_taken_for_a_noise_without(asked, tmp_path):
+    gather(everybody(), EAR, tmp_path, (4, 5))
+    short = [(corpus, seed) for corpus, condition, seed in asked if condition == "short"]
+    assert sorted(short) == sorted((corpus, FIRST_SEED) for corpus in SHORT_FROM)
+
+
+@pytest.fixture
+def corpora(tmp_path, monkeypatch):
+    """A folder with a clip or a few of many corpora; music is made up quickly."""
+    monkeypatch.setattr(recipe, "MUSIC_CLIPS", 3)
     monkeypatch.setattr(music, "make_music", lambda *_: np.zeros(80, np.float32))
-    touch(tmp_path / "corpora" / "ravdess", "03-01-05-02-01-01-01.flac")
-    touch(tmp_path / "corpora" / "ravdess_song", "03-02-05-02-01-01-01.flac")
-    touch(tmp_path / "corpora" / "nemo", "KS0_anger_12.opus")
-    touch(tmp_path / "corpora" / "tess" / "OAF_angry", "OAF_back_angry.opus")
-    touch(tmp_path / "corpora" / "emogator", "000357-13-1.opus")
-    touch(tmp_path / "corpora" / "non_speech" / "ivr" / "asterisk_core_en", "vm-review.opus")
-    clips = accurate.read_clips(tmp_path / "corpora", tmp_path / "cache")
-    assert Counter(clip.corpus for clip in clips) == {RAVDESS: 1, RAVDESS_SONG: 1, "nemo": 1, IVR: 1, music.CORPUS: 3}
+    folder = tmp_path / "corpora"
+    touch(folder / "ravdess", "03-01-05-02-01-01-01.flac")
+    touch(folder / "ravdess_song", "03-02-05-02-01-01-01.flac")
+    touch(folder / "nemo", "KS0_anger_12.opus")
+    for number in range(9):
+        touch(folder / "tess" / "OAF_angry", f"OAF_word{number}_angry.opus")
+    touch(folder / "emogator", "000357-13-1.opus")
+    touch(folder / "non_speech" / "ivr" / "asterisk_core_en", "vm-review.opus")
+    return folder
+
+
+def test_the_recipe_s_corpora_and_made_up_music_are_read_and_no_others(corpora, tmp_path):
+    clips = recipe.read_clips(corpora, tmp_path / "cache", replace(RECIPE, weights={RAVDESS: 1, "nemo": 0.1}))
+    assert Counter(clip.corpus for clip in clips) == {RAVDESS: 1, "nemo": 1, IVR: 1, music.CORPUS: 3}
+
+
+def test_of_a_corpus_with_many_clips_of_few_people_every_so_many_are_read(corpora, tmp_path, monkeypatch):
+    monkeypatch.setattr(recipe, "EVERY", {TESS: 4})
+    clips = recipe.read_clips(corpora, tmp_path / "cache", RECIPE)
+    assert [clip.path.stem for clip in clips if clip.corpus == TESS] == [f"OAF_word{k}_angry" for k in (0, 4, 8)]
+    assert Counter(clip.corpus for clip in clips) == {
+        RAVDESS: 1, RAVDESS_SONG: 1, "nemo": 1, TESS: 3, IVR: 1, music.CORPUS: 3
+    }  # fmt: skip
 
 
 def test_posterior_of_two_is_the_logistic_of_their_difference():

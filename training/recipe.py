@@ -1,7 +1,7 @@
-"""The recipe of `models/accurate`: a frozen piece of Whisper's encoder and a linear head on what it hears.
+"""The recipes of `models/default` and `models/accurate`: an encoder, and linear heads on statistics of what it says.
 
 Heard once through the plain line and once through a line drawn at random, every clip becomes statistics over time of
-three layers. A linear discriminant tells the emotions, another one speech from music, tones and noise.
+what the encoder says. A linear discriminant tells the emotions, another one speech from music, tones and noise.
 """
 
 from collections.abc import Iterable, Sequence
@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from analyzer.emotions import EMOTIONS, OTHER
-from training import encoding, music, published, whisper
-from training.corpora import RAVDESS, RAVDESS_SONG, Clip
+from training import encoding, music, published
+from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
+from training.encoding import Encoder
 from training.head import Head, fit_head, posterior, temperature
 from training.splits import RAVDESS_FOLDS
 
@@ -21,37 +22,47 @@ FOLDS = (1, 2, 3, 4, 5)
 MUSIC_CLIPS = 240
 #: Corpora of which short pieces are heard, too: without them whoever says a single word is taken for a noise.
 SHORT_FROM = (RAVDESS, published.NEUTRAL_SPEECH, published.IVR, published.NON_SPEECH, music.CORPUS)
+#: Corpora of which copies are drawn anew for every seed; those of the others are the same for all.
+DRAWN_ANEW = (RAVDESS, RAVDESS_SONG)
+FIRST_SEED = 1
 #: Ways of hearing that are learned from and never scored.
 LEARNED_ONLY = ("drawn", "short")
+#: Of corpora with many clips of few people, every so many clips are heard.
+EVERY = {TESS: 4}
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How the accurate model is made.
+    """What the heads of a model are learned from.
 
     Attributes
     ----------
-    blocks : of the encoder.
-    statistics_of : layers whose statistics the heads see.
+    name : of the model.
     shrinkage, other_shrinkage : of the heads of emotions and of what is no speech; the latter looks at every statistic
         by itself, since what it learned of how they go together did not hold on real calls.
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
+    hears_other : whether the model tells what is no speech; where that takes a caller's speech for noise, better not.
+    held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
     """
 
-    blocks: int = 3
-    statistics_of: tuple[int, ...] = (1, 2, 3)
+    name: str
     shrinkage: float = 0.8
     other_shrinkage: float = 1.0
     weights: dict[str, float] = field(
-        default_factory=lambda: {RAVDESS: 1.0, RAVDESS_SONG: 0.4, "nemo": 0.1, published.NEUTRAL_SPEECH: 0.1}
-    )
-    drawn_weight: float = 0.5
+        default_factory=lambda: {
+            RAVDESS: 1.0, RAVDESS_SONG: 0.4, "nemo": 0.05, published.KOREAN: 0.05, TESS: 0.05,
+            published.NEUTRAL_SPEECH: 1.0,
+        }
+    )  # fmt: skip
+    hears_other: bool = True
+    held_back: float = 0.1
+    drawn_weight: float = 0.2
 
-    @property
-    def encoder_name(self) -> str:
-        """Tells the statistics of this encoder from those of others."""
-        return f"whisper-base-{self.blocks}-{''.join(map(str, self.statistics_of))}"
+
+ACCURATE, DEFAULT = Recipe("accurate"), Recipe("default", hears_other=False)
+#: The encoder of `accurate` as anybody would take it first: a head on RAVDESS and its song. A row of every table.
+FROZEN_ENCODER = Recipe("frozen-encoder", weights={RAVDESS: 1.0, RAVDESS_SONG: 0.4}, drawn_weight=0.0)
 
 
 @dataclass(frozen=True)
@@ -106,26 +117,33 @@ class Heads:
         return np.column_stack([eight, posterior(self.other.logits(statistics))[:, 1]])
 
 
-def read_clips(corpora: Path, cache: Path) -> list[Clip]:
-    """All clips that the recipe learns from or is scored on, and music made up in the cache."""
-    wanted = {RAVDESS, RAVDESS_SONG, "nemo", published.NEUTRAL_SPEECH, published.NON_SPEECH, published.IVR}
+def read_clips(corpora: Path, cache: Path, recipe: Recipe) -> list[Clip]:
+    """All clips that a recipe learns from or is scored on, and music made up in the cache."""
+    wanted = {*recipe.weights, published.NON_SPEECH, published.IVR}
     clips = [clip for clip in published.read_all(corpora) if clip.corpus in wanted]
+    for corpus, every in EVERY.items():
+        left_out = [clip for number, clip in enumerate(c for c in clips if c.corpus == corpus) if number % every]
+        clips = [clip for clip in clips if clip not in set(left_out)]
     return [*clips, *music.write_music(cache / music.CORPUS, MUSIC_CLIPS, seed=1)]
 
 
 def gather(
-    clips: Sequence[Clip], recipe: Recipe, cache: Path, seeds: Iterable[int], conditions: Sequence[str] = ()
+    clips: Sequence[Clip], encoder: Encoder, cache: Path, seeds: Iterable[int], conditions: Sequence[str] = ()
 ) -> Material:
-    """Have all clips heard: through the plain line, once per seed through drawn ones, RAVDESS as `conditions` say."""
-    network, seeds = encoder_file(recipe, cache), tuple(seeds)
+    """Have all clips heard: through the plain line, through a drawn one, RAVDESS as `conditions` say.
+
+    RAVDESS and its song are heard once per seed through drawn lines.
+    """
+    network, seeds = encoding.encoder_file(encoder, cache), tuple(seeds)
     heard: list[tuple[str, int, encoding.Heard]] = []
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus]
-        ways = [("telephone", 0), *(("drawn", seed) for seed in seeds)]
-        ways += [("short", seed) for seed in seeds if corpus in SHORT_FROM]
+        drawn = seeds if corpus in DRAWN_ANEW else (FIRST_SEED,)
+        ways = [("telephone", 0), *(("drawn", seed) for seed in drawn)]
+        ways += [("short", FIRST_SEED)] if corpus in SHORT_FROM else []
         ways += [(condition, 0) for condition in conditions if corpus == RAVDESS]
         for condition, seed in ways:
-            heard.append((condition, seed, encoding.hear(own, condition, network, whisper.FRONT_END, cache, seed)))
+            heard.append((condition, seed, encoding.hear(own, condition, network, encoder.front_end, cache, seed)))
     return Material(
         clips=tuple(clip for _, _, part in heard for clip in part.clips),
         statistics=np.concatenate([part.statistics for _, _, part in heard]),
@@ -133,18 +151,6 @@ def gather(
         conditions=np.concatenate([np.full(len(part.clips), condition) for condition, _, part in heard]),
         seeds=np.concatenate([np.full(len(part.clips), seed) for _, seed, part in heard]),
     )
-
-
-def encoder_file(recipe: Recipe, cache: Path) -> Path:
-    """The recipe's encoder as ONNX, made where the cache has none."""
-    path = cache / f"{recipe.encoder_name}.onnx"
-    if not path.is_file():
-        from training.export import export_network
-
-        cache.mkdir(parents=True, exist_ok=True)
-        encoder = whisper.build_encoder(whisper.load_weights(), recipe.blocks, recipe.statistics_of)
-        export_network(encoder, whisper.FRONT_END, path)
-    return path
 
 
 def deal(clips: Iterable[Clip]) -> dict[str, int]:
@@ -158,12 +164,21 @@ def deal(clips: Iterable[Clip]) -> dict[str, int]:
 
 def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
     """Learn from the plain copies and from those drawn under a seed; of short pieces only whether they are speech."""
-    drawn = np.isin(material.conditions, LEARNED_ONLY) & (material.seeds == seed)
+    of_all = (material.conditions == "short") | ~np.isin(material.column("corpus"), DRAWN_ANEW)
+    drawn = np.isin(material.conditions, LEARNED_ONLY) & ((material.seeds == seed) | of_all)
     learned = material.of((material.conditions == "telephone") | drawn)
     weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
     weights = np.where(learned.conditions == "drawn", recipe.drawn_weight * weights, weights)
     acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS)) & (learned.conditions != "short")
-    emotions = fit_head(learned.statistics[acted], learned.classes[acted], weights[acted], recipe.shrinkage)
+    rooms = np.unique(learned.column("corpus"), return_inverse=True)[1]
+    emotions = fit_head(
+        learned.statistics[acted],
+        learned.classes[acted],
+        weights[acted],
+        recipe.shrinkage,
+        rooms[acted],
+        recipe.held_back,
+    )
     no_speech = (learned.classes == len(EMOTIONS)).astype(int)
     balance = np.where(no_speech == 1, 1 / max(1, no_speech.sum()), 1 / (no_speech == 0).sum())
     return Heads(emotions, fit_head(learned.statistics, no_speech, balance, recipe.other_shrinkage))
@@ -178,16 +193,20 @@ def temperatures(held_out: Material, heads: Heads) -> tuple[float, float]:
     return of_emotions, temperature(heads.other.logits(scored.statistics), no_speech)
 
 
-def build_network(recipe: Recipe, heads: Heads) -> Any:
-    """Encoder and heads as one Keras network, from (batch, frames, 80) to (batch, 9)."""
+def build_network(encoder: Encoder, heads: Heads, name: str, hears_other: bool = True) -> Any:
+    """Encoder and heads as one Keras network, from (batch, frames, bands) to (batch, 9), or 8 without the ninth."""
     import keras
     from keras import layers
 
-    encoder = whisper.build_encoder(whisper.load_weights(), recipe.blocks, recipe.statistics_of)
+    ear = encoder.build()
     emotions = layers.Dense(len(EMOTIONS), activation="softmax", name="emotions")
+    if not hears_other:
+        network = keras.Model(ear.input, emotions(ear.output), name=name)
+        emotions.set_weights([heads.emotions.kernel, heads.emotions.bias])
+        return network
     other = layers.Dense(1, activation="sigmoid", name=OTHER)
-    outputs = layers.Concatenate(name="probabilities")([emotions(encoder.output), other(encoder.output)])
-    network = keras.Model(encoder.input, outputs, name="accurate")
+    outputs = layers.Concatenate(name="probabilities")([emotions(ear.output), other(ear.output)])
+    network = keras.Model(ear.input, outputs, name=name)
     emotions.set_weights([heads.emotions.kernel, heads.emotions.bias])
     # Of two classes only the difference counts.
     difference, offset = np.diff(heads.other.kernel, axis=1), np.diff(heads.other.bias)

@@ -1,0 +1,73 @@
+"""What a deployable network costs: multiplications with addition, counted, and its speed on one core, measured."""
+
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from analyzer.classifier import BATCH, Classifier
+from analyzer.features import FrontEnd
+
+#: Length of the segment on which both are taken.
+SEGMENT_S = 3.0
+
+
+def multiply_adds(network: Path, front_end: FrontEnd) -> int:
+    """Multiplications with addition per second of speech, in an ONNX network's convolutions and matrix products."""
+    import onnx
+    from onnx import numpy_helper
+
+    model = onnx.load(network)
+    nodes = [node for node in model.graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    frames = round(SEGMENT_S * front_end.rate / front_end.hop)
+    found = _shapes(model, np.zeros((1, frames, front_end.bands), np.float32))
+    found |= {one.name: tuple(numpy_helper.to_array(one).shape) for one in model.graph.initializer}
+    total = 0
+    for node in nodes:
+        outputs, weights = int(np.prod(found[node.output[0]])), found[node.input[1]]
+        # A kernel is shaped (outputs, inputs, width), a matrix (inputs, outputs).
+        total += outputs * (int(np.prod(weights[1:])) if node.op_type == "Conv" else found[node.input[0]][-1])
+    return round(total / SEGMENT_S)
+
+
+def _shapes(model: Any, frames: np.ndarray) -> dict[str, tuple[int, ...]]:
+    """The shapes of everything that a network computes from `frames`."""
+    import onnxruntime
+    from onnx import helper
+
+    shapes = {model.graph.input[0].name: frames.shape}
+    names = [name for node in model.graph.node for name in node.output if name]
+    known = {output.name for output in model.graph.output}
+    model.graph.output.extend(helper.make_empty_tensor_value_info(name) for name in names if name not in known)
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    results = session.run(names, {model.graph.input[0].name: frames})
+    return shapes | {name: np.shape(result) for name, result in zip(names, results, strict=True)}
+
+
+def speed(folder: Path, runs: int = 10) -> float:
+    """Times real time of speech that the model in `folder` takes on one core of this machine: the best of some runs."""
+    classifier = Classifier(folder)
+    front_end = classifier.settings.front_end
+    frames = front_end.frames if front_end.padded else round(SEGMENT_S * front_end.rate / front_end.hop)
+    segment = np.random.default_rng(0).standard_normal((frames, front_end.bands)).astype(np.float32)
+    seconds = []
+    for _ in range(runs):
+        started = time.perf_counter()
+        classifier.probabilities([segment] * BATCH)
+        seconds.append(time.perf_counter() - started)
+    return BATCH * frames * front_end.hop / front_end.rate / min(seconds)
+
+
+def machine() -> str:
+    """The processor of this machine in a few words."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

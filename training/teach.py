@@ -1,0 +1,111 @@
+"""Teaching: the student learns to say, frame by frame, what the teacher says of the same speech on a better line."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow
+from tqdm import tqdm
+
+from training.lessons import Lessons
+from training.student import FRONT_END, STRIDE, build_student
+
+#: Frames of the teacher in a cut, and cuts in a step: 1, 2 and 3.2 s, as segments of calls are.
+CUTS = ((25, 96), (50, 48), (80, 30))
+#: What is said counts by the square root of the inverse of its variance: between as it is and all directions alike.
+_WHITENED = 0.5
+_HIDDEN_BANDS = (2, 8)
+_REPORTED_EVERY = 100
+
+
+@dataclass(frozen=True)
+class TeachOptions:
+    """How the student is taught.
+
+    Attributes
+    ----------
+    steps : of Adam, each on one batch of cuts.
+    learning_rate : its height after the warm-up; it falls to 0 as a cosine does.
+    seed : of weights and cuts.
+    """
+
+    steps: int
+    learning_rate: float = 2e-3
+    seed: int = 1
+
+
+def teach(
+    lessons: Lessons, options: TeachOptions, student: keras.Model | None = None, weights: np.ndarray | None = None
+) -> keras.Model:
+    """A student that has learned from `lessons`; the same options and type of machine give the same weights.
+
+    Parameters
+    ----------
+    lessons, options : what is learned, and how.
+    student : who goes on to learn; None for a new one.
+    weights : what a frame of each piece weighs when cuts are drawn, shaped (pieces,); None for all alike.
+    """
+    keras.utils.set_random_seed(options.seed)
+    tensorflow.config.experimental.enable_op_determinism()
+    student = student or build_student()
+    warm_up = min(100, options.steps // 10 + 1)
+    rate = keras.optimizers.schedules.CosineDecay(
+        0.0, options.steps - warm_up, warmup_target=options.learning_rate, warmup_steps=warm_up
+    )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, clipnorm=1.0)
+    optimizer.build(student.trainable_variables)
+
+    @tensorflow.function(jit_compile=False)  # XLA's convolutions on a processor take half as long again
+    def step(log_mel: Any, said: Any) -> Any:
+        with tensorflow.GradientTape() as tape:
+            loss = tensorflow.reduce_mean(tensorflow.square(student(log_mel, training=True)[0] - said))
+        slopes = tape.gradient(loss, student.trainable_variables)
+        optimizer.apply_gradients(zip(slopes, student.trainable_variables, strict=True))
+        return loss
+
+    batches = cuts(lessons, np.random.default_rng(options.seed), weights)
+    losses = []
+    for number in tqdm(range(1, options.steps + 1), desc="teaching", unit="step", disable=None):
+        losses.append(float(step(*next(batches))))
+        if number % _REPORTED_EVERY == 0:
+            tqdm.write(f"step {number}: squared error {np.mean(losses[-_REPORTED_EVERY:]):.3f}")
+    return student
+
+
+def cuts(
+    lessons: Lessons, random: np.random.Generator, weights: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches without end: scaled log-mel frames of cuts through any of the lines, and what the teacher says of them.
+
+    Clips are drawn by their length, cuts of one length at a time, from clips that are long enough, so that nothing is
+    padded. In half of the cuts a few bands are hidden (Park and others, 2019).
+    """
+    starts = np.cumsum(lessons.lengths) - lessons.lengths
+    scale = lessons.variances ** (-_WHITENED / 2)
+    scale = (scale / np.sqrt(np.mean(lessons.variances * scale**2))).astype(np.float32)
+    possible = [(frames, size) for frames, size in CUTS if (lessons.lengths >= frames).any()]
+    weighed = lessons.lengths if weights is None else lessons.lengths * weights
+    chances = [weighed * (lessons.lengths >= frames) for frames, _ in possible]
+    while True:
+        kind = random.integers(len(possible))
+        frames, size = possible[kind]
+        pieces = random.choice(len(starts), size, p=chances[kind] / chances[kind].sum())
+        first = starts[pieces] + random.integers(0, lessons.lengths[pieces] - frames + 1)
+        lines = random.integers(0, len(lessons.log_mel), size)
+        log_mel = np.stack(
+            [_cut(lessons.log_mel[line], at, frames, random) for line, at in zip(lines, first, strict=True)]
+        )
+        said = np.stack([lessons.said[at : at + frames] for at in first]).astype(np.float32) * scale
+        yield log_mel, said
+
+
+def _cut(log_mel: np.ndarray, first: int, frames: int, random: np.random.Generator) -> np.ndarray:
+    """One cut, scaled as `analyzer.features.network_input` scales a segment."""
+    cut = log_mel[STRIDE * first : STRIDE * (first + frames)].astype(np.float32)
+    cut = (cut - cut.mean()) / (cut.std() + 1e-3)
+    if random.random() < 0.5:
+        lowest = random.integers(0, FRONT_END.bands)
+        cut[:, lowest : lowest + random.integers(*_HIDDEN_BANDS, endpoint=True)] = 0
+    return cut
