@@ -335,8 +335,13 @@ def test_a_third_student_who_heard_everybody_ships(asked, made_quickly, tmp_path
     assert (others, actors) == ship.course(everybody())
     assert without == frozenset()
     ((network, settings, small),) = made_quickly
-    assert network.output_shape == (None, 9)
-    assert (settings.name, settings.front_end, small) == ("default", student.FRONT_END, False)
+    assert network.output_shape == (None, 8), "it would take a caller's speech for noise"
+    assert (settings.name, settings.front_end, settings.hears_other, small) == (
+        "default",
+        student.FRONT_END,
+        False,
+        False,
+    )
     rows = read_rows(tmp_path / "default.csv.gz")
     assert set(rows["fold"]) == set(map(str, FOLDS))
     assert settings.uncertain_below == threshold(rows)
