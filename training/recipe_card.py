@@ -28,8 +28,7 @@ few seconds of one voice, or say that it is no speech. For `call-emotions analyz
 machine can hear at this model's price, or for the calls that `default` has picked; it hears strangers better.
 """,
     "default": """\
-A convolutional network and a linear head, which name the emotion acted in a few seconds of one voice, or say that it is
-no speech. The network was taught, frame by frame, to say what a piece of Whisper base's encoder says. It is what
+A convolutional network and a linear head, which name the emotion acted in a few seconds of one voice. The network was taught, frame by frame, to say what a piece of Whisper base's encoder says. It is what
 `call-emotions analyze` takes unless told otherwise: for whole archives, at next to no cost.
 """,
 }
@@ -83,7 +82,7 @@ Whisper's weights are under the MIT licence (Radford et al., 2022). Music to tel
 
 {ear}
 A linear discriminant with shrinkage {recipe.shrinkage:g} tells the emotions, in which what differs between corpora is told from
-what differs between emotions, and then counts as noise; another one tells what is no speech. Clips were learned through a
+what differs between emotions, and then counts as noise{other_head}. Clips were learned through a
 plain telephone line and, at {recipe.drawn_weight:g} of the weight, through one drawn at random (band, codec, level, noise, echo,
 speed, lost packets). A clip's weight: {corpus_weights}.
 
@@ -148,6 +147,7 @@ def card(shipped: "Shipped") -> str:
             if found[needed] is not None
         ),
         recipe=shipped.recipe,
+        other_head="; another one tells what is no speech" if shipped.recipe.hears_other else "",
         data=data,
         by_fold=" ".join(f"{value:.3f}" for value in found["uar_by_fold"].values()),
         corpus_weights=", ".join(f"{corpus} {weight:g}" for corpus, weight in shipped.recipe.weights.items()),
