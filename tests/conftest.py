@@ -3,6 +3,10 @@
 import os
 from pathlib import Path
 
+# As the command does before it loads numpy: here the night runs in this process, and numpy reads these once.
+for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
+    os.environ[f"{library}_NUM_THREADS"] = "1"
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
