@@ -58,6 +58,7 @@ CARD = """\
 0.125; EmoBox folds 1 to 5, 20 actors, each fold trained without its actors' speech and song; seeds {seeds}; the mean over
 folds and seeds). By fold: {by_fold}. Telephone means 300 to 3400 Hz, mu-law, 8 kHz.
 
+A seed draws anew the lines of the copies that the heads learn from; the encoder is the same under all.
 The shipped weights were then fitted on all speakers: this is the score of the recipe on strangers, not of these weights.
 
 | | |
