@@ -87,7 +87,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _analyze(options: argparse.Namespace) -> int:
-    _one_thread_per_process()
+    one_thread_per_process()
     from analyzer import batch
     from analyzer.names import show
 
@@ -109,7 +109,7 @@ def _analyze(options: argparse.Namespace) -> int:
     return status
 
 
-def _one_thread_per_process() -> None:
+def one_thread_per_process() -> None:
     """Processes, not threads, share the cores; and sums must not depend on how many threads took part in them."""
     for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"

@@ -116,8 +116,13 @@ def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     if front_end.scaling == "whisper":
         return _whisper_frames(samples[: front_end.frames * front_end.hop], front_end)
     frames = log_mel(samples, front_end)[: front_end.frames]
-    scaled = (frames - frames.mean()) / (frames.std() + 1e-3)
+    scaled = segment_scaled(frames)
     return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0))) if front_end.padded else scaled
+
+
+def segment_scaled(frames: np.ndarray) -> np.ndarray:
+    """Log-mel frames of a segment with mean 0 and deviation 1 over all of it."""
+    return (frames - frames.mean()) / (frames.std() + 1e-3)
 
 
 def _whisper_frames(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:

@@ -22,14 +22,14 @@ _UNFINISHED = ".writing-"
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def replacing(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
     """A temporary path in the same folder, that takes the place of `path` when the block ends well.
 
-    Raises CannotWork where the file system refuses.
+    It ends in `suffix`, for writers who look at that. Raises CannotWork where the file system refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=".tmp", dir=path.parent)
+        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=suffix, dir=path.parent)
         os.close(descriptor)
         temporary = Path(name)
         try:

@@ -3,16 +3,16 @@
 import os
 from pathlib import Path
 
+from analyzer.cli import main, one_thread_per_process
+
 # As the command does before it loads numpy: here the night runs in this process, and numpy reads these once.
-for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
-    os.environ[f"{library}_NUM_THREADS"] = "1"
+one_thread_per_process()
 
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
 from analyzer.classifier import Classifier
-from analyzer.cli import main
 from tests import voices
 from tests.encoders import ENCODINGS, Encoding
 from tests.nights import Analyze, Night, bad_calls, good_calls

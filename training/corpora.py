@@ -8,7 +8,7 @@ the web hold everything twice. RAVDESS, TESS and manifests are read here, every 
 import csv
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -191,3 +191,8 @@ def _manifest_clip(manifest: Path, where: str, row: Mapping[str, str | None]) ->
     if not name or not path.is_file():
         raise UsageError(f"{where}: no file {path}; a relative path is relative to the manifest")
     return Clip(path, emotion.lower(), f"{manifest.stem}-{speaker}", manifest.stem)
+
+
+def thinned(clips: Sequence[Clip], every: Mapping[str, int]) -> list[Clip]:
+    """Of each corpus that `every` names, one of so many clips, corpus by corpus; of others none."""
+    return [clip for corpus, step in every.items() for clip in [c for c in clips if c.corpus == corpus][::step]]

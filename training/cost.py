@@ -17,13 +17,12 @@ SEGMENT_S = 3.0
 def multiply_adds(network: Path, front_end: FrontEnd) -> int:
     """Multiplications with addition per second of speech, in an ONNX network's convolutions and matrix products."""
     import onnx
-    from onnx import numpy_helper
 
     model = onnx.load(network)
     nodes = [node for node in model.graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
     frames = round(SEGMENT_S * front_end.rate / front_end.hop)
     found = _shapes(model, np.zeros((1, frames, front_end.bands), np.float32))
-    found |= {one.name: tuple(numpy_helper.to_array(one).shape) for one in model.graph.initializer}
+    found |= {one.name: tuple(one.dims) for one in model.graph.initializer}
     total = 0
     for node in nodes:
         outputs, weights = int(np.prod(found[node.output[0]])), found[node.input[1]]

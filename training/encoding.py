@@ -6,12 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from analyzer.features import FrontEnd, network_input
+from analyzer.outputs import replacing
 from training import telephone
 from training.corpora import Clip
 from training.dataset import load_samples
@@ -55,8 +57,7 @@ class Heard:
 
     def of(self, chosen: np.ndarray) -> "Heard":
         """Those for which `chosen`, shaped (clips,), is true."""
-        clips = tuple(clip for clip, wanted in zip(self.clips, chosen, strict=True) if wanted)
-        return Heard(clips, self.statistics[chosen], self.lengths_s[chosen])
+        return Heard(tuple(compress(self.clips, chosen)), self.statistics[chosen], self.lengths_s[chosen])
 
 
 def studio(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
@@ -101,16 +102,26 @@ CONDITIONS: dict[str, Any] = {
 }
 
 
+def key_of(clips: Sequence[Clip], *told: object) -> str:
+    """Hex digits that tell what was made of clips, and how, from all else in a cache."""
+    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
+    return hashlib.sha256(json.dumps([*told, names]).encode()).hexdigest()
+
+
+def keep(path: Path, **arrays: Any) -> None:
+    """Write arrays to a file of a cache, whole or not at all."""
+    with replacing(path, ".npz") as temporary:
+        np.savez(temporary, **arrays)
+
+
 def encoder_file(encoder: Encoder, cache: Path) -> Path:
     """An encoder as ONNX, made where the cache has none."""
     path = cache / f"{encoder.name}.onnx"
     if not path.is_file():
         from training.export import export_network
 
-        cache.mkdir(parents=True, exist_ok=True)
-        beside = path.with_suffix(".partial.onnx")
-        export_network(encoder.build(), encoder.front_end, beside)
-        beside.replace(path)
+        with replacing(path, ".onnx") as temporary:
+            export_network(encoder.build(), encoder.front_end, temporary)
     return path
 
 
@@ -127,11 +138,8 @@ def hear(
     cache : folder for what was heard.
     seed : of what the condition draws; a clip's draw depends on nothing else.
     """
-    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
-    key = json.dumps([_VERSION, network.name, condition, seed, names])
-    kept = cache / f"{condition}-{hashlib.sha256(key.encode()).hexdigest()[:24]}.npz"
+    kept = cache / f"{condition}-{key_of(clips, _VERSION, network.name, condition, seed)[:24]}.npz"
     if not kept.is_file():
-        cache.mkdir(parents=True, exist_ok=True)
         _keep(kept, _hear_all(clips, condition, network, front_end, cache, seed))
     with np.load(kept) as content:
         digests, statistics, lengths = content["digests"], content["statistics"], content["lengths_s"]
@@ -141,14 +149,12 @@ def hear(
 
 def _keep(path: Path, heard: list[tuple[str, np.ndarray, float]]) -> None:
     digests, statistics, lengths = zip(*heard, strict=True)
-    partial_path = path.with_suffix(".partial.npz")
-    np.savez(
-        partial_path,
+    keep(
+        path,
         digests=np.array(digests),
         statistics=np.stack(statistics).astype(np.float16),
         lengths_s=np.array(lengths, np.float32),
     )
-    partial_path.replace(path)
 
 
 def _hear_all(
@@ -182,15 +188,10 @@ def _hear_part(
 
 def _sounds_of(clips: Sequence[Clip], condition: str, cache: Path, seed: int) -> list[tuple[np.ndarray, str]]:
     """Clips under a condition, at 8000 per second, with their digests; kept, since several encoders hear the same."""
-    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
-    key = hashlib.sha256(json.dumps([_VERSION, condition, seed, names]).encode()).hexdigest()[:24]
-    path = cache / "sounds" / f"{condition}-{key}.npz"
+    path = cache / "sounds" / f"{condition}-{key_of(clips, _VERSION, condition, seed)[:24]}.npz"
     if not path.is_file():
-        path.parent.mkdir(parents=True, exist_ok=True)
         sounds, digests = zip(*(_sound(clip, condition, seed) for clip in clips), strict=True)
-        beside = path.with_suffix(".partial.npz")
-        np.savez(beside, sounds=np.concatenate(sounds), lengths=[len(sound) for sound in sounds], digests=digests)
-        beside.replace(path)
+        keep(path, sounds=np.concatenate(sounds), lengths=[len(sound) for sound in sounds], digests=digests)
     with np.load(path) as content:
         ends = np.cumsum(content["lengths"])
         return list(zip(np.split(content["sounds"], ends[:-1]), map(str, content["digests"]), strict=True))

@@ -138,6 +138,11 @@ def measures(confusion: np.ndarray) -> np.ndarray:
     return np.stack([np.nanmean(recalls(confusion), axis=1), right, np.nanmean(f1s(confusion), axis=1)], axis=1)
 
 
+def uar(rows: pd.DataFrame) -> float:
+    """UAR of all rows together; where every seed has the same clips, that is the mean over the seeds."""
+    return float(measures(confusions(rows, np.ones((1, len(rows)))))[0, 0])
+
+
 # Confidence
 
 

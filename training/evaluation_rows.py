@@ -7,7 +7,6 @@ it learned from. Where it lies there, no figure is computed before it was compar
 
 import gzip
 import json
-import os
 import re
 import zlib
 from collections.abc import Iterable, Mapping
@@ -19,9 +18,10 @@ import numpy as np
 import pandas as pd
 
 from analyzer.emotions import EMOTIONS, OTHER
-from analyzer.errors import CannotWork, UsageError
-from training.corpora import RAVDESS, Clip
-from training.splits import RAVDESS_FOLDS, Leak
+from analyzer.errors import UsageError
+from analyzer.outputs import replacing, write_text
+from training.corpora import Clip
+from training.splits import RAVDESS_FOLDS, Leak, actors_of
 
 PROBABILITIES = (*EMOTIONS, OTHER)
 KEY = ("corpus", "clip", "fold", "seed", "condition")
@@ -41,7 +41,7 @@ _SUM_WITHIN = 0.002
 _RAVDESS_STEM = re.compile(r"0[1-3]-0[12](-\d\d){5}")
 #: Published under two names, in every copy of RAVDESS.
 _IDENTICAL = {"03-01-03-01-02-02-07": "03-01-03-01-02-01-07"}
-_FOLD_OF_ACTOR = {f"{RAVDESS}-{actor}": str(fold) for fold, actors in RAVDESS_FOLDS.items() for actor in actors}
+_FOLD_OF_ACTOR = {actor: str(fold) for fold in RAVDESS_FOLDS for actor in actors_of(fold)}
 
 
 @dataclass(frozen=True)
@@ -144,8 +144,9 @@ def write_rows(path: Path, rows: pd.DataFrame, trained_on: TrainedOn | None = No
     _checked(str(path), rows.astype(str).where(rows.notna(), ""))
     if trained_on is not None:
         refuse_leaks(rows, trained_on)
-        _replace(_beside(path), (json.dumps(_plain(trained_on), indent=1) + "\n").encode())
-    _replace(path, gzip.compress(text.encode(), 9, mtime=0))
+        write_text(_beside(path), json.dumps(_plain(trained_on), indent=1) + "\n")
+    with replacing(path) as temporary:
+        temporary.write_bytes(gzip.compress(text.encode(), 9, mtime=0))
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -204,17 +205,6 @@ def _plain(trained_on: TrainedOn) -> dict[str, Any]:
 
 def _beside(path: Path) -> Path:
     return path.with_name(model_name(path) + HEARD_SUFFIX)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a whole file or none."""
-    partial = path.with_name(f".{path.name}.part")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial.write_bytes(content)
-        os.replace(partial, path)
-    except OSError as error:
-        raise CannotWork(f"{path} cannot be written: {error}") from error
 
 
 def _check_columns(where: str, rows: pd.DataFrame) -> None:

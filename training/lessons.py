@@ -5,12 +5,11 @@ given the same clip through other lines too, so that it learns to hear through w
 taught here.
 """
 
-import hashlib
-import json
 import os
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,9 @@ import numpy as np
 
 from analyzer.features import log_mel, network_input
 from training import telephone, whisper
-from training.corpora import Clip
+from training.corpora import Clip, thinned
 from training.dataset import load_samples
-from training.encoding import Encoder, encoder_file, open_network
+from training.encoding import Encoder, encoder_file, keep, key_of, open_network
 from training.student import FRONT_END, STRIDE, TARGETS
 
 #: Corpora that lessons are made from, and of how many clips one is taken.
@@ -83,7 +82,7 @@ class Lessons:
         """The pieces for which `chosen`, shaped (pieces,), is true."""
         frames = np.repeat(chosen, self.lengths)
         return Lessons(
-            clips=tuple(clip for clip, wanted in zip(self.clips, chosen, strict=True) if wanted),
+            clips=tuple(compress(self.clips, chosen)),
             log_mel=self.log_mel[:, np.repeat(frames, STRIDE)],
             said=self.said[frames],
             lengths=self.lengths[chosen],
@@ -109,17 +108,12 @@ def together(first: Lessons, second: Lessons) -> Lessons:
 
 def chosen(clips: Sequence[Clip]) -> list[Clip]:
     """The clips that lessons are made from."""
-    taken = []
-    for corpus, every in CORPORA.items():
-        taken += [clip for clip in clips if clip.corpus == corpus][::every]
-    return taken
+    return thinned(clips, CORPORA)
 
 
 def key(clips: Sequence[Clip]) -> str:
     """Tells lessons from others."""
-    names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
-    told = json.dumps([_VERSION, teacher().name, PIECE_S, LINES, names])
-    return hashlib.sha256(told.encode()).hexdigest()[:12]
+    return key_of(clips, _VERSION, teacher().name, PIECE_S, LINES)[:12]
 
 
 def prepare(clips: Sequence[Clip], cache: Path, basis_of: Sequence[Clip] = ()) -> Lessons:
@@ -133,7 +127,6 @@ def prepare(clips: Sequence[Clip], cache: Path, basis_of: Sequence[Clip] = ()) -
     ear = encoder_file(teacher(), cache)
     basis = _basis(basis_of or clips, ear, cache)
     folder = cache / f"lessons-{key([*clips, *basis_of])}"
-    folder.mkdir(parents=True, exist_ok=True)
     parts = [clips[start : start + _CLIPS_OF_A_PART] for start in range(0, len(clips), _CLIPS_OF_A_PART)]
     paths = [folder / f"part-{number:04d}.npz" for number in range(len(parts))]
     parallel = Parallel(n_jobs=os.cpu_count() or 1, return_as="generator")
@@ -156,7 +149,7 @@ def _basis(clips: Sequence[Clip], ear: Path, cache: Path) -> Basis:
         few = list(clips[::BASIS_EVERY])
         session = open_network(ear)
         basis = Basis.of(np.concatenate([_teacher_says(session, piece) for _, piece in _pieces(few)]))
-        _save(path, **vars(basis))
+        keep(path, **vars(basis))
     with np.load(path) as content:
         return Basis(**content)
 
@@ -176,7 +169,7 @@ def _write_part(clips: Sequence[Clip], ear: Path, basis: Basis, path: Path) -> N
         lengths.append(len(said[-1]))
         owners.append(owner)
     counts = {"lengths": np.array(lengths, int), "owners": np.array(owners, int)}
-    _save(path, said=np.concatenate(said), log_mel=np.concatenate(heard, axis=1), **counts)
+    keep(path, said=np.concatenate(said), log_mel=np.concatenate(heard, axis=1), **counts)
 
 
 def _pieces(clips: Sequence[Clip]) -> Iterator[tuple[int, np.ndarray]]:
@@ -231,9 +224,3 @@ def _read(clips: Sequence[Clip], paths: Sequence[Path], basis: Basis) -> Lessons
         lengths=np.concatenate([part["lengths"] for part in parts]),
         variances=basis.variances,
     )
-
-
-def _save(path: Path, **arrays: Any) -> None:
-    beside = path.with_suffix(".partial.npz")
-    np.savez(beside, **arrays)
-    beside.replace(path)

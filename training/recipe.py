@@ -6,6 +6,7 @@ what the encoder says. A linear discriminant tells the emotions, another one spe
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import numpy as np
 
 from analyzer.emotions import EMOTIONS, OTHER
 from training import encoding, music, published
-from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
+from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip, thinned
 from training.encoding import Encoder
 from training.head import Head, fit_head, posterior, temperature
-from training.splits import RAVDESS_FOLDS
+from training.splits import actors_of
 
 FOLDS = (1, 2, 3, 4, 5)
 MUSIC_CLIPS = 240
@@ -84,7 +85,7 @@ class Material:
 
     def of(self, chosen: np.ndarray) -> "Material":
         """The rows for which `chosen` is true."""
-        clips = tuple(clip for clip, wanted in zip(self.clips, chosen, strict=True) if wanted)
+        clips = tuple(compress(self.clips, chosen))
         return Material(
             clips, self.statistics[chosen], self.lengths_s[chosen], self.conditions[chosen], self.seeds[chosen]
         )
@@ -120,10 +121,7 @@ class Heads:
 def read_clips(corpora: Path, cache: Path, recipe: Recipe) -> list[Clip]:
     """All clips that a recipe learns from or is scored on, and music made up in the cache."""
     wanted = {*recipe.weights, published.NON_SPEECH, published.IVR}
-    clips = [clip for clip in published.read_all(corpora) if clip.corpus in wanted]
-    for corpus, every in EVERY.items():
-        left_out = [clip for number, clip in enumerate(c for c in clips if c.corpus == corpus) if number % every]
-        clips = [clip for clip in clips if clip not in set(left_out)]
+    clips = thinned(published.read_all(corpora), {corpus: EVERY.get(corpus, 1) for corpus in sorted(wanted)})
     return [*clips, *music.write_music(cache / music.CORPUS, MUSIC_CLIPS, seed=1)]
 
 
@@ -155,7 +153,7 @@ def gather(
 
 def deal(clips: Iterable[Clip]) -> dict[str, int]:
     """The fold of every speaker: EmoBox's for RAVDESS, else dealt in turn by corpus; actors without a fold have 0."""
-    folds = {f"{RAVDESS}-{actor}": fold for fold in FOLDS for actor in RAVDESS_FOLDS[fold]}
+    folds = {actor: fold for fold in FOLDS for actor in actors_of(fold)}
     others = sorted({(clip.corpus, clip.speaker) for clip in clips if not clip.speaker.startswith(f"{RAVDESS}-")})
     for number, (_, speaker) in enumerate(others):
         folds[speaker] = number % len(FOLDS) + 1

@@ -161,7 +161,7 @@ def figures(shipped: "Shipped") -> dict[str, Any]:
     """What metrics.json holds."""
     telephone = shipped.rows[shipped.rows["condition"] == "telephone"]
     acted = telephone[telephone["corpus"] == RAVDESS]
-    by_fold = {str(fold): round(_uar(part), 4) for fold, part in acted.groupby("fold")}
+    by_fold = {str(fold): round(measures.uar(part), 4) for fold, part in acted.groupby("fold")}
     read = telephone[telephone["corpus"] == published.NEUTRAL_SPEECH]
     left_out = telephone[telephone["fold"] == LEFT_OUT]
     negative, level = left_out["emotion"].isin(NEGATIVE), left_out["emotion"] == "neutral"
@@ -174,7 +174,7 @@ def figures(shipped: "Shipped") -> dict[str, Any]:
         "calibration_error": round(_calibration_error(acted), 4),
         "false_alarms": _share_negative(read, CALL_PRIOR),
         "false_alarms_even": _share_negative(read, EVEN_PRIOR),
-        "left_out": round(_uar(left_out), 4) if len(left_out) else None,
+        "left_out": round(measures.uar(left_out), 4) if len(left_out) else None,
         "found": _share_negative(left_out[negative], CALL_PRIOR),
         "cried": _share_negative(left_out[level], CALL_PRIOR),
         "other": round(float(taken[no_speech].mean()), 4) if shipped.recipe.hears_other else None,
@@ -184,11 +184,6 @@ def figures(shipped: "Shipped") -> dict[str, Any]:
         "speed": round(shipped.speed),
         "uncertain_below": shipped.settings.uncertain_below,
     }
-
-
-def _uar(rows: pd.DataFrame) -> float:
-    """Seeds have the same clips, so that of all rows together is the mean over seeds."""
-    return float(measures.measures(measures.confusions(rows, np.ones((1, len(rows)))))[0, 0])
 
 
 def _calibration_error(rows: pd.DataFrame) -> float:

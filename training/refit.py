@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 
 from analyzer.errors import UsageError
@@ -53,13 +52,8 @@ def refit(recipe: Recipe, fold: int, corpora: Path, cache: Path, probabilities: 
     (group,) = (group for group in ears.groups if fold in group)
     material = recipes.gather(clips, ears.without(group), cache, seeds)
     found = folds.out_of_fold(material, recipe, seeds, (fold,), ears.taught(group))
-    return Refitted(_uar(_chosen(found.rows)), _uar(committed))
+    return Refitted(measures.uar(_chosen(found.rows)), measures.uar(committed))
 
 
 def _chosen(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[(rows["corpus"] == RAVDESS) & (rows["condition"] == "telephone")]
-
-
-def _uar(rows: pd.DataFrame) -> float:
-    """Seeds have the same clips, so that of all rows together is the mean over seeds."""
-    return float(measures.measures(measures.confusions(rows, np.ones((1, len(rows)))))[0, 0])

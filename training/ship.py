@@ -20,12 +20,13 @@ from training import recipe as recipes
 from training.card import CARD_FILE, METRICS_FILE
 from training.corpora import RAVDESS, RAVDESS_SONG, Clip
 from training.encoding import Encoder
+from training.evaluation_measures import moved, probabilities_of, truth_of
 from training.evaluation_rows import ROWS_SUFFIX, write_rows
 from training.folds import OutOfFold
 from training.published import read_all
 from training.quantize import quantize
 from training.recipe import ACCURATE, FOLDS, FROZEN_ENCODER, Material, Recipe
-from training.splits import RAVDESS_FOLDS
+from training.splits import actors_of
 
 SEEDS = (1, 2, 3)
 #: Two students for the scores, one that heard none of the first group's actors, and one none of the second's.
@@ -161,8 +162,8 @@ class Ears:
         return [*(self.others or ()), *(clip for clip in self.actors if clip.speaker not in actors)]
 
 
-def _actors_of(folds: Sequence[int]) -> set[str]:
-    return {f"{RAVDESS}-{actor}" for fold in folds for actor in RAVDESS_FOLDS[fold]}
+def _actors_of(folds: Sequence[int]) -> frozenset[str]:
+    return frozenset().union(*map(actors_of, folds))
 
 
 def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Sequence[int] = SEEDS) -> OutOfFold:
@@ -172,7 +173,7 @@ def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Seque
         material = recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS)
         parts.append(folds.out_of_fold(material, recipe, seeds, group, ears.taught(group)))
         if ears.others is None:
-            parts.append(folds.corpus_left_out(material, recipe, SEEDS[0]))
+            parts.append(folds.corpus_left_out(material, recipe, seeds[0]))
     return folds.together(*parts)
 
 
@@ -207,9 +208,8 @@ def threshold(rows: pd.DataFrame) -> float:
     as they are there: the lowest of 0.30, 0.35, ... 0.90 at which at least KEPT_RIGHT of what reaches it is right.
     """
     acted = rows[(rows["corpus"] == RAVDESS) & (rows["condition"] == "telephone")]
-    truth = np.array([EMOTIONS.index(emotion) for emotion in acted["emotion"]])
-    on_calls = acted[list(EMOTIONS)].to_numpy() * np.array(CALL_PRIOR)
-    on_calls /= on_calls.sum(axis=1, keepdims=True)
+    truth = truth_of(acted)
+    on_calls = moved(probabilities_of(acted), CALL_PRIOR)
     weights = (np.array(CALL_PRIOR) / np.bincount(truth, minlength=len(EMOTIONS)))[truth]
     right, highest = on_calls.argmax(axis=1) == truth, on_calls.max(axis=1)
     for level in np.arange(30, 95, 5) / 100:

@@ -36,6 +36,11 @@ class Split:
     test: tuple[Clip, ...]
 
 
+def actors_of(fold: int) -> frozenset[str]:
+    """The actors of RAVDESS who are in a fold, as speakers are called."""
+    return frozenset(f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold])
+
+
 def speakers_of(clips: Iterable[Clip]) -> tuple[str, ...]:
     """The speakers of clips, sorted."""
     return tuple(sorted({clip.speaker for clip in clips}))
@@ -117,7 +122,7 @@ def _default_side(clips: Sequence[Clip], seed: int, fold: int, taken: frozenset[
         free = [speaker for speaker in speakers if speaker not in taken]
         if len(speakers) < FEWEST_SPEAKERS or not free:
             continue
-        published = {f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold]} if corpus == RAVDESS else set()
+        published = actors_of(fold) if corpus == RAVDESS else frozenset()
         # Seeded by the corpus too, so that another corpus beside it changes nothing.
         drawn = random.Random(f"{corpus} {fold} {seed}").sample(free, min(len(speakers) // 6, len(free)))  # noqa: S311
         side += sorted(published & set(free)) or drawn

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.errors import UsageError
+from analyzer.outputs import replacing
 from training.corpora import Clip
 from training.encoding import Encoder
 from training.student import FRONT_END, build_student, with_statistics
@@ -81,6 +82,5 @@ def _second_course(
 
 
 def _keep(student: Any, cache: Path, name: str) -> None:
-    beside = cache / f"{name}.partial.weights.h5"
-    student.save_weights(beside)
-    beside.replace(cache / f"{name}.weights.h5")
+    with replacing(cache / f"{name}.weights.h5", ".weights.h5") as temporary:
+        student.save_weights(temporary)

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow
 from tqdm import tqdm
 
+from analyzer.features import segment_scaled
 from training.lessons import Lessons
 from training.student import FRONT_END, STRIDE, build_student
 
@@ -102,9 +103,8 @@ def cuts(
 
 
 def _cut(log_mel: np.ndarray, first: int, frames: int, random: np.random.Generator) -> np.ndarray:
-    """One cut, scaled as `analyzer.features.network_input` scales a segment."""
-    cut = log_mel[STRIDE * first : STRIDE * (first + frames)].astype(np.float32)
-    cut = (cut - cut.mean()) / (cut.std() + 1e-3)
+    """One cut, scaled as a segment."""
+    cut = segment_scaled(log_mel[STRIDE * first : STRIDE * (first + frames)].astype(np.float32))
     if random.random() < 0.5:
         lowest = random.integers(0, FRONT_END.bands)
         cut[:, lowest : lowest + random.integers(*_HIDDEN_BANDS, endpoint=True)] = 0

@@ -1,6 +1,7 @@
 """A tiny corpus in the publishers' layout, and one model trained on it that most tests here look at."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -39,6 +40,22 @@ def write(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
 
 def ravdess_name(emotion: int, take: int, actor: str) -> str:
     return f"03-01-{emotion + 1:02d}-01-01-{take:02d}-{actor}"
+
+
+@pytest.fixture
+def torn_arrays(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
+    """Has something done that is interrupted in the middle of the first file of arrays that it writes."""
+
+    def torn(path: Path, **_: object) -> None:
+        path.write_bytes(b"half a file")
+        raise KeyboardInterrupt
+
+    def interrupted(work: Callable[[], object]) -> None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(np, "savez", torn)
+            work()
+
+    return interrupted
 
 
 @pytest.fixture(scope="session")

@@ -240,14 +240,8 @@ def test_sounds_of_other_clips_seeds_or_conditions_are_others(listen, clips, ano
         assert np.array_equal(found.statistics, fresh.statistics)
 
 
-def test_sounds_that_were_torn_are_not_taken_for_whole_ones(listen, clips, tmp_path, monkeypatch):
-    def torn(path, **_):
-        path.write_bytes(b"half a file")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(np, "savez", torn)
-        encoding._sounds_of(clips, "drawn", tmp_path / "cache", 0)
+def test_sounds_that_were_torn_are_not_taken_for_whole_ones(listen, clips, tmp_path, torn_arrays):
+    torn_arrays(lambda: encoding._sounds_of(clips, "drawn", tmp_path / "cache", 0))
     assert np.array_equal(listen(clips).statistics, listen(clips, cache=tmp_path / "fresh").statistics)
 
 

@@ -281,14 +281,8 @@ def test_after_a_break_only_what_is_missing_is_heard(made, clips, cache, monkeyp
     assert again == [clip.path for clip in clips[2:4]]
 
 
-def test_a_part_that_was_torn_is_not_taken_for_one(made, clips, cache, monkeypatch):
-    def torn(path, **_):
-        path.write_bytes(b"half a file")
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(np, "savez", torn)
-        prepare(clips, cache)
+def test_a_part_that_was_torn_is_not_taken_for_one(made, clips, cache, torn_arrays):
+    torn_arrays(lambda: prepare(clips, cache))
     assert same(prepare(clips, cache), made)
 
 
