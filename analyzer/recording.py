@@ -15,13 +15,14 @@ from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 
 #: Raised by hand whenever the same recording and model would give other results than before.
-ANALYSIS_VERSION = 2
+ANALYSIS_VERSION = 3
 
 ENVELOPE_STEP_S = 0.1
-#: A segment that the network finds more probably no speech than speech is none.
+#: A segment is no speech where the network finds that more probable by itself, and on the channel of late as well: a
+#: word or two of somebody who has been talking is often taken for a noise, music and tones go on.
 _OTHER_WINS = 0.5
-#: How long what was heard counts, see `smoothing.follow`.
-_FADES_S = 3.0
+#: How long what was heard counts, of emotions and of what is no speech, see `smoothing.follow`.
+_FADES_S, _OTHER_FADES_S = 3.0, 15.0
 #: Two channels whose difference is this far below their sum are one sound on two channels.
 _ALIKE_DB = 40.0
 
@@ -69,6 +70,7 @@ class _Listener:
         self._detectors = [SpeechDetector(self._rate, speech) for _ in range(stream.channels)]
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
         self._told: dict[int, smoothing.Told] = {}
+        self._told_other: dict[int, smoothing.Told] = {}
         self._rows: list[timeline.Row] = []
         self._other: list[timeline.Span] = []
         self._samples = 0
@@ -130,14 +132,22 @@ class _Listener:
         found = self._classifier.probabilities([inputs for _, _, inputs in batch])
         threshold = self._classifier.settings.uncertain_below
         for (segment, channel, _), heard in zip(batch, found, strict=True):
-            emotions, other = heard[: len(EMOTIONS)], heard[len(EMOTIONS) :].sum()
-            if other > _OTHER_WINS:
+            if self._is_other(segment, channel, heard[len(EMOTIONS) :]):
                 self._other.append(timeline.span(segment, channel))
             else:
                 before = self._told.get(channel)
-                told = smoothing.follow(emotions, segment.start, segment.end, before, _FADES_S)
+                told = smoothing.follow(heard[: len(EMOTIONS)], segment.start, segment.end, before, _FADES_S)
                 self._told[channel] = told
                 self._rows.append(timeline.row(segment, channel, told.probabilities, threshold))
+
+    def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
+        """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""
+        if not len(heard):
+            return False
+        before = self._told_other.get(channel)
+        told = smoothing.follow(heard, segment.start, segment.end, before, _OTHER_FADES_S)
+        self._told_other[channel] = told
+        return min(float(heard[0]), float(told.probabilities[0])) > _OTHER_WINS
 
     def _is_fake_stereo(self) -> bool:
         if self._stream.channels != 2:

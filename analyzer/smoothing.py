@@ -19,7 +19,7 @@ class Told:
     ----------
     end : seconds from the start of the recording.
     seconds : of speech that count in the mean.
-    probabilities : shaped (8,).
+    probabilities : of whatever was heard.
     """
 
     end: float
@@ -32,7 +32,7 @@ def follow(heard: np.ndarray, start: float, end: float, before: Told | None, fad
 
     Parameters
     ----------
-    heard : probabilities of this segment by itself, shaped (8,).
+    heard : probabilities of this segment by itself: of the eight emotions, or of being no speech.
     start, end : of the segment, in seconds.
     before : the segment of the same voice before it; None for a first one.
     fades_s : seconds from end to end after which what was heard counts 1/e as much.

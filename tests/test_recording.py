@@ -1,5 +1,7 @@
 """One recording down the whole way."""
 
+import itertools
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -161,24 +163,58 @@ def test_every_encoding_can_be_taken_down_the_way(tmp_path: Path, classifier: Cl
         assert analysed(path, classifier).status == "ok", encoding.name
 
 
-def test_what_the_network_hears_to_be_no_speech_gets_no_row(
-    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def half_of_it_music(inputs: list[np.ndarray]) -> np.ndarray:
-        other = [float(number % 2) for number in range(len(inputs))]
-        return np.column_stack([np.full((len(inputs), 8), 0.125), other])
+def with_other(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, other: Callable[[int], float]) -> None:
+    """Have the network find that of the segments, counted from 0, to be no speech."""
+    count = itertools.count()
 
-    call = write_wav(tmp_path / "a.wav", two_speakers())
-    with_all = analysed(call, classifier)
-    monkeypatch.setattr(classifier, "probabilities", half_of_it_music)
-    found = analysed(call, classifier)
-    assert 0 < len(found.rows) < len(with_all.rows)
-    assert {(r.start, r.end, r.channel) for r in found.rows} < {(r.start, r.end, r.channel) for r in with_all.rows}
-    for channel in (1, 2):
-        before, after = with_all.figures[channel], found.figures[channel]
-        assert after["talk_s"] + after["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
-        assert after["silence_s"] == before["silence_s"]
-        assert after["other_s"] > before["other_s"]
+    def probabilities(inputs: list[np.ndarray]) -> np.ndarray:
+        return np.array([[*[0.125] * 8, other(next(count))] for _ in inputs])
+
+    monkeypatch.setattr(classifier, "probabilities", probabilities)
+
+
+@pytest.fixture
+def long_talk(tmp_path: Path) -> Path:
+    """Two minutes in which one voice talks, in dozens of segments."""
+    return write_wav(tmp_path / "a.wav", voices.call(120, [(1, 119)]))
+
+
+def test_what_the_network_hears_to_be_no_speech_gets_no_row(
+    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = analysed(long_talk, classifier).figures[1]
+    with_other(classifier, monkeypatch, lambda number: 0.9)
+    found = analysed(long_talk, classifier)
+    assert (found.status, found.rows, found.figures[1]["talk_s"]) == ("no_speech", [], 0)
+    assert found.figures[1]["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
+    assert found.figures[1]["silence_s"] == before["silence_s"]
+
+
+def test_a_word_of_somebody_who_has_been_talking_is_not_taken_for_a_noise(
+    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = analysed(long_talk, classifier).rows
+    with_other(classifier, monkeypatch, lambda number: float(number % 8 == 5))
+    assert [row.start for row in analysed(long_talk, classifier).rows] == [row.start for row in plain]
+
+
+def test_music_that_sets_in_after_talk_gets_rows_for_seconds_only(
+    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = analysed(long_talk, classifier).rows
+    half = len(plain) // 2
+    with_other(classifier, monkeypatch, lambda number: float(number >= half))
+    last = max(row.end for row in analysed(long_talk, classifier).rows)
+    assert plain[half].start < last < plain[half].start + 15
+
+
+def test_talk_after_music_is_told_from_its_first_word(
+    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = analysed(long_talk, classifier).rows
+    half = len(plain) // 2
+    with_other(classifier, monkeypatch, lambda number: float(number < half))
+    assert [row.start for row in analysed(long_talk, classifier).rows] == [row.start for row in plain[half:]]
 
 
 def test_a_segment_leans_on_what_was_heard_before_in_the_same_channel_and_in_no_other(

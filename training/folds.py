@@ -62,7 +62,7 @@ def out_of_fold(
                 without = fit_heads(material.of(~tested & ~held_out), recipe, seed)
                 told.append(temperatures(material.of(held_out), without))
             found.append(mean_temperatures(told))
-            tables.append(_rows(material.of(tested), heads.cooled(*found[-1]), str(fold), seed, recipe.hears_other))
+            tables.append(_rows(material.of(tested), heads.cooled(*found[-1]), str(fold), seed))
         trained_on[str(fold)] = _parts(material.of(~tested).clips, lessons)
     return OutOfFold(pd.concat(tables, ignore_index=True), trained_on, tuple(found))
 
@@ -82,7 +82,7 @@ def corpus_left_out(
     dealt = deal(clip for clip in kept.clips if clip.corpus in SCORED)
     held_out = np.array([dealt.get(clip.speaker, 0) == 1 for clip in kept.clips])
     found = temperatures(kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))
-    rows = _rows(material.of(tested), fit_heads(kept, recipe, seed).cooled(*found), corpus, seed, recipe.hears_other)
+    rows = _rows(material.of(tested), fit_heads(kept, recipe, seed).cooled(*found), corpus, seed)
     return OutOfFold(rows, {corpus: _parts(kept.clips, lessons)})
 
 
@@ -105,7 +105,7 @@ def _heard(clips: Sequence[Clip]) -> Heard:
     )
 
 
-def _rows(material: Material, heads: Heads, fold: str, seed: int, hears_other: bool) -> pd.DataFrame:
+def _rows(material: Material, heads: Heads, fold: str, seed: int) -> pd.DataFrame:
     corpora = (*SCORED, LEFT_OUT) if fold == LEFT_OUT else SCORED
     scored = material.of(~np.isin(material.conditions, LEARNED_ONLY) & np.isin(material.column("corpus"), corpora))
     probabilities = heads.probabilities(scored.statistics)
@@ -123,6 +123,4 @@ def _rows(material: Material, heads: Heads, fold: str, seed: int, hears_other: b
             "length_s": np.round(scored.lengths_s.astype(float), 2),
         }
     )
-    if not hears_other:
-        probabilities[:, len(EMOTIONS)] = np.nan
     return table.assign(**{name: probabilities[:, k] for k, name in enumerate((*EMOTIONS, OTHER))})

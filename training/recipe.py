@@ -42,7 +42,6 @@ class Recipe:
     shrinkage, other_shrinkage : of the heads of emotions and of what is no speech; the latter looks at every statistic
         by itself, since what it learned of how they go together did not hold on real calls.
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
-    hears_other : whether the model tells what is no speech; where that takes a caller's speech for noise, better not.
     held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
     """
@@ -56,12 +55,12 @@ class Recipe:
             published.NEUTRAL_SPEECH: 1.0,
         }
     )  # fmt: skip
-    hears_other: bool = True
     held_back: float = 0.1
     drawn_weight: float = 0.2
 
 
-ACCURATE, DEFAULT = Recipe("accurate"), Recipe("default", hears_other=False)
+ACCURATE = Recipe("accurate", shrinkage=0.7, held_back=0.01)
+DEFAULT = Recipe("default", shrinkage=0.2, held_back=0.01)
 #: The encoder of `accurate` as anybody would take it first: a head on RAVDESS and its song. A row of every table.
 FROZEN_ENCODER = Recipe("frozen-encoder", weights={RAVDESS: 1.0, RAVDESS_SONG: 0.4}, drawn_weight=0.0)
 
@@ -191,17 +190,13 @@ def temperatures(held_out: Material, heads: Heads) -> tuple[float, float]:
     return of_emotions, temperature(heads.other.logits(scored.statistics), no_speech)
 
 
-def build_network(encoder: Encoder, heads: Heads, name: str, hears_other: bool = True) -> Any:
-    """Encoder and heads as one Keras network, from (batch, frames, bands) to (batch, 9), or 8 without the ninth."""
+def build_network(encoder: Encoder, heads: Heads, name: str) -> Any:
+    """Encoder and heads as one Keras network, from (batch, frames, bands) to (batch, 9)."""
     import keras
     from keras import layers
 
     ear = encoder.build()
     emotions = layers.Dense(len(EMOTIONS), activation="softmax", name="emotions")
-    if not hears_other:
-        network = keras.Model(ear.input, emotions(ear.output), name=name)
-        emotions.set_weights([heads.emotions.kernel, heads.emotions.bias])
-        return network
     other = layers.Dense(1, activation="sigmoid", name=OTHER)
     outputs = layers.Concatenate(name="probabilities")([emotions(ear.output), other(ear.output)])
     network = keras.Model(ear.input, outputs, name=name)

@@ -29,8 +29,8 @@ from training.recipe import ACCURATE, FOLDS, FROZEN_ENCODER, Material, Recipe
 from training.splits import actors_of
 
 SEEDS = (1, 2, 3)
-#: Two students for the scores, one that heard none of the first group's actors, and one none of the second's.
-STUDENT_GROUPS = ((1, 2, 3), (4, 5))
+#: A student for the score of every fold, which heard all actors but the fold's.
+STUDENT_GROUPS = tuple((fold,) for fold in FOLDS)
 #: Ways of hearing RAVDESS that are scored beside the plain line.
 CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
 CHECKED_CLIPS = 120
@@ -87,7 +87,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
     encoder = ears.without(())
     material = recipes.gather(clips, encoder, cache, SEEDS[:1])
     heads = recipes.fit_heads(material, recipe, SEEDS[0]).cooled(*folds.mean_temperatures(scored.temperatures))
-    network = recipes.build_network(encoder, heads, recipe.name, recipe.hears_other)
+    network = recipes.build_network(encoder, heads, recipe.name)
     settings = ModelSettings(
         recipe.name,
         export.NETWORK_FILE,
@@ -95,7 +95,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
         EVEN_PRIOR,
         CALL_PRIOR,
         threshold(scored.rows),
-        recipe.hears_other,
+        hears_other=True,
     )
     with export.beside(output) as folder:
         change, kept = _write(folder, network, settings, clips, small=recipe is ACCURATE)

@@ -14,7 +14,7 @@ from training.student import FRONT_END, build_student, with_statistics
 
 #: The second course goes on with the actors, who take this share of it.
 ACTED_SHARE = 0.6
-FIRST_STEPS, SECOND_STEPS = 2400, 600
+FIRST_STEPS, SECOND_STEPS = 2400, 900
 #: Raised whenever the same lessons would teach another student, so that none is taken from a cache for it.
 _VERSION = 1
 

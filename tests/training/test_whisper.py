@@ -173,9 +173,22 @@ def layers_by_hand(frames: np.ndarray) -> list[np.ndarray]:
     return layers
 
 
+def counts_by_hand(frames: np.ndarray) -> np.ndarray:
+    """What each of the encoder's frames counts: all within 10 dB of the loudest, hardly at 30 dB below; 40 dB are 1."""
+    loudness = frames.mean(axis=1)
+    loudness = np.array([loudness[t : t + 2].mean() for t in range(0, len(loudness), 2)])
+    below_db = 40 * (loudness.max() - loudness)
+    return np.interp(below_db, [10, 30 - 0.02 * 20], [1, 0.02])
+
+
 def by_hand(frames: np.ndarray) -> list[np.ndarray]:
-    """Mean and deviation over time of every layer."""
-    return [np.concatenate([layer.mean(axis=0), layer.std(axis=0)]) for layer in layers_by_hand(frames)]
+    """Mean and deviation over time of every layer, the louder frames counting more."""
+    counts = counts_by_hand(frames)
+    rows = []
+    for layer in layers_by_hand(frames):
+        mean = np.average(layer, axis=0, weights=counts)
+        rows.append(np.concatenate([mean, np.sqrt(np.average((layer - mean) ** 2, axis=0, weights=counts))]))
+    return rows
 
 
 def said(count: int, seed: int = 0) -> np.ndarray:
@@ -195,6 +208,14 @@ def heard(network, frames: np.ndarray) -> np.ndarray:
 @pytest.mark.parametrize("count", [1, 37, 120])
 def test_the_encoder_is_the_published_one_for_any_number_of_frames(encoder, count):
     assert heard(encoder, said(count)) == pytest.approx(np.concatenate(by_hand(said(count))), abs=1e-4)
+
+
+def test_pauses_hardly_count(encoder):
+    talk, pause = said(60), np.full((60, FRONT_END.bands), -1.0, np.float32)
+    counts = counts_by_hand(np.concatenate([talk, pause]))
+    assert counts[30:].sum() < 0.05 * counts.sum()
+    frames = np.concatenate([talk, pause])
+    assert heard(encoder, frames) == pytest.approx(np.concatenate(by_hand(frames)), abs=1e-4)
 
 
 def test_the_longest_segment_fits(encoder):
