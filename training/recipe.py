@@ -39,8 +39,8 @@ class Recipe:
     Attributes
     ----------
     name : of the model.
-    shrinkage, other_shrinkage : of the heads of emotions and of what is no speech; the latter looks at every statistic
-        by itself, since what it learned of how they go together did not hold on real calls.
+    shrinkage, other_shrinkage : of the heads of emotions and of what is no speech; the latter looks at statistics
+        nearly one by one, since what it learned of how they go together did not hold on real calls.
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
     held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
@@ -48,7 +48,7 @@ class Recipe:
 
     name: str
     shrinkage: float = 0.8
-    other_shrinkage: float = 1.0
+    other_shrinkage: float = 0.97
     weights: dict[str, float] = field(
         default_factory=lambda: {
             RAVDESS: 1.0, RAVDESS_SONG: 0.4, "nemo": 0.05, published.KOREAN: 0.05, TESS: 0.05,
