@@ -22,7 +22,7 @@ ENVELOPE_STEP_S = 0.1
 #: word or two of somebody who has been talking is often taken for a noise, music and tones go on.
 _OTHER_WINS = 0.5
 #: How long what was heard counts, of emotions and of what is no speech, see `smoothing.follow`.
-_FADES_S, _OTHER_FADES_S = 3.0, 15.0
+_FADES_S, _OTHER_FADES_S = 3.0, 20.0
 #: Two channels whose difference is this far below their sum are one sound on two channels.
 _ALIKE_DB = 40.0
 
