@@ -135,19 +135,15 @@ class _Listener:
             if self._is_other(segment, channel, heard[len(EMOTIONS) :]):
                 self._other.append(timeline.span(segment, channel))
             else:
-                before = self._told.get(channel)
-                told = smoothing.follow(heard[: len(EMOTIONS)], segment.start, segment.end, before, _FADES_S)
-                self._told[channel] = told
-                self._rows.append(timeline.row(segment, channel, told.probabilities, threshold))
+                told = _lately(self._told, segment, channel, heard[: len(EMOTIONS)], _FADES_S)
+                self._rows.append(timeline.row(segment, channel, told, threshold))
 
     def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
         """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""
         if not len(heard):
             return False
-        before = self._told_other.get(channel)
-        told = smoothing.follow(heard, segment.start, segment.end, before, _OTHER_FADES_S)
-        self._told_other[channel] = told
-        return min(float(heard[0]), float(told.probabilities[0])) > _OTHER_WINS
+        told = _lately(self._told_other, segment, channel, heard, _OTHER_FADES_S)
+        return min(float(heard[0]), float(told[0])) > _OTHER_WINS
 
     def _is_fake_stereo(self) -> bool:
         if self._stream.channels != 2:
@@ -167,6 +163,14 @@ class _Listener:
         if rest.shape[1]:
             self._envelope.append(np.stack([rest.min(axis=1), rest.max(axis=1)], axis=1)[:, None])
         return np.concatenate(self._envelope, axis=1)
+
+
+def _lately(
+    told: dict[int, smoothing.Told], segment: Segment, channel: int, heard: np.ndarray, fades_s: float
+) -> np.ndarray:
+    """What was heard of a segment, averaged with what was `told` of its channel before, and remembered there."""
+    told[channel] = smoothing.follow(heard, segment.start, segment.end, told.get(channel), fades_s)
+    return told[channel].probabilities
 
 
 def pack_envelope(envelope: np.ndarray) -> bytes:
