@@ -139,7 +139,7 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Weights that are stored as int8 become float once, on loading, and not anew for every segment.
+        # Weights that are only stored as int8 become float once, on loading, and not anew for every segment.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(

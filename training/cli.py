@@ -49,6 +49,10 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--corpus", metavar="NAME", default="ravdess", help="the main corpus (default: ravdess)")
     anew = evaluate.add_argument_group("to train one fold anew and compare it with its row, instead of the report")
     anew.add_argument("--refit", type=_whole(1, 5), metavar="FOLD", help="1 to 5; needs --corpora and --cache")
+    anew.add_argument(
+        "--plain", action="store_true",
+        help="train the plain recipe on every fold and write its rows, instead; needs --corpora and --cache",
+    )  # fmt: skip
     anew.add_argument("--model", choices=("default", "accurate"), default="accurate", help="default: accurate")
     anew.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
     anew.add_argument("--cache", type=Path, metavar="DIR", help="where what encoders heard is kept")
@@ -198,8 +202,15 @@ def _make(folder: Path) -> None:
 
 
 def _evaluate(chosen: argparse.Namespace) -> None:
+    if (chosen.refit is not None or chosen.plain) and not (chosen.corpora and chosen.cache):
+        raise UsageError(f"--{'plain' if chosen.plain else 'refit'} needs --corpora and --cache")
     if chosen.refit is not None:
         _refit(chosen)
+        return
+    if chosen.plain:
+        from training import plain
+
+        print(f"out-of-fold probabilities: {plain.write(chosen.corpora, chosen.cache, chosen.probabilities)}")
         return
     from training import evaluation
 
@@ -208,8 +219,6 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
 
 def _refit(chosen: argparse.Namespace) -> None:
-    if not chosen.corpora or not chosen.cache:
-        raise UsageError("--refit needs --corpora and --cache")
     from training import refit
 
     found = refit.refit(_recipe(chosen.model), chosen.refit, chosen.corpora, chosen.cache, chosen.probabilities)

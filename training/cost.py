@@ -10,6 +10,7 @@ import numpy as np
 from analyzer.classifier import BATCH, Classifier
 from analyzer.features import FrontEnd
 
+_PRODUCTS = ("Conv", "MatMul", "MatMulInteger", "Gemm")
 #: Length of the segment on which both are taken.
 SEGMENT_S = 3.0
 
@@ -19,7 +20,7 @@ def multiply_adds(network: Path, front_end: FrontEnd) -> int:
     import onnx
 
     model = onnx.load(network)
-    nodes = [node for node in model.graph.node if node.op_type in ("Conv", "MatMul", "Gemm")]
+    nodes = [node for node in model.graph.node if node.op_type in _PRODUCTS]
     frames = round(SEGMENT_S * front_end.rate / front_end.hop)
     found = _shapes(model, np.zeros((1, frames, front_end.bands), np.float32))
     found |= {one.name: tuple(one.dims) for one in model.graph.initializer}
@@ -63,10 +64,11 @@ def speed(folder: Path, runs: int = 10) -> float:
 
 
 def machine() -> str:
-    """The processor of this machine in a few words."""
+    """The processor of this machine in a few words, and whether it has VNNI, on which the speed of int8 hangs."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.machine()
+    told = {name.strip(): value.split() for name, _, value in (line.partition(":") for line in lines)}
+    vnni = " with VNNI" if {"avx512_vnni", "avx_vnni"} & set(told.get("flags", ())) else ""
+    return (" ".join(told.get("model name", ())) or platform.machine()) + vnni

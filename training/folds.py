@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
+from typing import Protocol
 
 import numpy as np
 import pandas as pd
@@ -10,13 +12,25 @@ from analyzer.emotions import EMOTIONS, OTHER
 from training import music, published
 from training.corpora import RAVDESS, Clip
 from training.evaluation_rows import Heard, TrainedOn
-from training.recipe import FOLDS, LEARNED_ONLY, Heads, Material, Recipe, deal, fit_heads, temperatures
+from training.head import Head
+from training.recipe import (
+    FOLDS,
+    LEARNED_ONLY,
+    Calibration,
+    Heads,
+    Material,
+    Recipe,
+    calibrate,
+    deal,
+    fit_emotions,
+    fit_heads,
+    fit_other,
+    tell,
+)
 
 #: Corpora that are scored in folds; of others everybody is only learned from.
 SCORED = (RAVDESS, published.NEUTRAL_SPEECH, published.NON_SPEECH, published.IVR, music.CORPUS)
 LEFT_OUT = "nemo"
-#: Folds whose speakers calibrate another one's probabilities; what one of them tells depends much on its speakers.
-CALIBRATED_BY = 2
 
 
 @dataclass(frozen=True)
@@ -27,12 +41,12 @@ class OutOfFold:
     ----------
     rows : with the columns of training.evaluation_rows.
     trained_on : who was heard, by fold.
-    temperatures : of emotions and of what is no speech, as calibrated in each fold and seed.
+    calibrations : of each fold and seed.
     """
 
     rows: pd.DataFrame
     trained_on: TrainedOn
-    temperatures: tuple[tuple[float, float], ...] = ()
+    calibrations: tuple[Calibration, ...] = ()
 
 
 def out_of_fold(
@@ -46,31 +60,37 @@ def out_of_fold(
 
     `lessons` are the clips that the encoder was taught from, for the guard.
 
-    A fold's calibration comes from heads that were fitted without the next fold either, on that one's speakers, and
-    from others fitted without the one after that.
+    A fold's calibration comes from heads that were fitted without one other fold either, on that one's speakers, for
+    each of the other folds.
     """
     dealt = deal(clip for clip in material.clips if clip.corpus in SCORED)
     fold_of = np.array([dealt.get(clip.speaker, 0) for clip in material.clips])
+
+    def heard(left_out: frozenset[int]) -> Material:
+        return material.of(~np.isin(fold_of, list(left_out)))
+
+    @cache  # Two folds left out for the one's calibration serve the other's as well.
+    def heads_without(left_out: frozenset[int], seed: int) -> Heads:
+        return Heads(fit_emotions(heard(left_out), recipe, seed), other_without(left_out))
+
+    @cache
+    def other_without(left_out: frozenset[int]) -> Head:
+        return fit_other(heard(left_out), recipe)
+
     tables, found, trained_on = [], [], {}
     for fold in folds:
         tested = fold_of == fold
         for seed in seeds:
-            heads = fit_heads(material.of(~tested), recipe, seed)
-            told = []
-            for later in range(1, CALIBRATED_BY + 1):
-                held_out = fold_of == (fold + later - 1) % len(FOLDS) + 1
-                without = fit_heads(material.of(~tested & ~held_out), recipe, seed)
-                told.append(temperatures(material.of(held_out), without))
-            found.append(mean_temperatures(told))
-            tables.append(_rows(material.of(tested), heads.cooled(*found[-1]), str(fold), seed))
+            told = [
+                tell(material.of(fold_of == later), heads_without(frozenset((fold, later)), seed))
+                for later in FOLDS
+                if later != fold
+            ]
+            found.append(calibrate(told))
+            heads = heads_without(frozenset((fold,)), seed).calibrated(found[-1])
+            tables.append(rows_of(material.of(tested), heads, str(fold), seed))
         trained_on[str(fold)] = _parts(material.of(~tested).clips, lessons)
     return OutOfFold(pd.concat(tables, ignore_index=True), trained_on, tuple(found))
-
-
-def mean_temperatures(found: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The geometric means, of emotions and of what is no speech."""
-    of_emotions, of_other = np.exp(np.log(found).mean(axis=0))
-    return float(of_emotions), float(of_other)
 
 
 def corpus_left_out(
@@ -81,8 +101,8 @@ def corpus_left_out(
     kept = material.of(~tested)
     dealt = deal(clip for clip in kept.clips if clip.corpus in SCORED)
     held_out = np.array([dealt.get(clip.speaker, 0) == 1 for clip in kept.clips])
-    found = temperatures(kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))
-    rows = _rows(material.of(tested), fit_heads(kept, recipe, seed).cooled(*found), corpus, seed)
+    found = calibrate([tell(kept.of(held_out), fit_heads(kept.of(~held_out), recipe, seed))])
+    rows = rows_of(material.of(tested), fit_heads(kept, recipe, seed).calibrated(found), corpus, seed)
     return OutOfFold(rows, {corpus: _parts(kept.clips, lessons)})
 
 
@@ -90,22 +110,30 @@ def together(*parts: OutOfFold) -> OutOfFold:
     """The rows and the guards of several runs."""
     trained_on = {fold: heard for part in parts for fold, heard in part.trained_on.items()}
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
-    return OutOfFold(rows, trained_on, tuple(pair for part in parts for pair in part.temperatures))
+    return OutOfFold(rows, trained_on, tuple(one for part in parts for one in part.calibrations))
 
 
 def _parts(clips: Sequence[Clip], lessons: Sequence[Clip]) -> dict[str, Heard]:
-    parts = {"training": _heard(clips)}
-    return {**parts, "lessons": _heard(lessons)} if lessons else parts
+    parts = {"training": heard_of(clips)}
+    return {**parts, "lessons": heard_of(lessons)} if lessons else parts
 
 
-def _heard(clips: Sequence[Clip]) -> Heard:
+def heard_of(clips: Sequence[Clip]) -> Heard:
     """Who and what was heard, for the guard; without paths, which belong to one machine."""
     return Heard(
         speakers=frozenset(clip.speaker for clip in clips), audio=frozenset(clip.audio for clip in clips if clip.audio)
     )
 
 
-def _rows(material: Material, heads: Heads, fold: str, seed: int) -> pd.DataFrame:
+class Telling(Protocol):
+    """What turns statistics into the nine probabilities: heads, or a network that gave them already."""
+
+    def probabilities(self, statistics: np.ndarray) -> np.ndarray:
+        """Shaped (rows, 9)."""
+
+
+def rows_of(material: Material, heads: Telling, fold: str, seed: int) -> pd.DataFrame:
+    """The rows of an evaluation that a fold's heads give for those whom they never heard."""
     corpora = (*SCORED, LEFT_OUT) if fold == LEFT_OUT else SCORED
     scored = material.of(~np.isin(material.conditions, LEARNED_ONLY) & np.isin(material.column("corpus"), corpora))
     probabilities = heads.probabilities(scored.statistics)

@@ -105,3 +105,29 @@ def temperature(logits: np.ndarray, classes: np.ndarray) -> float:
         return float(-np.log(np.maximum(chosen, 1e-12)).mean())
 
     return float(np.exp(minimize_scalar(surprise, bounds=(-2, 4), method="bounded").x))
+
+
+def doubted(probabilities: np.ndarray, doubt: float) -> np.ndarray:
+    """Probabilities with a share `doubt` of an even guess among them, shaped (clips, classes)."""
+    return (1 - doubt) * probabilities + doubt / probabilities.shape[1]
+
+
+def least_brier(logits: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
+    """The temperature and the doubt under which held-out clips have the least Brier score (Brier, 1950).
+
+    A temperature alone is too sure of its surest clips where it is right about the others: however clear a stranger
+    sounds, some act in a way that nobody did before. The classes are as frequent as they are among the clips.
+    """
+    from scipy.optimize import minimize
+
+    truth = np.eye(logits.shape[1])[classes]
+    prior = truth.mean(axis=0)
+    start = np.log(temperature(logits + np.log(np.maximum(prior, 1e-12)), classes))
+
+    def score(chosen: np.ndarray) -> float:
+        guess = doubted(posterior(logits / np.exp(chosen[0])), chosen[1]) * prior
+        return float(np.square(guess / guess.sum(axis=1, keepdims=True) - truth).sum(axis=1).mean())
+
+    bounds = [(start - 2, start + 2), (0.0, 0.3)]
+    found = minimize(score, [start, 0.02], method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-4, "fatol": 1e-8})
+    return float(np.exp(found.x[0])), float(found.x[1])

@@ -4,7 +4,7 @@ Heard once through the plain line and once through a line drawn at random, every
 what the encoder says. A linear discriminant tells the emotions, another one speech from music, tones and noise.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import compress
 from pathlib import Path
@@ -16,7 +16,7 @@ from analyzer.emotions import EMOTIONS, OTHER
 from training import encoding, music, published
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip, thinned
 from training.encoding import Encoder
-from training.head import Head, fit_head, posterior, temperature
+from training.head import Head, doubted, fit_head, least_brier, posterior, temperature
 from training.splits import actors_of
 
 FOLDS = (1, 2, 3, 4, 5)
@@ -101,19 +101,42 @@ class Material:
 
 
 @dataclass(frozen=True)
+class Calibration:
+    """How sure heads may be of what they say about people whom they never heard.
+
+    Attributes
+    ----------
+    temperature, doubt : of emotions, see `training.head.least_brier`.
+    other : the temperature of what is no speech.
+    """
+
+    temperature: float
+    doubt: float
+    other: float
+
+
+@dataclass(frozen=True)
 class Heads:
-    """What is learned: emotions under an even prior, and the odds of being no speech."""
+    """What is learned: emotions under an even prior, and the odds of being no speech.
+
+    Attributes
+    ----------
+    emotions, other : linear.
+    doubt : the share of an even guess in the probabilities of emotions.
+    """
 
     emotions: Head
     other: Head
+    doubt: float = 0.0
 
-    def cooled(self, of_emotions: float, of_other: float) -> "Heads":
-        """The same decisions, less sure of themselves by these temperatures."""
-        return Heads(self.emotions.cooled(of_emotions), self.other.cooled(of_other))
+    def calibrated(self, calibration: Calibration) -> "Heads":
+        """The same decisions, as sure of themselves as they may be; of heads that are not calibrated yet."""
+        emotions, other = self.emotions.cooled(calibration.temperature), self.other.cooled(calibration.other)
+        return Heads(emotions, other, calibration.doubt)
 
     def probabilities(self, statistics: np.ndarray) -> np.ndarray:
         """Shaped (rows, 9): the eight, which add up to 1, and the probability of being no speech."""
-        eight = posterior(self.emotions.logits(statistics))
+        eight = doubted(posterior(self.emotions.logits(statistics)), self.doubt)
         return np.column_stack([eight, posterior(self.other.logits(statistics))[:, 1]])
 
 
@@ -131,15 +154,30 @@ def gather(
 
     RAVDESS and its song are heard once per seed through drawn lines.
     """
-    network, seeds = encoding.encoder_file(encoder, cache), tuple(seeds)
+    seeds = tuple(seeds)
+
+    def ways(corpus: str) -> list[tuple[str, int]]:
+        drawn = [("drawn", seed) for seed in (seeds if corpus in DRAWN_ANEW else (FIRST_SEED,))]
+        short = [("short", FIRST_SEED)] if corpus in SHORT_FROM else []
+        return [*scored_ways(corpus, ()), *drawn, *short, *scored_ways(corpus, conditions)[1:]]
+
+    return hear_ways(clips, encoder, cache, ways)
+
+
+def scored_ways(corpus: str, conditions: Sequence[str]) -> list[tuple[str, int]]:
+    """The ways of hearing a corpus that are scored: the plain line, and RAVDESS as `conditions` say."""
+    return [("telephone", 0), *((condition, 0) for condition in conditions if corpus == RAVDESS)]
+
+
+def hear_ways(
+    clips: Sequence[Clip], encoder: Encoder, cache: Path, ways: Callable[[str], Sequence[tuple[str, int]]]
+) -> Material:
+    """Have all clips heard in the ways, each a condition and its seed, that `ways` gives for their corpus."""
+    network = encoding.encoder_file(encoder, cache)
     heard: list[tuple[str, int, encoding.Heard]] = []
     for corpus in sorted({clip.corpus for clip in clips}):
         own = [clip for clip in clips if clip.corpus == corpus]
-        drawn = seeds if corpus in DRAWN_ANEW else (FIRST_SEED,)
-        ways = [("telephone", 0), *(("drawn", seed) for seed in drawn)]
-        ways += [("short", FIRST_SEED)] if corpus in SHORT_FROM else []
-        ways += [(condition, 0) for condition in conditions if corpus == RAVDESS]
-        for condition, seed in ways:
+        for condition, seed in ways(corpus):
             heard.append((condition, seed, encoding.hear(own, condition, network, encoder.front_end, cache, seed)))
     return Material(
         clips=tuple(clip for _, _, part in heard for clip in part.clips),
@@ -161,14 +199,17 @@ def deal(clips: Iterable[Clip]) -> dict[str, int]:
 
 def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
     """Learn from the plain copies and from those drawn under a seed; of short pieces only whether they are speech."""
-    of_all = (material.conditions == "short") | ~np.isin(material.column("corpus"), DRAWN_ANEW)
-    drawn = np.isin(material.conditions, LEARNED_ONLY) & ((material.seeds == seed) | of_all)
-    learned = material.of((material.conditions == "telephone") | drawn)
+    return Heads(fit_emotions(material, recipe, seed), fit_other(material, recipe))
+
+
+def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
+    """Learn to tell emotions from the plain copies and from those drawn under a seed."""
+    learned = _learned(material, ("drawn",), seed)
     weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
     weights = np.where(learned.conditions == "drawn", recipe.drawn_weight * weights, weights)
-    acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS)) & (learned.conditions != "short")
+    acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS))
     rooms = np.unique(learned.column("corpus"), return_inverse=True)[1]
-    emotions = fit_head(
+    return fit_head(
         learned.statistics[acted],
         learned.classes[acted],
         weights[acted],
@@ -176,18 +217,61 @@ def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
         rooms[acted],
         recipe.held_back,
     )
+
+
+def fit_other(material: Material, recipe: Recipe) -> Head:
+    """Learn to tell what is no speech, from short pieces as well; the same for all seeds."""
+    learned = _learned(material, LEARNED_ONLY, FIRST_SEED)
     no_speech = (learned.classes == len(EMOTIONS)).astype(int)
     balance = np.where(no_speech == 1, 1 / max(1, no_speech.sum()), 1 / (no_speech == 0).sum())
-    return Heads(emotions, fit_head(learned.statistics, no_speech, balance, recipe.other_shrinkage))
+    return fit_head(learned.statistics, no_speech, balance, recipe.other_shrinkage)
 
 
-def temperatures(held_out: Material, heads: Heads) -> tuple[float, float]:
-    """How much less sure of emotions, and of what is no speech, heads should be, by people whom they never heard."""
+def _learned(material: Material, copies: Sequence[str], seed: int) -> Material:
+    """The plain copies, and those of these ways of hearing that were drawn under a seed, or for all seeds."""
+    of_all = (material.conditions == "short") | ~np.isin(material.column("corpus"), DRAWN_ANEW)
+    drawn = np.isin(material.conditions, copies) & ((material.seeds == seed) | of_all)
+    return material.of((material.conditions == "telephone") | drawn)
+
+
+@dataclass(frozen=True)
+class Told:
+    """What heads said, through the plain line, about people whom they never heard.
+
+    Attributes
+    ----------
+    emotions, acted : logits of clips of RAVDESS, shaped (clips, 8), and their classes.
+    other, no_speech : logits of all clips, shaped (clips, 2), and 1 for those that are no speech, else 0.
+    """
+
+    emotions: np.ndarray
+    acted: np.ndarray
+    other: np.ndarray
+    no_speech: np.ndarray
+
+
+def tell(held_out: Material, heads: Heads) -> Told:
+    """Have heads that are not calibrated tell about people whom they never heard."""
     scored = held_out.of(held_out.conditions == "telephone")
     acted = scored.of((scored.column("corpus") == RAVDESS) & (scored.classes >= 0))
-    of_emotions = temperature(heads.emotions.logits(acted.statistics), acted.classes)
     no_speech = (scored.classes == len(EMOTIONS)).astype(int)
-    return of_emotions, temperature(heads.other.logits(scored.statistics), no_speech)
+    return Told(
+        heads.emotions.logits(acted.statistics), acted.classes, heads.other.logits(scored.statistics), no_speech
+    )
+
+
+def calibrate(told: Sequence[Told]) -> Calibration:
+    """How sure heads may be, by what they and others like them told about several groups of people."""
+    emotions, acted, other, no_speech = (
+        np.concatenate([getattr(one, name) for one in told]) for name in ("emotions", "acted", "other", "no_speech")
+    )
+    return Calibration(*least_brier(emotions, acted), temperature(other, no_speech))
+
+
+def mean_calibration(found: Sequence[Calibration]) -> Calibration:
+    """The geometric mean of temperatures, the mean of doubts."""
+    of_emotions, of_other = np.exp(np.log([[one.temperature, one.other] for one in found]).mean(axis=0))
+    return Calibration(float(of_emotions), float(np.mean([one.doubt for one in found])), float(of_other))
 
 
 def build_network(encoder: Encoder, heads: Heads, name: str) -> Any:
@@ -198,7 +282,8 @@ def build_network(encoder: Encoder, heads: Heads, name: str) -> Any:
     ear = encoder.build()
     emotions = layers.Dense(len(EMOTIONS), activation="softmax", name="emotions")
     other = layers.Dense(1, activation="sigmoid", name=OTHER)
-    outputs = layers.Concatenate(name="probabilities")([emotions(ear.output), other(ear.output)])
+    doubt = layers.Rescaling(1 - heads.doubt, heads.doubt / len(EMOTIONS), name="doubt")
+    outputs = layers.Concatenate(name="probabilities")([doubt(emotions(ear.output)), other(ear.output)])
     network = keras.Model(ear.input, outputs, name=name)
     emotions.set_weights([heads.emotions.kernel, heads.emotions.bias])
     # Of two classes only the difference counts.

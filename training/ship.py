@@ -23,6 +23,7 @@ from training.encoding import Encoder
 from training.evaluation_measures import moved, probabilities_of, truth_of
 from training.evaluation_rows import ROWS_SUFFIX, write_rows
 from training.folds import OutOfFold
+from training.fuse import fuse
 from training.published import read_all
 from training.quantize import quantize
 from training.recipe import ACCURATE, FOLDS, FROZEN_ENCODER, Material, Recipe
@@ -34,6 +35,8 @@ STUDENT_GROUPS = tuple((fold,) for fold in FOLDS)
 #: Ways of hearing RAVDESS that are scored beside the plain line.
 CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
 CHECKED_CLIPS = 120
+#: Clips of all corpora by which weights are rounded.
+ROUNDED_BY = 240
 #: What quantising may change of a probability.
 TOLERANCE = 0.03
 #: Of the segments that are not called uncertain, this share is to be heard right on calls.
@@ -50,8 +53,8 @@ class Shipped:
     rows : its recipe's probabilities of people whom it never heard.
     learned, taught : clips from which heads, and a student, learned.
     weights, multiply_adds, speed, machine : their number, what a second of speech costs, times real time, and where.
-    checked, largest_change, decisions_kept : clips on which it was compared with the exact network, what storing it
-        small changed of probabilities, and the share of decisions that it left.
+    rounded_by, checked, largest_change, decisions_kept : clips by which weights were rounded, and on which the result
+        was compared with the exact network; what that changed of probabilities, and how many decisions it left.
     """
 
     recipe: Recipe
@@ -63,6 +66,7 @@ class Shipped:
     multiply_adds: int
     speed: float
     machine: str
+    rounded_by: int
     checked: int
     largest_change: float
     decisions_kept: float
@@ -86,7 +90,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
         write_rows(probabilities / f"{FROZEN_ENCODER.name}{ROWS_SUFFIX}", plain.rows, plain.trained_on)
     encoder = ears.without(())
     material = recipes.gather(clips, encoder, cache, SEEDS[:1])
-    heads = recipes.fit_heads(material, recipe, SEEDS[0]).cooled(*folds.mean_temperatures(scored.temperatures))
+    heads = recipes.fit_heads(material, recipe, SEEDS[0]).calibrated(recipes.mean_calibration(scored.calibrations))
     network = recipes.build_network(encoder, heads, recipe.name)
     settings = ModelSettings(
         recipe.name,
@@ -109,6 +113,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
             multiply_adds=cost.multiply_adds(folder / export.NETWORK_FILE, encoder.front_end),
             speed=cost.speed(folder),
             machine=cost.machine(),
+            rounded_by=len(rounded_by(clips)),
             checked=len(compared(clips)),
             largest_change=change,
             decisions_kept=kept,
@@ -186,7 +191,10 @@ def _write(
         exact = Path(scratch) / export.NETWORK_FILE
         if small:
             export.export_network(network, settings.front_end, exact)
-            quantize(exact, folder / export.NETWORK_FILE)
+            fused = Path(scratch) / "fused.onnx"
+            fuse(exact, fused, whisper.EPSILON)
+            heard = [_frames(clip, settings.front_end) for clip in rounded_by(clips)]
+            quantize(fused, folder / export.NETWORK_FILE, heard, whisper.SENSITIVE)
         else:
             export.write_keras(folder, network)
             export.export_network(export.read_network(folder), settings.front_end, exact)
@@ -242,6 +250,13 @@ def compared(clips: Sequence[Clip]) -> list[Clip]:
     """CHECKED_CLIPS of RAVDESS, or all where there are fewer, of everybody and of every emotion."""
     acted = [clip for clip in clips if clip.corpus == RAVDESS]
     return [acted[round(k)] for k in np.linspace(0, len(acted) - 1, min(CHECKED_CLIPS, len(acted)))]
+
+
+def rounded_by(clips: Sequence[Clip]) -> list[Clip]:
+    """ROUNDED_BY clips of all corpora, or all where there are fewer; none by which the result is checked."""
+    checked = {clip.path for clip in compared(clips)}
+    others = [clip for clip in clips if clip.path not in checked]
+    return [others[round(k)] for k in np.linspace(0, len(others) - 1, min(ROUNDED_BY, len(others)))]
 
 
 def _frames(clip: Clip, front_end: FrontEnd) -> Any:

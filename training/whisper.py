@@ -21,6 +21,10 @@ from training.encoding import Encoder
 
 #: As many positions, 50 a second, as the longest segment has; Whisper's own table goes on to 30 s.
 WIDTH, HEADS, POSITIONS = 512, 8, 250
+#: Products of which int8 moves single probabilities by up to 0.05 instead of 0.02: most of block 1.
+SENSITIVE = r"/block1\w*/(queries_keys_values|attention_output|expand)"
+#: What normalisation adds to the variance.
+EPSILON = 1e-5
 #: What `models/accurate` takes: the first blocks, and the layers whose statistics its heads see.
 BLOCKS, LAYERS = 3, (1, 2, 3)
 FRONT_END = FrontEnd(
@@ -119,12 +123,12 @@ class Block(layers.Layer):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
-        self.attention_norm = layers.LayerNormalization(epsilon=1e-5)
-        self.queries_keys_values = layers.Dense(3 * WIDTH)
-        self.attention_output = layers.Dense(WIDTH)
-        self.dense_norm = layers.LayerNormalization(epsilon=1e-5)
-        self.expand = layers.Dense(4 * WIDTH, activation=gelu)
-        self.contract = layers.Dense(WIDTH)
+        self.attention_norm = layers.LayerNormalization(epsilon=EPSILON)
+        self.queries_keys_values = layers.Dense(3 * WIDTH, name="queries_keys_values")
+        self.attention_output = layers.Dense(WIDTH, name="attention_output")
+        self.dense_norm = layers.LayerNormalization(epsilon=EPSILON)
+        self.expand = layers.Dense(4 * WIDTH, activation=gelu, name="expand")
+        self.contract = layers.Dense(WIDTH, name="contract")
 
     def build(self, input_shape: Any) -> None:
         for part in (
@@ -219,9 +223,11 @@ def _shares(frames: Any) -> Any:
 
 
 def _statistics(heard: Any, shares: Any) -> Any:
-    mean = ops.sum(shares * heard, axis=1, keepdims=True)
-    variance = ops.sum(shares * ops.square(heard - mean), axis=1)
-    return layers.Concatenate()([mean[:, 0], ops.sqrt(variance)])
+    # Products of matrices: ONNX Runtime takes ten times as long for the same sums over time.
+    over_time = ops.transpose(shares, (0, 2, 1))
+    mean = ops.matmul(over_time, heard)
+    variance = ops.matmul(over_time, ops.square(heard - mean))
+    return layers.Concatenate()([mean[:, 0], ops.sqrt(variance[:, 0])])
 
 
 def _fill_block(block: Block, weights: Weights, prefix: str) -> None:

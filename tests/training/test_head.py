@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from training.head import Head, fit_head, posterior, temperature
+from training.head import Head, doubted, fit_head, least_brier, posterior, temperature
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -308,6 +308,35 @@ def test_the_temperature_that_clips_were_drawn_under_is_found(seed, true):
 def test_logits_twice_as_large_need_twice_the_temperature(seed, times):
     logits, classes = drawn(seed, 1, 300)
     assert temperature(logits * times, classes) == pytest.approx(times * temperature(logits, classes), rel=0.01)
+
+
+@given(seeds, st.floats(0.3, 20), st.floats(0, 0.25))
+@settings(max_examples=10)
+def test_the_temperature_and_the_doubt_that_clips_were_drawn_under_are_found(seed, true, doubt):
+    random = np.random.default_rng(seed)
+    logits = random.normal(size=(20_000, 8)) * 4 * true
+    chances = doubted(posterior(logits / true), doubt)
+    classes = (chances.cumsum(axis=1) < random.uniform(size=(len(chances), 1))).sum(axis=1).clip(max=7)
+    found = least_brier(logits, classes)
+    assert found[0] == pytest.approx(true, rel=0.25)
+    assert found[1] == pytest.approx(doubt, abs=0.03)
+
+
+@given(seeds)
+@settings(max_examples=10)
+def test_no_other_temperature_and_doubt_have_a_lower_brier_score_under_the_prior_of_the_clips(seed):
+    logits, classes = drawn(seed, 3, 400)
+    kept = (classes != 2) | (np.arange(len(classes)) % 3 == 0)
+    logits, classes = logits[kept], classes[kept]
+    truth = np.eye(8)[classes]
+
+    def score(degrees: float, doubt: float) -> float:
+        guess = doubted(posterior(logits / degrees), doubt) * truth.mean(axis=0)
+        return float(np.square(guess / guess.sum(axis=1, keepdims=True) - truth).sum(axis=1).mean())
+
+    degrees, doubt = least_brier(logits, classes)
+    for times, more in ((1.1, 0), (0.9, 0), (1, 0.02), (1, -0.02), (1.1, 0.02), (0.9, 0.02)):
+        assert score(degrees, doubt) <= score(degrees * times, min(max(doubt + more, 0), 0.3)) + 1e-6
 
 
 @given(seeds, st.floats(0.2, 50))

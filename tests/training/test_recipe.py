@@ -22,14 +22,20 @@ from training.recipe import (
     FIRST_SEED,
     FOLDS,
     SHORT_FROM,
+    Calibration,
     Heads,
     Material,
     Recipe,
+    Told,
     build_network,
+    calibrate,
     deal,
+    fit_emotions,
     fit_heads,
+    fit_other,
     gather,
-    temperatures,
+    mean_calibration,
+    tell,
 )
 from training.splits import RAVDESS_FOLDS, Leak
 
@@ -88,6 +94,11 @@ def scored(material):
     return out_of_fold(material, RECIPE, seeds=(1,))
 
 
+@pytest.fixture(scope="module")
+def heads(material):
+    return fit_heads(material, RECIPE, 1)
+
+
 def rows_of(material: Material, *conditions: str) -> Material:
     return material.of(np.isin(material.conditions, conditions))
 
@@ -98,11 +109,11 @@ def dealt_as_scored() -> dict[str, int]:
 
 
 def same(first: Heads, second: Heads) -> bool:
-    return all(
-        np.array_equal(getattr(one, part), getattr(other, part))
-        for one, other in ((first.emotions, second.emotions), (first.other, second.other))
-        for part in ("kernel", "bias")
-    )
+    return equal(first.emotions, second.emotions) and equal(first.other, second.other)
+
+
+def equal(first: Head, second: Head) -> bool:
+    return np.array_equal(first.kernel, second.kernel) and np.array_equal(first.bias, second.bias)
 
 
 # Folds of speakers
@@ -159,10 +170,18 @@ def test_heads_learn_from_plain_copies_and_drawn_ones_and_from_nothing_that_is_s
 
 @pytest.mark.parametrize("corpus", DRAWN_ANEW)
 @pytest.mark.parametrize(("seed", "other"), [(1, 2), (2, 1)])
-def test_of_what_is_drawn_anew_heads_learn_from_the_copies_of_their_own_seed_alone(material, corpus, seed, other):
-    heads = fit_heads(material, RECIPE, seed)
-    assert same(heads, fit_heads(taken_away(material, corpus, "drawn", other), RECIPE, seed))
-    assert not same(heads, fit_heads(taken_away(material, corpus, "drawn", seed), RECIPE, seed))
+def test_emotions_are_learned_from_copies_drawn_anew_of_their_own_seed_alone(material, corpus, seed, other):
+    head = fit_emotions(material, RECIPE, seed)
+    assert equal(head, fit_emotions(taken_away(material, corpus, "drawn", other), RECIPE, seed))
+    assert not equal(head, fit_emotions(taken_away(material, corpus, "drawn", seed), RECIPE, seed))
+
+
+@pytest.mark.parametrize("corpus", DRAWN_ANEW)
+def test_what_is_speech_is_learned_from_the_first_seed_s_copies(material, corpus):
+    head = fit_other(material, RECIPE)
+    assert equal(head, fit_other(taken_away(material, corpus, "drawn", 2), RECIPE))
+    assert not equal(head, fit_other(taken_away(material, corpus, "drawn", FIRST_SEED), RECIPE))
+    assert equal(head, fit_heads(material, RECIPE, 2).other)
 
 
 @pytest.mark.parametrize(
@@ -215,9 +234,9 @@ def test_calibrated_heads_decide_the_same_and_are_as_sure_as_they_should_be():
     loud = make_material(everybody(), noise=2.5)
     learned, others = (loud.of(np.isin(loud.column("speaker"), sorted(OF_FOLD[2])) == held) for held in (False, True))
     heads = fit_heads(learned, RECIPE, 1)
-    sure = heads.cooled(0.2, 0.5)
+    sure = heads.calibrated(Calibration(0.2, 0, 0.5))
     held_out = loud.of(loud.column("corpus") != RAVDESS_SONG)
-    done = sure.cooled(*temperatures(held_out, sure))
+    done = sure.calibrated(calibrate([tell(held_out, sure)]))
     for one, other in ((done.emotions, heads.emotions), (done.other, heads.other)):
         decided = (head.logits(others.statistics).argmax(axis=1) for head in (one, other))
         assert np.mean(np.equal(*decided)) > 0.999
@@ -231,8 +250,30 @@ def test_calibrated_heads_decide_the_same_and_are_as_sure_as_they_should_be():
 def test_heads_that_are_less_sure_already_need_less_cooling():
     unclear = make_material(everybody(), noise=4)
     heads = fit_heads(unclear, RECIPE, 1)
-    first, second = temperatures(unclear, heads), temperatures(unclear, heads.cooled(2, 3))
-    assert np.divide(first, second) == pytest.approx([2, 3], rel=0.02)
+    first, second = (calibrate([tell(unclear, made)]) for made in (heads, heads.calibrated(Calibration(2, 0, 3))))
+    assert first.temperature / second.temperature == pytest.approx(2, rel=0.02)
+    assert first.other / second.other == pytest.approx(3, rel=0.02)
+    assert first.doubt == pytest.approx(second.doubt, abs=0.01)
+
+
+def test_every_group_that_heads_told_about_counts_by_its_clips(material, heads):
+    told = [tell(material.of(np.isin(material.column("speaker"), sorted(OF_FOLD[fold]))), heads) for fold in (1, 2)]
+    both = tell(material.of(np.isin(material.column("speaker"), sorted(OF_FOLD[1] | OF_FOLD[2]))), heads)
+    for found, expected in zip(vars(calibrate(told)).values(), vars(calibrate([both])).values(), strict=True):
+        assert found == pytest.approx(expected, rel=0.01, abs=1e-4)
+
+
+def test_doubt_is_an_even_guess_among_the_emotions_and_none_about_speech(material, heads):
+    few = material.statistics[:40]
+    with_it = heads.calibrated(Calibration(1, 0.16, 1)).probabilities(few)
+    without = heads.probabilities(few)
+    assert with_it[:, :8] == pytest.approx(0.84 * without[:, :8] + 0.02, abs=1e-6)
+    assert np.array_equal(with_it[:, 8], without[:, 8])
+
+
+def test_what_several_folds_tell_is_the_mean_of_doubts_and_the_geometric_one_of_temperatures():
+    found = mean_calibration([Calibration(2, 0.1, 1), Calibration(8, 0, 1), Calibration(4, 0.02, 27)])
+    assert vars(found) == pytest.approx({"temperature": 4, "doubt": 0.04, "other": 3})
 
 
 # Folds
@@ -243,24 +284,33 @@ class Watched:
 
     def __init__(self) -> None:
         self.learned, self.calibrated = [], []
-        self._made = []
+        self._knows = {}
 
-    def fit_heads(self, material: Material, *rest: object) -> Heads:
-        self._made.append(fit_heads(material, *rest))
-        self.learned.append({clip.speaker for clip in material.clips})
-        return self._made[-1]
+    def fit_emotions(self, material: Material, *rest: object) -> Head:
+        return self._made(fit_emotions(material, *rest), material)
 
-    def temperatures(self, held_out: Material, heads: Heads) -> tuple[float, float]:
-        (known,) = (speakers for made, speakers in zip(self._made, self.learned, strict=True) if made is heads)
+    def fit_other(self, material: Material, *rest: object) -> Head:
+        return self._made(fit_other(material, *rest), material)
+
+    def fit_heads(self, material: Material, recipe: Recipe, seed: int) -> Heads:
+        return Heads(self.fit_emotions(material, recipe, seed), self.fit_other(material, recipe))
+
+    def tell(self, held_out: Material, heads: Heads) -> Told:
+        known = self._knows[id(heads.emotions)][1] | self._knows[id(heads.other)][1]
         self.calibrated.append((known, {clip.speaker for clip in held_out.clips}))
-        return temperatures(held_out, heads)
+        return tell(held_out, heads)
+
+    def _made(self, head: Head, material: Material) -> Head:
+        self.learned.append({clip.speaker for clip in material.clips})
+        self._knows[id(head)] = head, self.learned[-1]
+        return head
 
 
 @pytest.fixture
 def watched(monkeypatch):
     seen = Watched()
-    monkeypatch.setattr(folds, "fit_heads", seen.fit_heads)
-    monkeypatch.setattr(folds, "temperatures", seen.temperatures)
+    for name in ("fit_emotions", "fit_other", "fit_heads", "tell"):
+        monkeypatch.setattr(folds, name, getattr(seen, name))
     return seen
 
 
@@ -269,7 +319,6 @@ def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, f
     found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
     tested = set(found.rows["speaker"])
     assert OF_FOLD[fold] < tested
-    assert len(watched.learned) == 2 * (1 + folds.CALIBRATED_BY)
     for speakers in watched.learned:
         assert not speakers & tested
         assert OF_FOLD[6] < speakers, "actors without a fold are always learned from"
@@ -279,19 +328,24 @@ def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, f
 
 
 @pytest.mark.parametrize("fold", [2, 5])
-def test_a_fold_is_calibrated_on_the_next_ones_by_heads_that_heard_neither(material, watched, fold):
+def test_a_fold_is_calibrated_on_each_other_one_by_heads_that_heard_neither(material, watched, fold):
     found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
-    later = [(fold + k) % 5 + 1 for k in range(folds.CALIBRATED_BY)]
-    following = [{speaker for speaker, dealt in dealt_as_scored().items() if dealt == n} for n in later]
-    assert all(OF_FOLD[n] < speakers for n, speakers in zip(later, following, strict=True))
-    assert len(found.temperatures) == 2
-    assert [calibrated_on for _, calibrated_on in watched.calibrated] == 2 * following
+    others = [
+        {speaker for speaker, dealt in dealt_as_scored().items() if dealt == other} for other in FOLDS if other != fold
+    ]
+    assert len(found.calibrations) == 2
+    assert [calibrated_on for _, calibrated_on in watched.calibrated] == 2 * others
     for known, calibrated_on in watched.calibrated:
         assert not known & (calibrated_on | set(found.rows["speaker"]))
 
 
-def test_what_several_folds_tell_of_the_temperature_is_their_geometric_mean():
-    assert folds.mean_temperatures([(2, 1), (8, 1), (4, 27)]) == pytest.approx((4, 3))
+def test_all_folds_at_once_give_what_each_gives_alone_from_fewer_heads(material, scored, watched):
+    found = out_of_fold(material, RECIPE, seeds=(1, 2))
+    assert len(found.calibrations) == 2 * len(FOLDS)
+    pairs, alone, seeds = 10, len(FOLDS), 2
+    assert len(watched.learned) == (pairs + alone) * (seeds + 1), "of emotions for every seed, of speech once"
+    again = found.rows[found.rows["seed"] == 1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(again, scored.rows)
 
 
 def test_every_clip_is_scored_once_by_the_fold_of_its_speaker(scored):
@@ -393,7 +447,7 @@ def test_clips_of_one_name_in_two_folders_can_be_told_apart(tmp_path):
 
 def test_a_corpus_that_is_left_out_is_heard_whole_and_taught_nothing(material, watched, tmp_path):
     found = corpus_left_out(material, RECIPE, seed=1)
-    assert len(watched.learned) == 2
+    assert watched.learned
     for speakers in watched.learned:
         assert not any(speaker.startswith("nemo-") for speaker in speakers)
     ((known, calibrated_on),) = watched.calibrated
@@ -419,7 +473,7 @@ def test_a_corpus_that_is_left_out_stands_in_no_lesson_either(material):
 
 def test_several_runs_together_keep_their_rows_and_their_guards(material, scored, tmp_path):
     whole = together(scored, corpus_left_out(material, RECIPE, seed=1))
-    assert len(whole.temperatures) == len(FOLDS)
+    assert len(whole.calibrations) == len(FOLDS)
     assert set(whole.trained_on) == set(whole.rows["fold"]) == {*map(str, FOLDS), "nemo"}
     write_rows(tmp_path / "fake.csv.gz", whole.rows, whole.trained_on)
 
