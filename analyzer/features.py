@@ -77,15 +77,15 @@ def _hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
-def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int) -> np.ndarray:
-    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32.
+def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int, lines: slice = slice(None)) -> np.ndarray:
+    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32; or some of their lines.
 
     `samples` is one channel, shaped (samples,). Only whole frames are taken; fewer samples than `window` give none.
     """
     if len(samples) < window:
-        return np.empty((0, fft // 2 + 1), np.float32)
+        return np.empty((0, fft // 2 + 1), np.float32)[:, lines]
     frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
-    spectra = np.fft.rfft(frames * _hann(window), fft)
+    spectra = np.fft.rfft(frames * _hann(window), fft)[:, lines]
     return np.square(spectra.real) + np.square(spectra.imag)
 
 

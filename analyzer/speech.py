@@ -112,7 +112,7 @@ class SpeechDetector:
         self._samples = np.concatenate([self._samples, samples])
         framed = self._kept_from + len(self._spectra)
         fresh = self._samples[len(self._spectra) * self._hop :]
-        spectra = power_spectra(fresh, self._frame, self._hop, self._frame)[:, self._in_band]
+        spectra = power_spectra(fresh, self._frame, self._hop, self._frame, self._in_band)
         self._spectra = np.concatenate([self._spectra, spectra])
         active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
         found = self._follow(active)
@@ -137,10 +137,9 @@ class SpeechDetector:
         self._past = known[-len(self._past) :]
         window = np.lib.stride_tricks.sliding_window_view
         smooth = _decibel(window(known, _SMOOTH).mean(axis=1))
-        recent = window(smooth, self._memory)[1:]
-        settings = self.settings
-        least = np.maximum(recent.min(axis=1) + settings.margin_db, settings.least_db)
-        least = np.maximum(least, recent.max(axis=1) - settings.below_peak_db)
+        settings, recent = self.settings, smooth[1:]
+        least = np.maximum(running(np.minimum, recent, self._memory) + settings.margin_db, settings.least_db)
+        least = np.maximum(least, running(np.maximum, recent, self._memory) - settings.below_peak_db)
         return _decibel(power) > least
 
     def _follow(self, active: np.ndarray) -> list[Segment]:
@@ -200,6 +199,24 @@ class SpeechDetector:
         self._kept_from += drop
 
 
+def running(extreme: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
+    """The least or greatest (`extreme` is np.minimum or np.maximum) of each `size` values in a row.
+
+    Parameters
+    ----------
+    values : shaped (values,), at least `size`.
+
+    Returns
+    -------
+    shaped (values - size + 1,): two passes over blocks instead of `size` looks at each value (van Herk, 1992).
+    """
+    blocks = np.pad(values, (0, -len(values) % size), mode="edge").reshape(-1, size)
+    so_far = extreme.accumulate(blocks, axis=1).ravel()
+    to_come = extreme.accumulate(blocks[:, ::-1], axis=1)[:, ::-1].ravel()
+    count = len(values) - size + 1
+    return extreme(to_come[:count], so_far[size - 1 : size - 1 + count])
+
+
 def movement(power: np.ndarray) -> float:
     """How far the spectrum moves from one 64 ms to the next, in dB: the median of the mean over bands.
 
@@ -210,7 +227,7 @@ def movement(power: np.ndarray) -> float:
         return 0.0
     blocks = power[:whole].reshape(-1, _BLOCK, power.shape[1]).mean(axis=1)
     levels = _decibel(np.maximum(blocks, blocks.max() * 10 ** (-_RANGE_DB / 10)))
-    return float(np.median(np.abs(np.diff(levels, axis=0)).mean(axis=1)))
+    return _median(np.abs(np.diff(levels, axis=0)).mean(axis=1))
 
 
 def tonality(spectra: np.ndarray) -> float:
@@ -220,19 +237,27 @@ def tonality(spectra: np.ndarray) -> float:
     """
     power = spectra.sum(axis=1)
     strongest = np.partition(spectra, -_LINES, axis=1)[:, -_LINES:].sum(axis=1)
-    loud = power >= np.median(power) / 2
-    return float(np.median(strongest[loud] / (power[loud] + _POWER_FLOOR)))
+    loud = power >= _median(power) / 2
+    return _median(strongest[loud] / (power[loud] + _POWER_FLOOR))
+
+
+def _median(values: np.ndarray) -> float:
+    """As numpy's, without its checks, which take several times as long for the few frames of a segment."""
+    half = len(values) // 2
+    parted = np.partition(values, (half - 1, half) if len(values) % 2 == 0 else half)
+    return float(parted[half]) if len(values) % 2 else float(np.mean(parted[half - 1 : half + 1]))
 
 
 def _decibel(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, _POWER_FLOOR))
 
 
-def _band_filters(rate: int, frame: int) -> tuple[np.ndarray, np.ndarray]:
+def _band_filters(rate: int, frame: int) -> tuple[slice, np.ndarray]:
     """Which lines of a spectrum are in the band, and weights that sum those into mean squares per sub-band."""
     lines = np.arange(frame // 2 + 1) * rate / frame
     in_band = (lines >= _BAND_EDGES_HZ[0]) & (lines < _BAND_EDGES_HZ[-1])
     sub_band = np.searchsorted(_BAND_EDGES_HZ, lines[in_band], side="right") - 1
     # Parseval, for one half of the spectrum and a Hann window, whose mean square is 3/8.
     weights = np.eye(len(_BAND_EDGES_HZ) - 1)[sub_band] * (2 / (0.375 * frame * frame))
-    return in_band, weights.astype(np.float32)
+    first = int(in_band.argmax())
+    return slice(first, first + len(sub_band)), weights.astype(np.float32)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.features import FrontEnd
-from analyzer.speech import Segment, SpeechDetector, SpeechSettings, movement, tonality
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings, movement, running, tonality
 from tests import voices
 
 
@@ -234,3 +234,19 @@ def test_all_power_in_few_lines_is_a_tone() -> None:
     spectra[:, [3, 4, 5]] = 1
     assert tonality(spectra) == pytest.approx(1)
     assert tonality(np.ones((10, 100))) == pytest.approx(0.06)
+
+
+@given(st.lists(st.floats(-120, 0, width=32), min_size=1, max_size=60), st.integers(1, 60))
+def test_the_extremes_of_the_last_values_are_those_of_every_window(values, size):
+    size = min(size, len(values))
+    windows = np.lib.stride_tricks.sliding_window_view(np.array(values, np.float32), size)
+    assert np.array_equal(running(np.minimum, np.array(values, np.float32), size), windows.min(axis=1))
+    assert np.array_equal(running(np.maximum, np.array(values, np.float32), size), windows.max(axis=1))
+
+
+@given(st.lists(st.lists(st.floats(1e-6, 1, width=32), min_size=8, max_size=8), min_size=1, max_size=30))
+def test_tonality_is_the_median_share_of_the_strongest_lines_over_the_loud_frames(frames):
+    spectra = np.array(frames, np.float32)
+    power = spectra.sum(axis=1)
+    shares = np.sort(spectra, axis=1)[:, -6:].sum(axis=1) / power
+    assert tonality(spectra) == pytest.approx(np.median(shares[power >= np.median(power) / 2]), rel=1e-4)
