@@ -244,7 +244,7 @@ def test_the_extremes_of_the_last_values_are_those_of_every_window(values, size)
     assert np.array_equal(running(np.maximum, np.array(values, np.float32), size), windows.max(axis=1))
 
 
-@given(st.lists(st.lists(st.floats(1e-6, 1, width=32), min_size=8, max_size=8), min_size=1, max_size=30))
+@given(st.lists(st.lists(st.floats(2**-20, 1, width=32), min_size=8, max_size=8), min_size=1, max_size=30))
 def test_tonality_is_the_median_share_of_the_strongest_lines_over_the_loud_frames(frames):
     spectra = np.array(frames, np.float32)
     power = spectra.sum(axis=1)
