@@ -10,8 +10,8 @@ import numpy as np
 from analyzer.features import FrontEnd
 from training import folds, published, recipe, ship, splits
 from training.corpora import RAVDESS, TESS, Clip
-from training.dataset import load_split
-from training.encoding import Encoder
+from training.dataset import SplitExamples, load_split
+from training.encoding import Encoder, key_of
 from training.evaluation_rows import ROWS_SUFFIX, write_rows
 from training.fit import FitOptions, fit_network
 from training.folds import OutOfFold
@@ -53,7 +53,7 @@ def on_strangers(
     ----------
     scored : clips that the speakers of the fold are taken from.
     clips : of which those of LEARNED are learned from.
-    cache : folder for what the networks heard.
+    cache : folder for the networks, fitted where it does not hold them, and for what they heard.
     """
     options, front_end = options or FitOptions(), FrontEnd()
     dealt = recipe.deal(clip for clip in scored if clip.corpus in folds.SCORED)
@@ -62,8 +62,8 @@ def on_strangers(
         tested, chosen_by = (sorted(splits.actors_of(one)) for one in (fold, fold % len(FOLDS) + 1))
         learned = [clip for clip in clips if clip.corpus in LEARNED]
         split = load_split(splits.split_by_speaker(learned, options.seed, tested, chosen_by), front_end)
-        network = fit_network(split, front_end, options).network
-        encoder = Encoder(f"{NAME}-{fold}-{options.epochs}-{options.seed}", front_end, partial(_itself, network))
+        key = key_of([*split.training.clips, *split.validation.clips], vars(options))[:24]
+        encoder = Encoder(f"{NAME}-{key}", front_end, partial(_network, split, front_end, options))
         own = [clip for clip in scored if dealt.get(clip.speaker) == fold]
         told = recipe.hear_ways(own, encoder, cache, partial(recipe.scored_ways, conditions=ship.CONDITIONS))
         heard = {"training": split.training.clips, "validation": split.validation.clips}
@@ -72,5 +72,5 @@ def on_strangers(
     return folds.together(*parts)
 
 
-def _itself(network: Any) -> Any:
-    return network
+def _network(split: SplitExamples, front_end: FrontEnd, options: FitOptions) -> Any:
+    return fit_network(split, front_end, options).network

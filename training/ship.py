@@ -249,14 +249,19 @@ def check(exact: Path, folder: Path, clips: Sequence[Clip]) -> tuple[float, floa
 def compared(clips: Sequence[Clip]) -> list[Clip]:
     """CHECKED_CLIPS of RAVDESS, or all where there are fewer, of everybody and of every emotion."""
     acted = [clip for clip in clips if clip.corpus == RAVDESS]
-    return [acted[round(k)] for k in np.linspace(0, len(acted) - 1, min(CHECKED_CLIPS, len(acted)))]
+    return _spread(acted, CHECKED_CLIPS)
 
 
 def rounded_by(clips: Sequence[Clip]) -> list[Clip]:
     """ROUNDED_BY clips of all corpora, or all where there are fewer; none by which the result is checked."""
     checked = {clip.path for clip in compared(clips)}
     others = [clip for clip in clips if clip.path not in checked]
-    return [others[round(k)] for k in np.linspace(0, len(others) - 1, min(ROUNDED_BY, len(others)))]
+    return _spread(others, ROUNDED_BY)
+
+
+def _spread(clips: Sequence[Clip], count: int) -> list[Clip]:
+    """So many clips at even distances, or all where there are fewer."""
+    return [clips[round(k)] for k in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
 
 
 def _frames(clip: Clip, front_end: FrontEnd) -> Any:

@@ -319,6 +319,8 @@ def test_nobody_of_a_fold_is_learned_from_when_it_is_scored(material, watched, f
     found = out_of_fold(material, RECIPE, seeds=(1, 2), folds=(fold,))
     tested = set(found.rows["speaker"])
     assert OF_FOLD[fold] < tested
+    others, seeds = 4, 2
+    assert len(watched.learned) == (1 + others) * (seeds + 1), "of emotions for every seed, of speech once"
     for speakers in watched.learned:
         assert not speakers & tested
         assert OF_FOLD[6] < speakers, "actors without a fold are always learned from"
@@ -333,6 +335,7 @@ def test_a_fold_is_calibrated_on_each_other_one_by_heads_that_heard_neither(mate
     others = [
         {speaker for speaker, dealt in dealt_as_scored().items() if dealt == other} for other in FOLDS if other != fold
     ]
+    assert all(any(OF_FOLD[other] < speakers for speakers in others) for other in FOLDS if other != fold)
     assert len(found.calibrations) == 2
     assert [calibrated_on for _, calibrated_on in watched.calibrated] == 2 * others
     for known, calibrated_on in watched.calibrated:
@@ -447,7 +450,7 @@ def test_clips_of_one_name_in_two_folders_can_be_told_apart(tmp_path):
 
 def test_a_corpus_that_is_left_out_is_heard_whole_and_taught_nothing(material, watched, tmp_path):
     found = corpus_left_out(material, RECIPE, seed=1)
-    assert watched.learned
+    assert len(watched.learned) == 2 * 2, "emotions and speech, to calibrate and to score"
     for speakers in watched.learned:
         assert not any(speaker.startswith("nemo-") for speaker in speakers)
     ((known, calibrated_on),) = watched.calibrated
