@@ -1,7 +1,6 @@
 """Result files: written beside their place and moved into it, so that a reader never meets half of one."""
 
 import csv
-import io
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -62,13 +61,12 @@ def write_text(path: Path, text: str) -> None:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
-def csv_text(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A table as CSV: comma, dot, line feed. Numbers come formatted; text is made harmless for spreadsheets."""
-    buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(rows)
-    return buffer.getvalue()
+def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Write a table as CSV: comma, dot, line feed. Numbers come formatted, text harmless for spreadsheets."""
+    with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
+        writer = csv.writer(handle, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
 
 
 def harmless(text: str) -> str:
@@ -101,4 +99,4 @@ def write_timeline(path: Path, rows: Iterable[Row]) -> None:
         )
         for row in rows
     )
-    write_text(path, csv_text(TIMELINE_COLUMNS, lines))
+    write_csv(path, TIMELINE_COLUMNS, lines)

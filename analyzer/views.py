@@ -1,15 +1,18 @@
 """The tables over all recordings, recordings.csv and files.csv, as views of the ledger."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pandas as pd
 
+from analyzer import outputs
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.ledger import Entry, Ledger
-from analyzer.outputs import csv_text, harmless, number, speaker, write_text
+from analyzer.outputs import harmless, number, speaker
 
 RECORDINGS_FILE, FILES_FILE = "recordings.csv", "files.csv"
 
@@ -33,13 +36,42 @@ DECIMALS = {
 }
 
 
-def recordings(ledger: Ledger, zone: ZoneInfo) -> pd.DataFrame:
-    """A row per recording and channel, with the columns of recordings.csv; numbers as numbers.
+#: Rows that are in memory at a time.
+_CHUNK = 5_000
+
+
+@dataclass(frozen=True)
+class View:
+    """A table made from the ledger, a few thousand rows at a time.
+
+    Attributes
+    ----------
+    columns : their names.
+    rows : gives all rows anew, each a dictionary by column; what a row lacks is empty.
+    """
+
+    columns: tuple[str, ...]
+    rows: Callable[[], Iterator[Mapping[str, object]]]
+
+    def tables(self) -> Iterator[pd.DataFrame]:
+        """The rows in order, numbers as numbers; at least one table, which may be empty."""
+        rows, first = self.rows(), True
+        while (chunk := list(islice(rows, _CHUNK))) or first:
+            first = False
+            yield _table(chunk, self.columns)
+
+
+def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
+    """A row per recording and channel, with the columns of recordings.csv.
 
     A recording that could not be analysed has one row, without a channel.
     """
-    rows = (row for entry in ledger.entries() if entry.status != "skipped" for row in _recording_rows(entry, zone))
-    return _table(rows, RECORDINGS_COLUMNS)
+
+    def rows() -> Iterator[Mapping[str, object]]:
+        heard = (entry for entry in ledger.entries() if entry.status != "skipped")
+        return (row for entry in heard for row in _recording_rows(entry, zone))
+
+    return View(RECORDINGS_COLUMNS, rows)
 
 
 def _recording_rows(entry: Entry, zone: ZoneInfo) -> Iterator[dict[str, object]]:
@@ -56,27 +88,27 @@ def _recording_rows(entry: Entry, zone: ZoneInfo) -> Iterator[dict[str, object]]
         yield common
 
 
-def files(ledger: Ledger) -> pd.DataFrame:
-    """A row per file ever seen, with the columns of files.csv; numbers as numbers."""
-    rows = (
-        {
-            "file": entry.identity.shown,
-            "status": entry.status,
-            "reason": entry.reason,
-            "present": "yes" if entry.present else "no",
-            "bytes": entry.size,
-            "codec": entry.codec,
-            "rate": entry.rate,
-            "channels": entry.channels,
-            "length_s": entry.length_s,
-        }
-        for entry in ledger.entries()
-    )
-    return _table(rows, FILES_COLUMNS)
+def files(ledger: Ledger) -> View:
+    """A row per file ever seen, with the columns of files.csv."""
+    return View(FILES_COLUMNS, lambda: map(_file_row, ledger.entries()))
 
 
-def _table(rows: Iterable[Mapping[str, object]], columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.DataFrame(list(rows), columns=list(columns))
+def _file_row(entry: Entry) -> dict[str, object]:
+    return {
+        "file": entry.identity.shown,
+        "status": entry.status,
+        "reason": entry.reason,
+        "present": "yes" if entry.present else "no",
+        "bytes": entry.size,
+        "codec": entry.codec,
+        "rate": entry.rate,
+        "channels": entry.channels,
+        "length_s": entry.length_s,
+    }
+
+
+def _table(rows: Sequence[Mapping[str, object]], columns: tuple[str, ...]) -> pd.DataFrame:
+    table = pd.DataFrame(rows, columns=list(columns))
     for column in columns:
         if column in DECIMALS:
             table[column] = table[column].astype(float)
@@ -85,10 +117,14 @@ def _table(rows: Iterable[Mapping[str, object]], columns: tuple[str, ...]) -> pd
     return table
 
 
-def write_csv(table: pd.DataFrame, path: Path) -> None:
+def write_csv(view: View, path: Path) -> None:
     """Write a view as CSV: numbers with their column's decimals, text harmless for spreadsheets."""
-    written = {column: _as_text(table[column], DECIMALS.get(str(column))) for column in table.columns}
-    write_text(path, csv_text([str(c) for c in table.columns], zip(*written.values(), strict=True)))
+    outputs.write_csv(path, view.columns, (row for table in view.tables() for row in _as_texts(table)))
+
+
+def _as_texts(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
+    written = (_as_text(table[column], DECIMALS.get(str(column))) for column in table.columns)
+    return zip(*written, strict=True)
 
 
 def _as_text(values: pd.Series, decimals: int | None) -> list[str]:

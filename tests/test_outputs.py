@@ -1,9 +1,9 @@
 """Results are whole or not there, and harm no spreadsheet."""
 
 import csv
-import io
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
-from analyzer.outputs import TIMELINE_COLUMNS, csv_text, harmless, number, replacing, write_text, write_timeline
+from analyzer.outputs import TIMELINE_COLUMNS, harmless, number, replacing, write_csv, write_text, write_timeline
 from analyzer.timeline import Row
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
@@ -78,13 +78,17 @@ def test_a_reader_of_the_old_file_never_meets_the_new_one(tmp_path: Path) -> Non
 
 @given(st.lists(st.tuples(shown, shown), max_size=5))
 def test_a_table_reads_back_as_it_was_written(rows: list[tuple[str, str]]) -> None:
-    text = csv_text(("one", "two"), rows)
-    found = list(csv.reader(io.StringIO(text, newline="")))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "a.csv"
+        write_csv(path, ("one", "two"), rows)
+        with open(path, encoding="utf-8", newline="") as handle:
+            found = list(csv.reader(handle))
     assert found == [["one", "two"], *map(list, rows)]
 
 
-def test_lines_end_in_a_line_feed() -> None:
-    assert csv_text(("a", "b"), [(1, "x"), ("", 'say "x"')]) == 'a,b\n1,x\n,"say ""x"""\n'
+def test_lines_end_in_a_line_feed(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", ("a", "b"), [(1, "x"), ("", 'say "x"')])
+    assert (tmp_path / "a.csv").read_bytes() == b'a,b\n1,x\n,"say ""x"""\n'
 
 
 @given(texts)
