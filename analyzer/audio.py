@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -18,6 +17,7 @@ import soxr
 
 from analyzer.errors import UnreadableRecording
 from analyzer.names import show
+from analyzer.storage import Location, open_to_read
 from analyzer.wav import WavWithTrueSize, read_wav_data
 
 #: Seconds of sound in a block.
@@ -116,12 +116,49 @@ class AudioStream:
         raise NotImplementedError
 
 
+class _Source:
+    """A file as libsndfile needs it.
+
+    It stays where it is when a damaged header makes libsndfile seek to before its start. And it keeps the error of a
+    read that failed, as on a share that has gone away, since libsndfile takes that for the end of the file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.tell = file, file.tell
+        self.error: Exception | None = None
+
+    def read(self, size: int = -1) -> bytes:
+        try:
+            return bytes(self._file.read(size))
+        except Exception as error:
+            self.error = error
+            return b""
+
+    def readinto(self, buffer: Any) -> int:
+        try:
+            return int(self._file.readinto(buffer))
+        except Exception as error:
+            self.error = error
+            return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        with suppress(OSError, ValueError):
+            self._file.seek(offset, whence)
+        return int(self._file.tell())
+
+    def check(self) -> None:
+        """Raise UnreadableRecording if a read has failed."""
+        if self.error:
+            what = getattr(self.error, "strerror", None) or f"{type(self.error).__name__}: {self.error}"
+            raise UnreadableRecording(f"reading it failed: {what}")
+
+
 class _SoundFileStream(AudioStream):
-    def __init__(self, sound: Any, missing_share: float = 0.0) -> None:
+    def __init__(self, sound: Any, source: _Source, missing_share: float = 0.0) -> None:
         codec = f"{sound.format} {sound.subtype}".lower()
         length_s = sound.frames / sound.samplerate if 0 < sound.frames < 1 << 62 else 0.0
         super().__init__(codec, sound.samplerate, sound.channels, length_s)
-        self._sound, self._missing_share = sound, missing_share
+        self._sound, self._source, self._missing_share = sound, source, missing_share
 
     def blocks(self) -> Iterator[np.ndarray]:
         size, done = int(BLOCK_S * self.rate), 0
@@ -134,6 +171,7 @@ class _SoundFileStream(AudioStream):
                     raise UnreadableRecording(f"it cannot be decoded: {error.error_string}") from error
                 self.notes.append(f"damaged after {clock(done / self.rate)}: {show(error.error_string)}")
                 return
+            self._source.check()
             if len(block):
                 yield block.T
             done += len(block)
@@ -199,10 +237,10 @@ class _FFmpegStream(AudioStream):
 
 
 @contextmanager
-def open_audio(path: Path) -> Iterator[AudioStream]:
+def open_audio(path: Location) -> Iterator[AudioStream]:
     """Open a recording for reading; raises UnreadableRecording with a reason that a person understands."""
     try:
-        handle = open(path, "rb")  # noqa: SIM115  # closed below, after the decoder that reads from it
+        handle = open_to_read(path)
     except IsADirectoryError:
         raise UnreadableRecording("it is a folder, not a recording") from None
     except PermissionError:
@@ -231,8 +269,9 @@ def _open_headerless(handle: BinaryIO, encoding: Headerless) -> Iterator[AudioSt
             yield stream
         return
     raw = {"samplerate": encoding.rate, "channels": 1, "format": "RAW", "subtype": encoding.subtype}
-    with soundfile.SoundFile(handle, **raw) as sound:
-        yield _SoundFileStream(sound)
+    source = _Source(handle)
+    with soundfile.SoundFile(source, **raw) as sound:
+        yield _SoundFileStream(sound, source)
 
 
 @contextmanager
@@ -243,10 +282,11 @@ def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStr
     if data and data.present_bytes == 0:
         raise UnreadableRecording("it has a header but no sound")
     # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
-    sound = None if demuxer == "mp3" else _try_libsndfile(source)
+    forgiving = _Source(source)
+    sound = None if demuxer == "mp3" else _try_libsndfile(forgiving)
     if sound:
         with sound:
-            yield _SoundFileStream(sound, data.missing_share if data else 0.0)
+            yield _SoundFileStream(sound, forgiving, data.missing_share if data else 0.0)
     elif demuxer:
         handle.seek(0)
         with _open_ffmpeg(source, demuxer) as stream:
@@ -255,25 +295,13 @@ def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStr
         raise UnreadableRecording("its content is no audio format that is known here")
 
 
-def _try_libsndfile(source: Any) -> soundfile.SoundFile | None:
+def _try_libsndfile(source: _Source) -> soundfile.SoundFile | None:
     source.seek(0)
     try:
-        return soundfile.SoundFile(_ForgivingSeek(source))
+        return soundfile.SoundFile(source)
     except soundfile.LibsndfileError:
+        source.check()
         return None
-
-
-class _ForgivingSeek:
-    """A file that stays where it is when a damaged header makes libsndfile seek to before its start."""
-
-    def __init__(self, source: Any) -> None:
-        self._source = source
-        self.read, self.readinto, self.tell = source.read, source.readinto, source.tell
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with suppress(OSError, ValueError):
-            self._source.seek(offset, whence)
-        return int(self._source.tell())
 
 
 @contextmanager

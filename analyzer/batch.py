@@ -3,11 +3,12 @@
 import hashlib
 import json
 import logging
+import os
 import platform
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -16,15 +17,16 @@ from zoneinfo import ZoneInfo
 
 from analyzer import __version__
 from analyzer.audio import clock, open_audio
-from analyzer.classifier import find_model, load_classifier, model_hash, read_settings
-from analyzer.discovery import parse_inputs
-from analyzer.errors import CannotWork, UnreadableRecording, UsageError
+from analyzer.classifier import find_model, model_hash, read_settings
+from analyzer.discovery import Input, parse_inputs
+from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Entry, Ledger
 from analyzer.names import show
-from analyzer.outputs import clear_unfinished, write_text, write_timeline
-from analyzer.plan import CHANGED, Due, Plan, make_plan, timeline_path
-from analyzer.recording import ANALYSIS_VERSION, analyse
+from analyzer.outputs import clear_unfinished, write_text
+from analyzer.plan import Due, Plan, make_plan
+from analyzer.recording import ANALYSIS_VERSION
 from analyzer.speech import SpeechSettings
+from analyzer.work import Work, analyse_due
 
 log = logging.getLogger("call-emotions")
 
@@ -35,7 +37,8 @@ INTERRUPTED = 130
 class RunSettings:
     """What one run is asked to do; see `call-emotions analyze --help`.
 
-    `progress` draws a bar on standard error; `formats` are csv, always written, and xlsx.
+    `progress` draws a bar on standard error; `formats` are csv, always written, and xlsx; `cluster` is the address of a
+    Dask scheduler whose workers do the work instead of `jobs` processes of this machine.
     """
 
     inputs: Sequence[str]
@@ -47,26 +50,27 @@ class RunSettings:
     force: bool = False
     dry_run: bool = False
     progress: bool = False
+    cluster: str | None = None
 
 
-@dataclass(frozen=True)
-class Work:
-    """What every worker needs to know: where the model is, how to listen, where results go."""
+@dataclass
+class Tally:
+    """What a run has done so far: recordings by their status, seconds of sound. Its size does not grow with them."""
 
-    output: Path
-    model_folder: Path
-    model_name: str
-    model_hash: str
-    prior: str
-    fingerprint: str
-    speech: SpeechSettings
+    statuses: Counter[str] = field(default_factory=Counter)
+    audio_s: float = 0.0
+
+    def count(self, entry: Entry) -> None:
+        """Add a recording."""
+        self.statuses[entry.status] += 1
+        self.audio_s += entry.length_s or 0
 
 
 def run(settings: RunSettings) -> int:
     """Analyse what is due below the inputs and bring the results up to date; returns the exit status."""
     started = datetime.now(UTC)
-    work = _prepare(settings)
     inputs = parse_inputs(settings.inputs)
+    work = _prepare(settings, inputs)
     if settings.output.exists() and not settings.output.is_dir():
         raise UsageError(f"the output {show(str(settings.output))} is not a folder")
     if any(source.folder == settings.output for source in inputs):
@@ -84,26 +88,37 @@ def run(settings: RunSettings) -> int:
         for source in inputs:
             ledger.claim_label(source.label, source.folder)
         _note_verdicts(ledger, plan)
+        done, status = Tally(), 0
         try:
-            done, status = _analyse_all(ledger, plan.due, work, settings), 0
+            _analyse_all(ledger, plan.due, work, settings, done)
         except KeyboardInterrupt:
             log.error("interrupted: what was finished is kept, the next run does the rest")
-            done, status = [], INTERRUPTED
+            status = INTERRUPTED
         finally:
             bring_up_to_date(ledger, settings.output, settings.formats)
-    failures = [entry for entry in (*plan.verdicts, *done) if entry.status == "failed"]
-    status = status or int(bool(failures))
+    failed = done.statuses["failed"] + sum(entry.status == "failed" for entry in plan.verdicts)
+    status = status or int(failed > 0)
     _write_manifest(settings, work, plan, done, started, status)
-    _tell_end(settings, plan, done, len(failures), started)
+    _tell_end(plan, done, failed, started)
     return status
 
 
-def _prepare(settings: RunSettings) -> Work:
+def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
     folder, speech = find_model(settings.model), SpeechSettings()
     digest = model_hash(folder)
     parts = [digest, ANALYSIS_VERSION, settings.prior, sorted(vars(speech).items())]
     fingerprint = hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
-    return Work(settings.output, folder, read_settings(folder).name, digest, settings.prior, fingerprint, speech)
+    return Work(
+        version=__version__,
+        output=settings.output,
+        model=str(folder) if os.sep in settings.model else settings.model,
+        model_name=read_settings(folder).name,
+        model_hash=digest,
+        prior=settings.prior,
+        fingerprint=fingerprint,
+        speech=speech,
+        folders=tuple(source.folder for source in inputs if isinstance(source.folder, Path)),
+    )
 
 
 def _note_verdicts(ledger: Ledger, plan: Plan) -> None:
@@ -116,16 +131,14 @@ def _note_verdicts(ledger: Ledger, plan: Plan) -> None:
         ledger.mark_present(identity, True)
 
 
-def _analyse_all(ledger: Ledger, due: Sequence[Due], work: Work, settings: RunSettings) -> list[Entry]:
+def _analyse_all(ledger: Ledger, due: Sequence[Due], work: Work, settings: RunSettings, done: Tally) -> None:
     """Analyse what is due, in parallel; each result is in the ledger before the next is looked at."""
-    done = []
     with _progress(due, settings.progress) as bar:
-        for entry, envelope in _in_parallel(due, work, settings.jobs):
+        for entry, envelope in _in_parallel(due, work, settings):
             ledger.record(entry, envelope)
-            done.append(entry)
-            bar.update(round(entry.length_s or 0))
+            done.count(entry)
+            bar.update(entry.size)
             _tell(entry)
-    return done
 
 
 def _tell(entry: Entry) -> None:
@@ -136,16 +149,21 @@ def _tell(entry: Entry) -> None:
         log.debug("%s: %s, %s%s", entry.identity.shown, entry.status, clock(entry.length_s or 0), note)
 
 
-def _in_parallel(due: Sequence[Due], work: Work, jobs: int) -> Iterator[tuple[Entry, bytes | None]]:
+def _in_parallel(due: Sequence[Due], work: Work, settings: RunSettings) -> Iterator[tuple[Entry, bytes | None]]:
     """Results of the recordings in the order in which they are finished."""
-    one = partial(analyse_due, work=work)
-    if jobs == 1 or len(due) == 1:
+    one, jobs = partial(analyse_due, work=work), settings.jobs
+    if settings.cluster:
+        from analyzer.cluster import analyse_on
+
+        yield from analyse_on(settings.cluster, due, work)
+        return
+    if jobs == 1 or len(due) <= 1:
         yield from map(one, due)
         return
     from joblib import Parallel, delayed
     from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-    parallel = Parallel(n_jobs=min(jobs, len(due) or 1), return_as="generator_unordered", batch_size=1)
+    parallel = Parallel(n_jobs=min(jobs, len(due)), return_as="generator_unordered", batch_size=1)
     try:
         yield from parallel(delayed(one)(item) for item in due)
     except TerminatedWorkerError as error:
@@ -155,56 +173,11 @@ def _in_parallel(due: Sequence[Due], work: Work, jobs: int) -> Iterator[tuple[En
         ) from error
 
 
-def analyse_due(due: Due, work: Work) -> tuple[Entry, bytes | None]:
-    """Analyse one recording and write its timeline; returns its row for the ledger and its envelope."""
-    found = due.found
-    target = timeline_path(work.output, found.identity)
-    try:
-        analysis = analyse(found.path, load_classifier(work.model_folder, work.prior), work.speech)
-    except CannotWork:
-        raise
-    except Exception as error:  # whatever a decoder comes up with, it must not end the night
-        if due.why == CHANGED:
-            target.unlink(missing_ok=True)  # it told of another recording
-        return _failed(due, error), None
-    write_timeline(target, analysis.rows)
-    entry = Entry(
-        identity=found.identity,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
-        status=analysis.status,
-        reason=analysis.note,
-        fingerprint=work.fingerprint,
-        model=work.model_name,
-        codec=analysis.codec,
-        rate=analysis.rate,
-        channels=analysis.channels,
-        length_s=analysis.length_s,
-        figures=analysis.figures,
-    )
-    return entry, analysis.envelope
-
-
-def _failed(due: Due, error: Exception) -> Entry:
-    found = due.found
-    return Entry(found.identity, found.size, found.mtime_ns, "failed", _reason(error), attempts=due.attempts + 1)
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UnreadableRecording):
-        return show(str(error))
-    if isinstance(error, MemoryError):
-        return "there is not enough memory to decode it"
-    return show(f"it cannot be decoded ({type(error).__name__}: {error})")
-
-
 def _progress(due: Sequence[Due], wanted: bool) -> Any:
-    """A progress bar that counts seconds of sound, since calls differ in length a hundredfold."""
+    """A progress bar that counts bytes, since calls differ in length a hundredfold, and to know that all are opened."""
     from tqdm import tqdm
 
-    total = round(_hours(due) * 3600) if wanted else None
-    form = "{l_bar}{bar}| {n:.0f}/{total:.0f} s of sound [{elapsed}<{remaining}]"
-    return tqdm(total=total, disable=not wanted, bar_format=form)
+    return tqdm(total=sum(item.found.size for item in due), disable=not wanted, unit="B", unit_scale=True)
 
 
 def _hours(due: Sequence[Due]) -> float:
@@ -259,9 +232,7 @@ def results(output: Path, formats: frozenset[str]) -> list[Path]:
     return [output / name for name in (*names, views.RECORDINGS_FILE, views.FILES_FILE)]
 
 
-def _write_manifest(
-    settings: RunSettings, work: Work, plan: Plan, done: Sequence[Entry], started: datetime, status: int
-) -> None:
+def _write_manifest(settings: RunSettings, work: Work, plan: Plan, done: Tally, started: datetime, status: int) -> None:
     manifest = {
         "version": __version__,
         "python": platform.python_version(),
@@ -275,9 +246,10 @@ def _write_manifest(
         "fingerprint": work.fingerprint,
         "settings": {"prior": work.prior, **vars(work.speech)},
         "jobs": settings.jobs,
-        "analysed": dict(sorted(Counter(entry.status for entry in done).items())),
+        "cluster": settings.cluster,
+        "analysed": dict(sorted(done.statuses.items())),
         "unchanged": plan.unchanged,
-        "audio_s": round(sum(entry.length_s or 0 for entry in done), 3),
+        "audio_s": round(done.audio_s, 3),
     }
     write_text(settings.output / "run.json", json.dumps(manifest, indent=2) + "\n")
 
@@ -288,14 +260,13 @@ def _tell_plan(plan: Plan) -> None:
     print(f"would analyse {len(plan.due)} recordings, {_hours(plan.due):.2f} hours; {plan.unchanged} stand as they are")
 
 
-def _tell_end(settings: RunSettings, plan: Plan, done: Sequence[Entry], failed: int, started: datetime) -> None:
+def _tell_end(plan: Plan, done: Tally, failed: int, started: datetime) -> None:
     seconds = (datetime.now(UTC) - started).total_seconds()
-    audio_s = sum(entry.length_s or 0 for entry in done)
-    speed = f", {audio_s / seconds:.0f} x real time" if audio_s else ""
+    speed = f", {done.audio_s / seconds:.0f} x real time" if done.audio_s else ""
     log.info(
         "analysed %d recordings (%.2f hours) in %s%s; %d failed, %d unchanged",
-        len(done),
-        audio_s / 3600,
+        done.statuses.total(),
+        done.audio_s / 3600,
         clock(seconds),
         speed,
         failed,

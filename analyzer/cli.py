@@ -42,9 +42,15 @@ def _add_analyze(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = analyze.add_argument
-    add("inputs", nargs="+", metavar="INPUT", help="a folder or a recording; LABEL=FOLDER gives it a name")
+    add(
+        "inputs",
+        nargs="+",
+        metavar="INPUT",
+        help="a folder, a recording, or an address such as s3://bucket/calls; LABEL=INPUT gives it a name",
+    )
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("-j", "--jobs", type=_jobs, default=None, metavar="N", help="recordings at a time (default: one per core)")
+    add("--cluster", metavar="ADDRESS", help="do the work on a Dask cluster, such as tcp://scheduler:8786")
     add("--model", default="default", metavar="NAME|PATH", help="a model of this tool, or a model's folder")
     add("--prior", choices=PRIORS, default="calls", help="emotions as frequent as on calls (default), or all alike")
     add("--format", type=_formats, default=frozenset(FORMATS), metavar="csv,xlsx", help="csv is always written")
@@ -73,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.cluster and options.jobs:
+        parser.error("-j is about this machine: the workers of a --cluster say themselves how many threads they have")
     logging.basicConfig(format="%(message)s", stream=sys.stderr)
     level = logging.WARNING if options.quiet else logging.DEBUG if options.verbose else logging.INFO
     logging.getLogger("call-emotions").setLevel(level)
@@ -101,6 +110,7 @@ def _analyze(options: argparse.Namespace) -> int:
         force=options.force,
         dry_run=options.dry_run,
         progress=sys.stderr.isatty() and not options.quiet,
+        cluster=options.cluster,
     )
     status = batch.run(settings)
     if not options.quiet and not options.dry_run:

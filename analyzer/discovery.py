@@ -6,9 +6,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer import storage
 from analyzer.audio import is_recording_name, sniff
 from analyzer.errors import UnreadableRecording, UsageError
 from analyzer.names import Identity, show
+from analyzer.storage import Location
 
 
 @dataclass(frozen=True)
@@ -18,13 +20,13 @@ class Input:
     Attributes
     ----------
     label : first part of the names of its recordings.
-    folder : absolute path that those names are relative to.
+    folder : what those names are relative to, an absolute path or an address in object storage.
     file : name of the only file in it that is meant, None for all.
     said : whether the user gave the label, as LABEL=FOLDER.
     """
 
     label: str
-    folder: Path
+    folder: Location
     file: str | None = None
     said: bool = False
 
@@ -38,7 +40,7 @@ class Found:
     """
 
     identity: Identity
-    path: Path
+    path: Location
     size: int = 0
     mtime_ns: int = 0
     problem: str = ""
@@ -71,48 +73,74 @@ def _parse_input(argument: str) -> Input:
     if not argument or (separator and not rest):
         raise UsageError(f"an input is empty ({argument!r}): name a folder or a file")
     said = bool(separator and label) and "/" not in label and os.sep not in label and not os.path.exists(argument)
-    path = Path(os.path.abspath(rest if said else argument))
-    if not os.path.lexists(path):
-        raise UsageError(f"no such file or folder: {show(str(path))}")
-    single = not path.is_dir()
-    folder = path.parent if single else path
-    name = label if said else folder.name
+    folder, file = _place(rest if said else argument)
+    name = label if said else str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
     if not name or name in (".", ".."):
         raise UsageError(f"{show(str(folder))} has no name to call its recordings by: give LABEL={show(argument)}")
-    return Input(name, folder, path.name if single else None, said)
+    return Input(name, folder, file, said)
+
+
+def _place(named: str) -> tuple[Location, str | None]:
+    """The folder that is meant, and the only file in it where one is named."""
+    if storage.is_address(named):
+        address = named.rstrip("/")
+        if not storage.is_file(address):
+            return address, None
+        folder, _, file = address.rpartition("/")
+        return folder, file
+    path = Path(os.path.abspath(named))
+    if not os.path.lexists(path):
+        raise UsageError(f"no such file or folder: {show(str(path))}")
+    return (path, None) if path.is_dir() else (path.parent, path.name)
 
 
 def walk(source: Input, output: Path) -> Iterator[Found]:
-    """Every file below an input, in the order of the bytes of their paths; never what lies in the output folder."""
-    if source.file is not None:
-        yield _look(source, source.file)
-        return
-    yield from _walk_folder(source, "", output)
+    """Every file below an input, in the order of the bytes of their paths; never what lies in the output folder.
+
+    Raises CannotWork where object storage does not answer: what is not listed must not be taken for gone.
+    """
+    if isinstance(source.folder, str):
+        yield from _walk_storage(source, source.folder, "")
+    elif source.file is not None:
+        yield _look(source.label, source.folder, source.file)
+    else:
+        yield from _walk_folder(source.label, source.folder, "", output)
 
 
-def _walk_folder(source: Input, below: str, output: Path) -> Iterator[Found]:
-    folder = source.folder / below
+def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
+    for one in storage.listing(f"{address}/{below}"):
+        if source.file not in (None, one.name):
+            continue
+        relative = f"{below}{one.name}"
+        if one.is_folder:
+            yield from _walk_storage(source, address, f"{relative}/")
+        else:
+            yield Found(Identity(source.label, relative), f"{address}/{relative}", one.size, one.mtime_ns)
+
+
+def _walk_folder(label: str, root: Path, below: str, output: Path) -> Iterator[Found]:
+    folder = root / below
     try:
         names = sorted(os.listdir(folder), key=os.fsencode)
     except OSError as error:
         problem = f"the folder cannot be listed: {_why(error)}"
-        yield Found(Identity(source.label, below or "."), folder, problem=problem, is_folder=True)
+        yield Found(Identity(label, below or "."), folder, problem=problem, is_folder=True)
         return
     for name in names:
         relative = f"{below}/{name}" if below else name
-        path = source.folder / relative
+        path = root / relative
         if _is_folder(path):
             if path == output or _same(path, output):
                 continue
             if is_recording_name(name):
-                yield Found(Identity(source.label, relative), path, problem="it is a folder, not a recording")
-            yield from _walk_folder(source, relative, output)
+                yield Found(Identity(label, relative), path, problem="it is a folder, not a recording")
+            yield from _walk_folder(label, root, relative, output)
         else:
-            yield _look(source, relative)
+            yield _look(label, root, relative)
 
 
-def _look(source: Input, relative: str) -> Found:
-    identity, path = Identity(source.label, relative), source.folder / relative
+def _look(label: str, root: Path, relative: str) -> Found:
+    identity, path = Identity(label, relative), root / relative
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -132,8 +160,7 @@ def looks_like_audio(found: Found) -> bool:
     if found.named_as_recording:
         return True
     try:
-        with open(found.path, "rb") as handle:
-            return sniff(handle.read(64)) is not None
+        return sniff(storage.head(found.path, 64)) is not None
     except OSError as error:
         raise UnreadableRecording(_why(error)) from error
 

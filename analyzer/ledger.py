@@ -14,6 +14,7 @@ from pathlib import Path
 
 from analyzer.errors import CannotWork, UsageError
 from analyzer.names import Identity, show
+from analyzer.storage import Location
 from analyzer.timeline import Figures
 
 FILE_NAME = "ledger.sqlite"
@@ -115,7 +116,7 @@ class Ledger:
         """Let go of the file."""
         self._connection.close()
 
-    def check_label(self, label: str, folder: Path) -> None:
+    def check_label(self, label: str, folder: Location) -> None:
         """Raise UsageError if the recordings of this label came from another folder so far."""
         known = self._connection.execute("SELECT folder FROM label WHERE name = ?", (os.fsencode(label),)).fetchone()
         if known and known[0] != os.fsencode(folder):
@@ -125,7 +126,7 @@ class Ledger:
                 f"moved, say {show(label)}={show(str(folder))}"
             )
 
-    def claim_label(self, label: str, folder: Path) -> None:
+    def claim_label(self, label: str, folder: Location) -> None:
         """Tie a label to a folder, for this run and later ones."""
         self._write("INSERT OR REPLACE INTO label VALUES (?, ?)", (os.fsencode(label), os.fsencode(folder)))
 

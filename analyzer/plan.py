@@ -82,8 +82,11 @@ def _present(ledger: Ledger, identity: Identity) -> bool:
 
 
 def _urgency(due: Due) -> tuple[int, int]:
-    """New first, then changed and so on; of what only another model made, the newest first."""
-    return REASONS.index(due.why), -due.found.mtime_ns if due.why in (STALE, FORCED) else 0
+    """New first, then changed and so on; of what only another model made, the newest first.
+
+    Of all else the longest first, so that no core idles at the end while another has just begun with it.
+    """
+    return REASONS.index(due.why), -(due.found.mtime_ns if due.why in (STALE, FORCED) else due.found.size)
 
 
 def _sort_in(plan: Plan, found: Found, known: Entry | None, output: Path, fingerprint: str, force: bool) -> None:

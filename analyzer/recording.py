@@ -2,7 +2,6 @@
 
 import zlib
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 
@@ -13,6 +12,7 @@ from analyzer.emotions import EMOTIONS
 from analyzer.errors import UnreadableRecording
 from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+from analyzer.storage import Location
 
 #: Raised by hand whenever the same recording and model would give other results than before.
 ANALYSIS_VERSION = 3
@@ -52,7 +52,7 @@ class Analysis:
     envelope: bytes = field(repr=False)
 
 
-def analyse(path: Path, classifier: Classifier, speech: SpeechSettings) -> Analysis:
+def analyse(path: Location, classifier: Classifier, speech: SpeechSettings) -> Analysis:
     """Analyse one recording; raises UnreadableRecording with the reason where that cannot be done."""
     with open_audio(path) as stream:
         listener = _Listener(stream, classifier, speech)

@@ -241,7 +241,7 @@ def test_no_permission_is_said_as_such(tmp_path: Path, monkeypatch: pytest.Monke
     def refuse(*_: object) -> None:
         raise PermissionError(13, "Permission denied")
 
-    monkeypatch.setattr(audio, "open", refuse, raising=False)
+    monkeypatch.setattr(audio, "open_to_read", refuse)
     assert refusal(write_wav(tmp_path / "a.wav", voices.speech(1))) == "no permission to read it"
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyzer import audio, batch, recording
+from analyzer import audio, batch, recording, work
 from analyzer.emotions import EMOTIONS
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
@@ -272,14 +272,14 @@ def test_an_error_that_nobody_thought_of_stops_nothing(
 ) -> None:
     calls = a_call(tmp_path / "calls" / "a.wav").parent
     a_call(calls / "b.wav")
-    really = batch.analyse
+    really = work.analyse
 
     def analyse(path: Path, *rest: object) -> object:
         if path.name == "a.wav":
             raise AttributeError("'NoneType' object has no attribute 'name'")
         return really(path, *rest)
 
-    monkeypatch.setattr(batch, "analyse", analyse)
+    monkeypatch.setattr(work, "analyse", analyse)
     assert analyze(calls, "-o", tmp_path / "out") == 1
     statuses = {f["file"]: f["status"] for f in read_csv(tmp_path / "out" / "files.csv")}
     assert statuses == {"calls/a.wav": "failed", "calls/b.wav": "ok"}
@@ -412,7 +412,7 @@ def test_a_recording_s_results_do_not_depend_on_its_company(
 def test_a_run_that_is_interrupted_keeps_what_is_done_and_the_next_does_the_rest(
     good_night: Night, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    really, output, heard = batch.analyse, tmp_path / "out", []
+    really, output, heard = work.analyse, tmp_path / "out", []
 
     def analyse(path: Path, *rest: object) -> object:
         if len(heard) == 3:
@@ -420,10 +420,10 @@ def test_a_run_that_is_interrupted_keeps_what_is_done_and_the_next_does_the_rest
         heard.append(path)
         return really(path, *rest)
 
-    monkeypatch.setattr(batch, "analyse", analyse)
+    monkeypatch.setattr(work, "analyse", analyse)
     assert analyze(good_night.calls, "-o", output) == 130
     assert sum(f["status"] != "skipped" for f in read_csv(output / "files.csv")) == 3
-    monkeypatch.setattr(batch, "analyse", really)
+    monkeypatch.setattr(work, "analyse", really)
     assert analyze(good_night.calls, "-o", output) == 0
     assert manifest(output)["unchanged"] == 3
     assert contents(output) == contents(good_night.output)

@@ -1,0 +1,137 @@
+"""A night's work on a Dask cluster: the same recordings, the same results, on as many machines as it has.
+
+Workers read the recordings and write the timelines themselves, on storage that all machines share under the same paths;
+only small tables come back to this process, which alone writes the ledger. A worker that dies costs the time of the
+recordings that it had in hand: the scheduler gives those to another.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from analyzer import __version__
+from analyzer.classifier import find_model, model_hash
+from analyzer.errors import CannotWork, UnreadableRecording, UsageError
+from analyzer.ledger import FILE_NAME, Entry
+from analyzer.names import show
+from analyzer.plan import Due
+from analyzer.work import Work, analyse_due, failed
+
+#: Tasks that the scheduler knows at a time, for each of the cluster's threads: enough that none waits for this process,
+#: few enough that the scheduler's memory does not grow with the archive.
+IN_HAND = 4
+#: Seconds within which a scheduler has to answer, and the first worker to come.
+_ANSWERS_S, _WORKERS_S = 20, 120
+#: How often it is asked how many threads its workers have.
+_LOOKS_EVERY_S = 5
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[Entry, bytes | None]]:
+    """Results of the recordings, in the order in which the cluster finishes them.
+
+    Raises UsageError where dask is not installed or no scheduler answers, CannotWork where a worker has another version
+    of the tool or of the model, or does not see the recordings or the results.
+    """
+    from distributed import KilledWorker
+
+    with connected(address) as client:
+        for item, result in in_turn(client, partial(_analyse_here, work=work), due):
+            if not isinstance(result, BaseException):
+                yield result
+            elif isinstance(result, KilledWorker):
+                died = UnreadableRecording("the workers that had it died, for lack of memory or in a decoder")
+                yield failed(item, died), None
+            else:
+                raise result
+
+
+def connected(address: str) -> Any:
+    """A client of the scheduler at an address such as tcp://host:8786, once it has a worker.
+
+    Raises UsageError where there is no scheduler, CannotWork where no worker comes.
+    """
+    try:
+        from distributed import Client
+    except ImportError as error:
+        raise UsageError("--cluster needs Dask: pip install 'call-emotions[cluster]'") from error
+    try:
+        client = Client(address, timeout=_ANSWERS_S)
+    except (OSError, ValueError) as error:
+        raise UsageError(
+            f"no Dask scheduler answers at {show(address)} ({error}): start one with `dask scheduler`, which says its "
+            "address, and workers with `dask worker ADDRESS`"
+        ) from error
+    try:
+        client.wait_for_workers(1, timeout=_WORKERS_S)
+    except TimeoutError as error:
+        client.close()
+        raise CannotWork(f"the Dask scheduler at {show(address)} has no workers: start some") from error
+    return client
+
+
+def in_turn(
+    client: Any, function: Callable[[Item], Result], items: Sequence[Item]
+) -> Iterator[tuple[Item, Result | BaseException]]:
+    """Each item with the function's result or error, as the cluster finishes them, with few of them in hand at a time.
+
+    An item whose worker has died again and again comes with distributed's KilledWorker.
+    """
+    from distributed import as_completed
+
+    waiting = iter(items)
+    in_hand: dict[Any, Item] = {}
+
+    def submit(count: int) -> list[Any]:
+        # Not pure: dask would hash every item to look for results that it has already.
+        new = {client.submit(function, item, pure=False): item for item in islice(waiting, max(0, count))}
+        in_hand.update(new)
+        return list(new)
+
+    room, looked_at = _room(client), time.monotonic()
+    finished = as_completed(submit(room))
+    for future in finished:
+        if future.cancelled():
+            raise CannotWork("the Dask scheduler has gone: what was finished is kept, the next run does the rest")
+        error = future.exception()
+        yield in_hand.pop(future), future.result() if error is None else error
+        future.release()
+        if time.monotonic() - looked_at > _LOOKS_EVERY_S:
+            room, looked_at = _room(client), time.monotonic()
+        for new in submit(room - len(in_hand)):
+            finished.add(new)
+
+
+def _room(client: Any) -> int:
+    """How many tasks the scheduler is to know; workers may come and go."""
+    return IN_HAND * max(1, sum(client.nthreads().values()))
+
+
+def _analyse_here(due: Due, work: Work) -> tuple[Entry, bytes | None]:
+    """Analyse a recording in a worker."""
+    _check_here(work.model, work.model_hash, work.version, work.output, work.folders)
+    return analyse_due(due, work)
+
+
+@lru_cache(maxsize=4)
+def _check_here(model: str, digest: str, version: str, output: Path, folders: tuple[Path, ...]) -> None:
+    """Once per process: raise CannotWork where its results would not be those of the others."""
+    import socket
+
+    from threadpoolctl import threadpool_limits
+
+    here = socket.gethostname()
+    if version != __version__:
+        raise CannotWork(f"the worker on {here} has version {__version__} of this tool, and this is {version}")
+    if model_hash(find_model(model)) != digest:
+        raise CannotWork(f"the worker on {here} has another model {show(model)} than this machine")
+    for needed in (*folders, output / FILE_NAME):
+        if not needed.exists():
+            raise CannotWork(f"the worker on {here} does not see {show(str(needed))}: mount it there, too")
+    # Sums must not depend on how many threads took part in them; a worker has as many at work as it says.
+    threadpool_limits(1)

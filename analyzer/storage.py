@@ -1,0 +1,133 @@
+"""Where recordings lie: in folders of this machine, or in object storage under an address such as s3://bucket/calls.
+
+Object storage is read through fsspec, a piece at a time: nothing is copied to a local disk. Which addresses work hangs
+on what is installed beside it (s3fs for `s3://`, gcsfs for `gs://`, adlfs for `az://`); keys and endpoints come from
+the environment, as those packages and fsspec say.
+"""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from analyzer.errors import CannotWork, UnreadableRecording, UsageError
+from analyzer.names import show
+
+#: A path of this machine, or an address in object storage.
+Location = Path | str
+
+_ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
+#: What is fetched at a time: a few minutes of a call.
+_FETCHED_BYTES = 8 << 20
+#: What kinds of object storage call the time of the last change.
+_MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """What stands in a folder of object storage: its name there, and of a file its size and time of change."""
+
+    name: str
+    is_folder: bool
+    size: int = 0
+    mtime_ns: int = 0
+
+
+def is_address(text: str) -> bool:
+    """Whether a text names a place in object storage."""
+    return _ADDRESS.match(text) is not None
+
+
+def is_file(address: str) -> bool:
+    """Whether an address is that of a single file.
+
+    Raises UsageError where there is nothing of that name, or no way to look, and CannotWork where the storage does not
+    answer.
+    """
+    storage, path = _opened(address)
+    with _answering(address):
+        if storage.isfile(path):
+            return True
+        if storage.isdir(path):
+            return False
+    raise UsageError(f"no such file or folder: {show(address)}")
+
+
+def listing(address: str) -> list[Listed]:
+    """What stands in a folder, by the bytes of the names; raises CannotWork where the storage does not answer."""
+    storage, path = _opened(address)
+    with _answering(address):
+        found = storage.ls(path, detail=True)
+    names = [str(one["name"]).rstrip("/") for one in found]
+    listed = [_listed(name.rpartition("/")[2], one) for name, one in zip(names, found, strict=True) if name != path]
+    return sorted((one for one in listed if one.name), key=lambda one: os.fsencode(one.name))
+
+
+def open_to_read(location: Location) -> BinaryIO:
+    """A recording's bytes; raises OSError as `open` does, UnreadableRecording where the storage does not answer."""
+    if isinstance(location, Path):
+        return open(location, "rb")
+    storage, path = _opened(location)
+    with _fetching():
+        return storage.open(path, "rb", block_size=_FETCHED_BYTES, cache_type="readahead")
+
+
+def head(location: Location, size: int) -> bytes:
+    """The first bytes of a file, without fetching more; raises as `open_to_read` does."""
+    if isinstance(location, Path):
+        with open(location, "rb") as handle:
+            return handle.read(size)
+    storage, path = _opened(location)
+    with _fetching():
+        return storage.cat_file(path, start=0, end=size)
+
+
+def _opened(address: str) -> tuple[Any, str]:
+    """The storage of an address, and the path in it."""
+    try:
+        from fsspec.core import url_to_fs
+
+        # What was listed is not kept: an archive has more names than a night's memory should hold.
+        storage, path = url_to_fs(address, use_listings_cache=False)
+    except ImportError as error:
+        raise UsageError(
+            f"{show(address)} needs a package that is not installed: pip install 'call-emotions[s3]' for s3://, or "
+            f"what fsspec asks for ({error})"
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{show(address)} is an address of no kind that is known here: {error}") from error
+    return storage, str(path).rstrip("/")
+
+
+def _listed(name: str, told: dict[str, Any]) -> Listed:
+    if told.get("type") == "directory":
+        return Listed(name, is_folder=True)
+    modified = next((told[key] for key in _MODIFIED if told.get(key) is not None), 0)
+    seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
+    return Listed(name, False, int(told.get("size") or 0), round(seconds * 1_000_000) * 1000)
+
+
+@contextmanager
+def _answering(address: str) -> Iterator[None]:
+    """Turns whatever a storage's client raises into CannotWork: a listing that is not whole is none."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise UsageError(f"no such file or folder: {show(address)}") from error
+    except Exception as error:  # clients have errors of their own, without a common base
+        raise CannotWork(f"{show(address)} cannot be listed ({type(error).__name__}: {error})") from error
+
+
+@contextmanager
+def _fetching() -> Iterator[None]:
+    """Turns what a storage's client raises, but for what `open` raises too, into UnreadableRecording."""
+    try:
+        yield
+    except OSError:
+        raise
+    except Exception as error:
+        raise UnreadableRecording(f"it cannot be fetched ({type(error).__name__}: {error})") from error

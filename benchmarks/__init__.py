@@ -1,0 +1,1 @@
+"""How fast the analyzer is, and how much memory it takes, against other ways: `python -m benchmarks`."""

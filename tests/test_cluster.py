@@ -1,0 +1,178 @@
+"""A night's work on a Dask cluster: a real scheduler and real workers, processes of this machine."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from analyzer import batch, cluster
+from analyzer.cli import main
+from analyzer.errors import UsageError
+from tests.nights import Analyze, Night, a_call, contents, read_csv
+
+REPOSITORY = Path(__file__).parent.parent
+
+
+def dask(*arguments: object) -> subprocess.Popen:
+    """One of dask's own commands, as an operator starts it."""
+    command = [sys.executable, "-m", "dask", *map(str, arguments)]
+    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def stop(process: subprocess.Popen) -> None:
+    process.kill()
+    process.wait()
+
+
+@contextmanager
+def scheduler(folder: Path) -> Iterator[str]:
+    """The address of a scheduler."""
+    file = folder / "scheduler.json"
+    process = dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    try:
+        from distributed import Client
+
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            address = client.scheduler.address
+        yield address
+    finally:
+        stop(process)
+
+
+@contextmanager
+def workers(address: str, folder: Path, count: int = 1, threads: int = 1) -> Iterator[list[subprocess.Popen]]:
+    """Worker processes of a scheduler, once they are at its service. No nanny: who is killed stays away."""
+    options = ("--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1")
+    started = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
+    try:
+        with cluster.connected(address) as client:
+            client.wait_for_workers(count, timeout=60)
+        yield started
+    finally:
+        for process in started:
+            stop(process)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """Some short recordings."""
+    folder = tmp_path / "calls"
+    folder.mkdir()
+    for k in range(24):
+        a_call(folder / f"{k:02d}.wav", seed=k % 3)
+    return folder
+
+
+def on(address: str, *arguments: object, model: Path) -> int:
+    """`call-emotions analyze --cluster` in this process."""
+    return main(["analyze", *map(str, arguments), "--cluster", address, "--model", str(model)])
+
+
+def test_a_cluster_gives_the_bytes_of_one_machine(good_night: Night, tiny_model: Path, tmp_path: Path) -> None:
+    with scheduler(tmp_path) as address, workers(address, tmp_path, threads=2):
+        assert on(address, good_night.calls, "-o", tmp_path / "out", model=tiny_model) == 0
+    assert contents(tmp_path / "out") == contents(good_night.output)
+
+
+def test_a_worker_that_dies_half_way_costs_no_recording(
+    calls: Path, tmp_path: Path, tiny_model: Path, analyze: Analyze
+) -> None:
+    assert analyze(calls, "-o", tmp_path / "here") == 0
+    output = tmp_path / "there"
+    with scheduler(tmp_path) as address, workers(address, tmp_path, count=2) as (first, _):
+        command = [sys.executable, "-m", "analyzer", "analyze", calls, "-o", output, "--model", tiny_model]
+        night = subprocess.Popen([*map(str, command), "--cluster", address], cwd=REPOSITORY)
+        while night.poll() is None and len(list(output.glob("timelines/calls/*.csv"))) < 8:
+            time.sleep(0.001)
+        os.kill(first.pid, signal.SIGKILL)
+        assert night.wait(timeout=120) == 0
+    assert contents(output) == contents(tmp_path / "here")
+
+
+def test_a_bad_recording_fails_there_as_it_does_here(
+    bad_night: Night, tiny_model: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    with scheduler(tmp_path) as address, workers(address, tmp_path):
+        assert on(address, bad_night.calls, "-o", tmp_path / "out", model=tiny_model) == 1
+    assert contents(tmp_path / "out") == contents(bad_night.output)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [({"version": "0"}, "has version"), ({"model_hash": "0"}, "another model"), ({"folders": "nowhere"}, "not see")],
+    ids=["version", "model", "share"],
+)
+def test_a_worker_whose_results_would_differ_ends_the_run(
+    calls: Path,
+    tmp_path: Path,
+    tiny_model: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture,
+    change: dict[str, str],
+    said: str,
+) -> None:
+    prepare = batch._prepare
+    changes: dict = {**change, **({"folders": (tmp_path / "nowhere",)} if "folders" in change else {})}
+    monkeypatch.setattr(batch, "_prepare", lambda *given: replace(prepare(*given), **changes))
+    with scheduler(tmp_path) as address, workers(address, tmp_path):
+        assert on(address, calls, "-o", tmp_path / "out", model=tiny_model) == 3
+    assert said in capsys.readouterr().err
+    assert read_csv(tmp_path / "out" / "recordings.csv") == []
+
+
+def test_no_scheduler_at_the_address_is_a_usage_error(
+    calls: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "_ANSWERS_S", 1)
+    assert on("tcp://127.0.0.1:1", calls, "-o", tmp_path / "out", model=tiny_model) == 2
+    assert "dask scheduler" in capsys.readouterr().err
+    assert on("no address at all", calls, "-o", tmp_path / "out", model=tiny_model) == 2
+
+
+def test_a_scheduler_without_workers_is_said_to_have_none(
+    calls: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(cluster, "_WORKERS_S", 1)
+    with scheduler(tmp_path) as address:
+        assert on(address, calls, "-o", tmp_path / "out", model=tiny_model) == 3
+    assert "has no workers" in capsys.readouterr().err
+
+
+def test_without_dask_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    with pytest.raises(UsageError, match=r"call-emotions\[cluster\]"):
+        cluster.connected("tcp://127.0.0.1:1")
+
+
+def test_jobs_are_about_this_machine_alone(calls: Path) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        main(["analyze", str(calls), "--cluster", "tcp://127.0.0.1:1", "-j", "2"])
+    assert stopped.value.code == 2
+
+
+def test_few_tasks_are_in_hand_at_a_time(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    def numbers() -> Iterator[int]:
+        for k in range(200):
+            asked.append(k)
+            yield k
+
+    with scheduler(tmp_path) as address, workers(address, tmp_path), cluster.connected(address) as client:
+        seen = 0
+        for number, doubled in cluster.in_turn(client, _double, numbers()):
+            assert doubled == 2 * number
+            seen += 1
+            assert len(asked) - seen <= cluster.IN_HAND
+    assert seen == 200
+
+
+def _double(number: int) -> int:
+    return 2 * number

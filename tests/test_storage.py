@@ -1,0 +1,206 @@
+"""Recordings in object storage, read from a real S3-compatible server that the tests start."""
+
+import json
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analyzer import storage
+from analyzer.errors import CannotWork, UsageError
+from tests import voices
+from tests.encoders import write_wav
+from tests.nights import MTIME, Analyze, a_call, contents, read_csv
+
+BUCKET = "s3://recordings"
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[str]:
+    """The address of an S3 server, to which the environment points as long as it runs."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    told = {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "key",
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in told.items():
+            patch.setenv(name, value)
+        yield told["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
+@pytest.fixture
+def bucket(server: str) -> Iterator[str]:
+    """A bucket with nothing in it."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    files.mkdir(BUCKET)
+    yield BUCKET
+    files.rm(BUCKET, recursive=True)
+
+
+@pytest.fixture
+def calls(tmp_path: Path) -> Path:
+    """Two recordings in two folders, and a file that is none."""
+    folder = tmp_path / "calls"
+    (folder / "tuesday").mkdir(parents=True)
+    a_call(folder / "a.wav", seed=1)
+    a_call(folder / "tuesday" / "ä b.wav", seed=2)
+    (folder / "README.md").write_text("# Calls\n")
+    os.utime(folder / "README.md", (MTIME, MTIME))
+    return folder
+
+
+def put(source: Path, address: str) -> None:
+    """Copy a file or a folder into a bucket."""
+    import s3fs
+
+    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
+    for path in [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file()):
+        below = "" if path == source else f"/{path.relative_to(source).as_posix()}"
+        files.pipe_file(f"{address}{below}", path.read_bytes())
+
+
+def test_recordings_in_a_bucket_are_analysed_as_those_in_a_folder(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    put(calls, f"{bucket}/2026/calls")
+    assert analyze(calls, "-o", tmp_path / "local") == 0
+    assert analyze(f"{bucket}/2026/calls", "-o", tmp_path / "remote") == 0
+    assert contents(tmp_path / "remote" / "timelines") == contents(tmp_path / "local" / "timelines")
+    statuses = {row["file"]: row["status"] for row in read_csv(tmp_path / "remote" / "files.csv")}
+    assert statuses == {"calls/README.md": "skipped", "calls/a.wav": "ok", "calls/tuesday/ä b.wav": "ok"}
+
+
+def test_in_worker_processes_too(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+    put(calls, f"{bucket}/calls")
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "one") == 0
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "two", jobs=2) == 0
+    assert contents(tmp_path / "two") == contents(tmp_path / "one")
+
+
+def analysed(output: Path) -> int:
+    """How many recordings the last run has analysed."""
+    return sum(json.loads((output / "run.json").read_text())["analysed"].values())
+
+
+def test_what_is_done_is_not_fetched_again_and_what_changed_is(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    put(calls, f"{bucket}/calls")
+    output = tmp_path / "out"
+    assert analyze(f"{bucket}/calls", "-o", output) == 0
+    assert analyze(f"{bucket}/calls/", "-o", output) == 0
+    assert analysed(output) == 0
+    longer = write_wav(tmp_path / "longer.wav", voices.call(3, [(0.3, 2.7)]))
+    put(longer, f"{bucket}/calls/a.wav")
+    put(longer, f"{bucket}/calls/new.wav")
+    assert analyze(f"{bucket}/calls", "-o", output) == 0
+    assert analysed(output) == 2
+
+
+def test_a_recording_that_left_the_bucket_keeps_its_results(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    put(calls, f"{bucket}/calls")
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 0
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).rm(f"{bucket}/calls/a.wav")
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 0
+    present = {row["file"]: row["present"] for row in read_csv(tmp_path / "out" / "files.csv")}
+    assert present["calls/a.wav"] == "no"
+    assert (tmp_path / "out" / "timelines" / "calls" / "a.wav.csv").is_file()
+
+
+def test_a_single_recording_and_a_whole_bucket_can_be_named(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    put(calls, f"{bucket}/calls")
+    assert analyze(f"{bucket}/calls/a.wav", "-o", tmp_path / "one") == 0
+    assert [row["file"] for row in read_csv(tmp_path / "one" / "files.csv")] == ["calls/a.wav"]
+    assert analyze(f"archive={bucket}", "-o", tmp_path / "all") == 0
+    assert {row["file"] for row in read_csv(tmp_path / "all" / "files.csv")} == {
+        "archive/calls/README.md",
+        "archive/calls/a.wav",
+        "archive/calls/tuesday/ä b.wav",
+    }
+
+
+def test_the_folder_marks_of_consoles_are_no_recordings(bucket: str, calls: Path, server: str) -> None:
+    put(calls, f"{bucket}/calls")
+    import s3fs
+
+    s3fs.S3FileSystem(skip_instance_cache=True).call_s3("put_object", Bucket="recordings", Key="calls/", Body=b"")
+    assert [one.name for one in storage.listing(f"{bucket}/calls/")] == ["README.md", "a.wav", "tuesday"]
+
+
+def test_a_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
+    put(calls / "a.wav", f"{bucket}/a.wav")
+    with storage.open_to_read(f"{bucket}/a.wav") as handle:
+        assert handle.read(4) == b"RIFF"
+        assert handle.seek(0, os.SEEK_END) == (calls / "a.wav").stat().st_size
+    assert storage.head(f"{bucket}/a.wav", 4) == b"RIFF"
+
+
+def test_nothing_at_an_address_is_a_usage_error(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+    assert analyze(f"{bucket}/nowhere", "-o", tmp_path / "out") == 2
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_address_of_no_known_kind_is_a_usage_error(tmp_path: Path, analyze: Analyze) -> None:
+    assert analyze("carrier-pigeon://loft/calls", "-o", tmp_path / "out") == 2
+
+
+def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for_gone(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    put(calls, f"{bucket}/calls")
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 0
+    before = contents(tmp_path / "out")
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{unused.getsockname()[1]}")
+        monkeypatch.setenv("AWS_MAX_ATTEMPTS", "1")
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 3
+    s3fs.S3FileSystem.clear_instance_cache()
+    assert contents(tmp_path / "out") == before
+
+
+def test_a_path_is_no_address() -> None:
+    assert not any(map(storage.is_address, ("/srv/calls", "calls", "C:\\calls", "a=b", "s3:/x", "label=s3://bucket")))
+    assert all(map(storage.is_address, ("s3://bucket", "gs://bucket/calls", "abfs://container@account/calls")))
+
+
+def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    import fsspec.core
+
+    def refuse(*_: object, **__: object) -> None:
+        raise ImportError("Install s3fs to access S3")
+
+    monkeypatch.setattr(fsspec.core, "url_to_fs", refuse)
+    with pytest.raises(UsageError, match=r"call-emotions\[s3\]"):
+        storage.is_file("s3://bucket/calls")
+
+
+def test_a_listing_that_breaks_off_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Broken:
+        def ls(self, *_: object, **__: object) -> None:
+            raise RuntimeError("connection reset")
+
+    monkeypatch.setattr(storage, "_opened", lambda address: (Broken(), "bucket"))
+    with pytest.raises(CannotWork, match="connection reset"):
+        storage.listing("s3://bucket")
