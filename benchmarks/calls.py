@@ -1,0 +1,113 @@
+"""Calls to measure with: two people on two channels who take turns, composed from recorded speech, of any length."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import av
+import numpy as np
+import soundfile
+
+from analyzer.audio import AUDIO_EXTENSIONS, open_audio, read_at
+from analyzer.speech import SpeechDetector, SpeechSettings
+
+RATE = 8000
+#: What is written at a time.
+BLOCK_S = 60
+MP3_BITS_PER_S = 32_000
+#: Seconds of a turn, and of the pause after it; somebody speaks for more than three quarters of a call.
+TURN_S, PAUSE_S = (2.0, 12.0), (0.2, 0.9)
+#: Calls that differ; more are further names of these.
+DISTINCT = 10
+#: As much speech is taken from the folder at most.
+_SPEECH_S = 1800
+
+
+def speech_of(folder: Path) -> list[np.ndarray]:
+    """Pieces of speech at 8000 per second, each shaped (samples,), from the recordings of a folder."""
+    found: list[np.ndarray] = []
+    held = 0
+    for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS):
+        if held > _SPEECH_S * RATE:
+            break
+        with open_audio(path) as stream:
+            detectors = [SpeechDetector(RATE, SpeechSettings()) for _ in range(stream.channels)]
+            blocks = read_at(stream, RATE)
+            heard = ((detectors[k], channel) for block in blocks for k, channel in enumerate(block))
+            segments = [segment for detector, channel in heard for segment in detector.push(channel)]
+            segments += [segment for detector in detectors for segment in detector.finish()]
+        new = [segment.samples for segment in segments if segment.is_speech]
+        found, held = found + new, held + sum(map(len, new))
+    if not found:
+        raise SystemExit(f"no speech in {folder}: give --speech a folder of recordings")
+    return found
+
+
+def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: Sequence[np.ndarray]) -> Path:
+    """Write `count` calls of so many minutes as `wav` or `mp3`; the same arguments give the same calls."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for number in range(count):
+        path = folder / f"{number:05d}.{encoding}"
+        if number < DISTINCT:
+            {"wav": _write_wav, "mp3": _write_mp3}[encoding](path, call(number, minutes, speech))
+        else:
+            os.link(folder / f"{number % DISTINCT:05d}.{encoding}", path)
+    return folder
+
+
+def call(seed: int, minutes: float, speech: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """A call in blocks shaped (2, samples)."""
+    random = np.random.default_rng(seed)
+    left, turns = round(minutes * 60 * RATE), _turns(random, speech)
+    held = np.empty((2, 0), np.float32)
+    while left:
+        while held.shape[1] < BLOCK_S * RATE:
+            held = np.concatenate([held, next(turns)], axis=1)
+        block, held = held[:, : min(left, BLOCK_S * RATE)], held[:, BLOCK_S * RATE :]
+        left -= block.shape[1]
+        # The line is never quite silent.
+        yield block + random.normal(0, 3e-4, block.shape).astype(np.float32)
+
+
+def _turns(random: np.random.Generator, speech: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
+    """Turns without end, each with its pause, shaped (2, samples)."""
+    speaker = 0
+    while True:
+        wanted = random.uniform(*TURN_S) * RATE
+        pieces = [speech[int(random.integers(len(speech)))]]
+        while sum(map(len, pieces)) < wanted:
+            pieces.append(speech[int(random.integers(len(speech)))])
+        turn = np.zeros((2, sum(map(len, pieces)) + round(random.uniform(*PAUSE_S) * RATE)), np.float32)
+        turn[speaker, : sum(map(len, pieces))] = np.concatenate(pieces)
+        speaker = 1 - speaker
+        yield turn
+
+
+def _write_wav(path: Path, blocks: Iterator[np.ndarray]) -> None:
+    with soundfile.SoundFile(path, "w", RATE, 2, "PCM_16") as sound:
+        for block in blocks:
+            sound.write(block.T)
+
+
+def _write_mp3(path: Path, blocks: Iterator[np.ndarray]) -> None:
+    with av.open(str(path), "w", format="mp3") as container:
+        stream = container.add_stream("mp3", rate=RATE, layout="stereo", bit_rate=MP3_BITS_PER_S)
+        for block in blocks:
+            frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(block), format="fltp", layout="stereo")
+            frame.sample_rate = RATE
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))
+
+
+def make_short(folder: Path, count: int) -> Path:
+    """Write many recordings of a fifth of a second, in folders of a thousand."""
+    silence = np.zeros(RATE // 5, np.float32)
+    for number in range(count):
+        path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"
+        if number % 1000 == 0:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        if number == 0:
+            soundfile.write(path, silence, RATE, subtype="ULAW")
+        else:
+            path.write_bytes((folder / "000" / "000000.wav").read_bytes())
+    return folder

@@ -1,0 +1,52 @@
+"""The tables as one picture."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from benchmarks.stages import STAGES
+
+FILE = "benchmarks.png"
+_NEEDED = ("speed", "by_stage", "scaling", "length")
+
+
+def draw(folder: Path) -> None:
+    """Draw the tables of a folder into a picture beside them, where all that it shows have been measured."""
+    if not all((folder / f"{name}.csv").is_file() for name in _NEEDED):
+        return
+    import matplotlib
+
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    speed, by_stage, scaling, length = (pd.read_csv(folder / f"{name}.csv") for name in _NEEDED)
+    figure, ((fast, stages), (more, memory)) = pyplot.subplots(2, 2, figsize=(12, 8), layout="constrained")
+    _draw_speed(fast, speed)
+    _draw_stages(stages, by_stage)
+    calls = scaling[scaling["of"] == "calls"]
+    more.plot(calls["calls"] / 60, calls["seconds"], "o-")
+    more.set(title="More calls of a minute", xlabel="hours of sound", ylabel="seconds", xscale="log", yscale="log")
+    memory.plot(length["minutes"], length["tree_mb"], "o-")
+    memory.set(title="One recording, in one process", xlabel="its minutes", ylabel="MB at most", xscale="log")
+    memory.set_ylim(bottom=0)
+    figure.suptitle((folder / "machine.txt").read_text(encoding="utf-8").replace("\n", ". ").strip())
+    figure.savefig(folder / FILE, dpi=110)
+    pyplot.close(figure)
+
+
+def _draw_speed(axes: Any, speed: pd.DataFrame) -> None:
+    table = speed[speed["way"] != "decoding alone"].pivot(index="way", columns="encoding", values="times_real_time")
+    table.loc[["notebook", "accurate", "default"]].plot.barh(ax=axes, logx=True)
+    for bars in axes.containers:
+        axes.bar_label(bars, fmt="%.0f", padding=3)
+    axes.set(title="Whole processes, all cores", xlabel="times real time", ylabel="")
+    axes.margins(x=0.15)
+
+
+def _draw_stages(axes: Any, by_stage: pd.DataFrame) -> None:
+    labels = by_stage["model"] + ", " + by_stage["encoding"]
+    shares = by_stage[list(STAGES)].div(by_stage["all"], axis=0)
+    shares.set_axis(labels).plot.barh(ax=axes, stacked=True)
+    axes.set(title="Where the time goes, one core", xlabel="share of the time", ylabel="", xlim=(0, 1))
+    axes.legend(ncols=len(STAGES), loc="upper center", bbox_to_anchor=(0.5, -0.15), frameon=False)

@@ -1,0 +1,66 @@
+"""Where the time goes: the way of a recording walked stage by stage, in this process, on one core."""
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from analyzer import timeline
+from analyzer.audio import open_audio, read_at
+from analyzer.classifier import Classifier
+from analyzer.features import network_input
+from analyzer.outputs import write_timeline
+from analyzer.speech import SpeechDetector, SpeechSettings
+
+STAGES = ("decode", "speech", "features", "network", "writing")
+
+
+class Clock(dict[str, float]):
+    """Seconds by stage."""
+
+    def add(self, stage: str, seconds: float) -> None:
+        """Count seconds to a stage."""
+        self[stage] = self.get(stage, 0.0) + seconds
+
+    @contextmanager
+    def at(self, stage: str) -> Iterator[None]:
+        """Count the seconds of a block to a stage."""
+        started = time.perf_counter()
+        yield
+        self.add(stage, time.perf_counter() - started)
+
+
+def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path) -> dict[str, float]:
+    """Seconds that each stage takes for some recordings; `length` are the seconds of sound."""
+    clock, settings = Clock(), classifier.settings
+    for path in calls:
+        with clock.at("decode"), open_audio(path) as stream:
+            blocks = list(read_at(stream, settings.front_end.rate))
+        with clock.at("speech"):
+            detectors = [SpeechDetector(settings.front_end.rate, SpeechSettings()) for _ in blocks[0]]
+            pushed = [(k, s) for block in blocks for k, d in enumerate(detectors) for s in d.push(block[k])]
+            segments = [*pushed, *((k, segment) for k, d in enumerate(detectors) for segment in d.finish())]
+            spoken = [(k, segment) for k, segment in segments if segment.is_speech]
+        with clock.at("features"):
+            inputs = [network_input(segment.samples, settings.front_end) for _, segment in spoken]
+        with clock.at("network"):
+            probabilities = classifier.probabilities(inputs)
+        with clock.at("writing"):
+            rows = [
+                timeline.row(segment, k + 1, heard[:8], settings.uncertain_below)
+                for (k, segment), heard in zip(spoken, probabilities, strict=True)
+            ]
+            write_timeline(output / f"{path.name}.csv", timeline.ordered(rows))
+        clock.add("length", sum(block.shape[1] for block in blocks) / settings.front_end.rate)
+        clock.add("talk", sum(segment.end - segment.start for _, segment in spoken))
+    return dict(clock)
+
+
+def decoding_alone(calls: Sequence[Path]) -> float:
+    """Seconds to decode recordings and do nothing with them, one after the other."""
+    started = time.perf_counter()
+    for path in calls:
+        with open_audio(path) as stream:
+            for _ in stream.blocks():
+                pass
+    return time.perf_counter() - started

@@ -1,0 +1,148 @@
+"""What is measured, a table each. Ratios within a table are of one run; seconds are those of the machine."""
+
+import os
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analyzer.classifier import Classifier, find_model
+from benchmarks import calls, measure, stages
+
+MODELS, ENCODINGS = ("default", "accurate"), ("wav", "mp3")
+CORES = os.cpu_count() or 1
+#: The way of a notebook gets so many whole calls: enough that its imports weigh little.
+NOTEBOOK_CALLS = 3
+#: `accurate` gets one call in so many.
+FEWER = 5
+_REPEATS = 3
+
+
+@dataclass(frozen=True)
+class Material:
+    """What the tables are measured on.
+
+    Attributes
+    ----------
+    folder : for calls and results; emptied afterwards by whoever made it.
+    speech : pieces of speech, see `benchmarks.calls`.
+    calls, minutes : how many calls the speed is measured on, and how long they are.
+    many : how many short recordings.
+    """
+
+    folder: Path
+    speech: list[np.ndarray]
+    calls: int
+    minutes: float
+    many: int
+
+    def made(self, count: int, minutes: float, encoding: str = "wav") -> Path:
+        """A folder of calls, made once."""
+        folder = self.folder / f"{count}x{minutes:g}-{encoding}"
+        return folder if folder.is_dir() else calls.make_calls(folder, count, minutes, encoding, self.speech)
+
+    def output(self) -> Path:
+        """An output folder in which nothing is."""
+        folder = self.folder / "out"
+        shutil.rmtree(folder, ignore_errors=True)
+        return folder
+
+
+def speed(material: Material) -> pd.DataFrame:
+    """The analyzer against the way of a notebook and against decoding alone, as whole processes."""
+    rows = [row for encoding in ENCODINGS for row in _speed(material, encoding)]
+    table = pd.DataFrame(rows, columns=["encoding", "way", "processes", "audio_h", "seconds", "tree_mb"])
+    table["times_real_time"] = table["audio_h"] * 3600 / table["seconds"]
+    table["audio_h_per_hour_per_core"] = table["times_real_time"] / CORES
+    notebook = table[table["way"] == "notebook"].set_index("encoding")["times_real_time"]
+    decoding = table[table["way"] == "decoding alone"].set_index("encoding")["times_real_time"]
+    table["times_notebook"] = table["times_real_time"] / table["encoding"].map(notebook)
+    table["times_decoding"] = table["times_real_time"] / table["encoding"].map(decoding)
+    return table
+
+
+def _speed(material: Material, encoding: str) -> Iterator[tuple[object, ...]]:
+    whole = material.made(material.calls, material.minutes, encoding)
+    hours = material.calls * material.minutes / 60
+    # pydub reads nothing but WAV without an ffmpeg on the system: in favour of the notebook it always gets that.
+    plain = material.made(NOTEBOOK_CALLS, material.minutes, "wav")
+    notebook = [measure.notebook(plain, material.output(), material.minutes * 60)]
+    quick = [measure.analyze(whole, material.output(), "-j", CORES) for _ in range(_REPEATS)]
+    few = material.made(max(CORES, material.calls // FEWER), material.minutes, encoding)
+    dear = measure.analyze(few, material.output(), "-j", CORES, "--model", "accurate")
+    notebook.append(measure.notebook(plain, material.output(), material.minutes * 60))
+    mean = sum(cost.seconds for cost in notebook) / len(notebook)
+    yield encoding, "notebook", 1, NOTEBOOK_CALLS * material.minutes / 60, mean, notebook[0].tree_mb
+    middle = sorted(quick, key=lambda cost: cost.seconds)[_REPEATS // 2]
+    yield encoding, "default", CORES, hours, middle.seconds, max(cost.tree_mb for cost in quick)
+    yield encoding, "accurate", CORES, len(list(few.iterdir())) * material.minutes / 60, dear.seconds, dear.tree_mb
+    yield encoding, "decoding alone", 1, hours, stages.decoding_alone(sorted(whole.iterdir())), np.nan
+
+
+def by_stage(material: Material) -> pd.DataFrame:
+    """Seconds on one core for an hour of sound, by stage."""
+    rows = []
+    for encoding in ENCODINGS:
+        paths = sorted(material.made(calls.DISTINCT, material.minutes, encoding).iterdir())
+        for model in MODELS:
+            classifier, chosen = Classifier(find_model(model)), paths if model == "default" else paths[:2]
+            stages.seconds_by_stage(paths[:1], classifier, material.output())  # what is only done once
+            found = stages.seconds_by_stage(chosen, classifier, material.output())
+            per_hour = {stage: found[stage] / found["length"] * 3600 for stage in stages.STAGES}
+            talk = found["talk"] / found["length"]
+            rows.append({"encoding": encoding, "model": model, "talk": talk, **per_hour, "all": sum(per_hour.values())})
+    return pd.DataFrame(rows)
+
+
+def scaling(material: Material) -> pd.DataFrame:
+    """More processes, and more calls: seconds, and what a second of sound costs against the first of its kind."""
+    rows = []
+    some = material.made(material.calls, material.minutes)
+    for jobs in (1, CORES, 2 * CORES):
+        cost = measure.analyze(some, material.output(), "-j", jobs)
+        rows.append(("processes", jobs, material.calls, material.minutes, cost.seconds, cost.tree_mb, cost.parent_mb))
+    for count in (10, 20, 100, 200, 500, 1000):
+        cost = measure.analyze(material.made(count, 1), material.output(), "-j", CORES)
+        rows.append(("calls", CORES, count, 1, cost.seconds, cost.tree_mb, cost.parent_mb))
+    columns = ["of", "processes", "calls", "minutes_each", "seconds", "tree_mb", "parent_mb"]
+    table = pd.DataFrame(rows, columns=columns)
+    table["times_real_time"] = table["calls"] * table["minutes_each"] * 60 / table["seconds"]
+    return table
+
+
+def length(material: Material) -> pd.DataFrame:
+    """One recording, ever longer, in one process: its memory is to stay the same."""
+    rows = []
+    for minutes in (1, 10, 60, 600):
+        folder = material.made(1, minutes)
+        cost = measure.analyze(folder, material.output(), "-j", 1)
+        rows.append((minutes, cost.seconds, minutes * 60 / cost.seconds, cost.tree_mb))
+        shutil.rmtree(folder)
+    return pd.DataFrame(rows, columns=["minutes", "seconds", "times_real_time", "tree_mb"])
+
+
+def many(material: Material) -> pd.DataFrame:
+    """Many short recordings: the first night, and a night on which nothing is new."""
+    folder, output = calls.make_short(material.folder / "many", material.many), material.output()
+    rows = []
+    for night in ("first", "nothing new"):
+        cost = measure.analyze(folder, output, "-j", CORES, "--format", "csv")
+        rows.append((night, material.many, cost.seconds, cost.tree_mb, cost.parent_mb))
+    shutil.rmtree(folder)
+    return pd.DataFrame(rows, columns=["night", "recordings", "seconds", "tree_mb", "parent_mb"])
+
+
+def start(material: Material) -> pd.DataFrame:
+    """From the start of the command to its end, where there is next to nothing to do; the best of some."""
+    short = material.made(1, 1 / 6)
+    rows = []
+    for model in MODELS:
+        options = ("-j", CORES, "--model", model)
+        tried = [measure.analyze(short, material.output(), *options).seconds for _ in range(_REPEATS)]
+        rows.append((f"a recording of 10 s, {model}", min(tried)))
+    asked = [measure.run([sys.executable, "-m", "analyzer", "--help"]).seconds for _ in range(_REPEATS)]
+    return pd.DataFrame([("--help", min(asked)), *rows], columns=["what", "seconds"])

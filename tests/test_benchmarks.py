@@ -1,0 +1,121 @@
+"""The benchmarks measure what they say: calls of the length that was asked for, whole processes, every stage."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyzer.audio import open_audio
+from analyzer.classifier import Classifier
+from benchmarks import calls, cli, measure, plot, stages, tables
+from tests import voices
+from tests.encoders import write_wav
+from tests.nights import read_csv
+
+
+@pytest.fixture(scope="module")
+def speech(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
+    folder = tmp_path_factory.mktemp("voices")
+    for k in range(2):
+        write_wav(folder / f"{k}.wav", voices.call(30, [(1, 9), (10, 19), (20, 29)], seed=k))
+    return calls.speech_of(folder)
+
+
+@pytest.fixture
+def material(tmp_path: Path, speech: list[np.ndarray]) -> tables.Material:
+    return tables.Material(tmp_path, speech, calls=2, minutes=0.2, many=3)
+
+
+@pytest.mark.parametrize("encoding", tables.ENCODINGS)
+def test_calls_are_as_long_as_was_asked_for_on_two_channels(
+    tmp_path: Path, speech: list[np.ndarray], encoding: str
+) -> None:
+    folder = calls.make_calls(tmp_path / "calls", 12, 0.1, encoding, speech)
+    assert [path.name for path in sorted(folder.iterdir())] == [f"{k:05d}.{encoding}" for k in range(12)]
+    for path in folder.iterdir():
+        with open_audio(path) as stream:
+            assert (stream.channels, stream.rate) == (2, 8000)
+            samples = sum(block.shape[1] for block in stream.blocks())
+            assert samples == pytest.approx(48_000, abs=0 if encoding == "wav" else 3000)
+    assert len({path.read_bytes() for path in folder.iterdir()}) == calls.DISTINCT
+
+
+def test_somebody_speaks_for_three_quarters_of_a_call_and_both_have_their_say(speech: list[np.ndarray]) -> None:
+    sound = np.concatenate(list(calls.call(1, 3, speech)), axis=1)
+    assert sound.shape == (2, 3 * 60 * calls.RATE)
+    # A tenth of a second at a time.
+    loud = np.sqrt(np.square(sound.reshape(2, -1, 800)).mean(axis=2)) > 0.003
+    assert loud.any(axis=0).mean() > 0.75
+    assert (loud.mean(axis=1) > 0.25).all()
+
+
+def test_the_same_call_comes_out_twice(speech: list[np.ndarray]) -> None:
+    first, again, other = (np.concatenate(list(calls.call(seed, 0.1, speech)), axis=1) for seed in (1, 1, 2))
+    assert np.array_equal(first, again) and not np.array_equal(first, other)
+
+
+def test_a_folder_without_speech_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match="no speech"):
+        calls.speech_of(tmp_path)
+
+
+def test_every_stage_is_timed_and_together_they_are_the_way_of_a_recording(
+    tmp_path: Path, material: tables.Material, classifier: Classifier
+) -> None:
+    paths = sorted(material.made(2, 0.2).iterdir())
+    found = stages.seconds_by_stage(paths, classifier, tmp_path / "out")
+    assert set(stages.STAGES) | {"length", "talk"} == set(found)
+    assert all(found[stage] > 0 for stage in stages.STAGES)
+    assert found["length"] == pytest.approx(24)
+    assert found["talk"] > 0.6 * 24
+    for path in paths:
+        assert read_csv(tmp_path / "out" / f"{path.name}.csv")
+    assert stages.decoding_alone(paths) > 0
+
+
+def test_memory_is_that_of_the_whole_tree_of_processes() -> None:
+    hold = "import time; held = bytearray(64 << 20); time.sleep(0.5)"
+    alone = measure.run([sys.executable, "-c", hold])
+    child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
+    with_child = measure.run([sys.executable, "-c", child])
+    assert alone.parent_mb > 64 and alone.tree_mb == alone.parent_mb
+    assert with_child.parent_mb < 64 < with_child.tree_mb
+    assert with_child.seconds > 0.5
+
+
+def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
+    with pytest.raises(SystemExit, match="no such luck"):
+        measure.run([sys.executable, "-c", "raise SystemExit('no such luck')"])
+
+
+def test_many_short_recordings_are_analysed_one_night_and_left_alone_the_next(material: tables.Material) -> None:
+    found = tables.many(material)
+    assert list(found["night"]) == ["first", "nothing new"]
+    assert (found["seconds"] > 0).all()
+
+
+def test_a_table_is_written_beside_what_it_was_measured_on(tmp_path: Path) -> None:
+    write_wav(tmp_path / "speech" / "a.wav", voices.call(5, [(1, 4)]))
+    arguments = ["--out", tmp_path / "out", "--speech", tmp_path / "speech", "--work", tmp_path, "--only", "many"]
+    assert cli.main([*map(str, arguments), "--many", "2"]) == 0
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {"machine.txt", "many.csv"}
+    assert "cores" in (tmp_path / "out" / "machine.txt").read_text()
+
+
+def test_the_picture_shows_all_tables(tmp_path: Path) -> None:
+    (tmp_path / "machine.txt").write_text("Abacus, 2 cores\n")
+    ways = ["notebook", "accurate", "default", "decoding alone"]
+    speed = pd.DataFrame({"encoding": "wav", "way": ways, "times_real_time": [30, 300, 1900, 20000]})
+    by_stage = pd.DataFrame(
+        {"encoding": ["wav"], "model": ["default"], **dict.fromkeys(stages.STAGES, 0.5), "all": 2.5}
+    )
+    scaling = pd.DataFrame({"of": "calls", "calls": [10, 100], "seconds": [1.0, 9.0]})
+    length = pd.DataFrame({"minutes": [1, 600], "tree_mb": [150.0, 160.0]})
+    for name, table in {"speed": speed, "by_stage": by_stage, "scaling": scaling, "length": length}.items():
+        plot.draw(tmp_path)
+        assert not (tmp_path / plot.FILE).exists()
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    plot.draw(tmp_path)
+    assert (tmp_path / plot.FILE).read_bytes().startswith(b"\x89PNG")
