@@ -77,16 +77,35 @@ def _hz(mel: np.ndarray) -> np.ndarray:
     return np.where(mel < 15, mel * 200 / 3, 1000 * np.exp((mel - 15) * np.log(6.4) / 27))
 
 
-def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int, lines: slice = slice(None)) -> np.ndarray:
-    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32; or some of their lines.
+def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int) -> np.ndarray:
+    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32.
 
     `samples` is one channel, shaped (samples,). Only whole frames are taken; fewer samples than `window` give none.
     """
-    if len(samples) < window:
-        return np.empty((0, fft // 2 + 1), np.float32)[:, lines]
-    frames = np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
-    spectra = np.fft.rfft(frames * _hann(window), fft)[:, lines]
+    spectra = np.fft.rfft(_frames(samples, window, hop) * _hann(window), fft)
     return np.square(spectra.real) + np.square(spectra.imag)
+
+
+def band_spectra(samples: np.ndarray, window: int, hop: int, lines: range) -> np.ndarray:
+    """The same of some lines alone, shaped (frames, len(lines)), with an `fft` as long as the window.
+
+    As a product of frames and waves, which for a narrow band takes half the time of a fast Fourier transform.
+    """
+    parts = np.ascontiguousarray(_frames(samples, window, hop)) @ _waves(window, lines)
+    return np.square(parts[:, : len(lines)]) + np.square(parts[:, len(lines) :])
+
+
+def _frames(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
+    if len(samples) < window:
+        return np.empty((0, window), np.float32)
+    return np.lib.stride_tricks.sliding_window_view(samples, window)[::hop]
+
+
+@lru_cache(maxsize=8)
+def _waves(window: int, lines: range) -> np.ndarray:
+    """Hann-weighted cosines and, beside them, sines of the lines, shaped (window, 2 * len(lines))."""
+    angles = 2 * np.pi / window * np.outer(np.arange(window), lines)
+    return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32) * _hann(window)[:, None]
 
 
 @lru_cache(maxsize=8)

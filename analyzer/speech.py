@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.features import power_spectra
+from analyzer.features import band_spectra
 
 FRAME_S = 0.032
 HOP_S = 0.016
@@ -112,7 +112,7 @@ class SpeechDetector:
         self._samples = np.concatenate([self._samples, samples])
         framed = self._kept_from + len(self._spectra)
         fresh = self._samples[len(self._spectra) * self._hop :]
-        spectra = power_spectra(fresh, self._frame, self._hop, self._frame, self._in_band)
+        spectra = band_spectra(fresh, self._frame, self._hop, self._in_band)
         self._spectra = np.concatenate([self._spectra, spectra])
         active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
         found = self._follow(active)
@@ -251,7 +251,7 @@ def _decibel(power: np.ndarray) -> np.ndarray:
     return 10 * np.log10(np.maximum(power, _POWER_FLOOR))
 
 
-def _band_filters(rate: int, frame: int) -> tuple[slice, np.ndarray]:
+def _band_filters(rate: int, frame: int) -> tuple[range, np.ndarray]:
     """Which lines of a spectrum are in the band, and weights that sum those into mean squares per sub-band."""
     lines = np.arange(frame // 2 + 1) * rate / frame
     in_band = (lines >= _BAND_EDGES_HZ[0]) & (lines < _BAND_EDGES_HZ[-1])
@@ -259,4 +259,4 @@ def _band_filters(rate: int, frame: int) -> tuple[slice, np.ndarray]:
     # Parseval, for one half of the spectrum and a Hann window, whose mean square is 3/8.
     weights = np.eye(len(_BAND_EDGES_HZ) - 1)[sub_band] * (2 / (0.375 * frame * frame))
     first = int(in_band.argmax())
-    return slice(first, first + len(sub_band)), weights.astype(np.float32)
+    return range(first, first + len(sub_band)), weights.astype(np.float32)

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.features import FrontEnd, log_mel, mel_filters, network_input, power_spectra
+from analyzer.features import FrontEnd, band_spectra, log_mel, mel_filters, network_input, power_spectra
 from tests import voices
 
 FRONT_ENDS = [FrontEnd(), FrontEnd(16000, 400, 160, 512, 64, 60, 7600, 200), FrontEnd(8000, 256, 128, 256, 24)]
@@ -80,6 +80,15 @@ def test_fewer_samples_than_a_frame_make_one_frame(count: int) -> None:
 def test_only_whole_frames_are_taken() -> None:
     shapes = [power_spectra(np.ones(n, np.float32), 200, 80, 256).shape for n in (199, 200, 279, 280)]
     assert shapes == [(0, 129), (1, 129), (1, 129), (2, 129)]
+
+
+def test_the_lines_of_a_band_are_those_of_the_whole_spectrum() -> None:
+    sound = voices.speech(1, peak=0.4)
+    whole = power_spectra(sound, 256, 128, 256)
+    band = band_spectra(sound, 256, 128, range(7, 109))
+    assert band.dtype == np.float32
+    assert np.allclose(band, whole[:, 7:109], rtol=1e-3, atol=1e-5 * whole.max())
+    assert band_spectra(sound[:255], 256, 128, range(7, 109)).shape == (0, 102)
 
 
 def test_a_tone_is_loudest_in_its_own_band() -> None:
