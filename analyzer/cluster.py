@@ -6,7 +6,7 @@ recordings that it had in hand: the scheduler gives those to another.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import islice
 from pathlib import Path
@@ -76,7 +76,7 @@ def connected(address: str) -> Any:
 
 
 def in_turn(
-    client: Any, function: Callable[[Item], Result], items: Sequence[Item]
+    client: Any, function: Callable[[Item], Result], items: Iterable[Item]
 ) -> Iterator[tuple[Item, Result | BaseException]]:
     """Each item with the function's result or error, as the cluster finishes them, with few of them in hand at a time.
 

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.classifier import Classifier, find_model
-from benchmarks import calls, measure, stages
+from benchmarks import calls, cluster, measure, stages
 
 MODELS, ENCODINGS = ("default", "accurate"), ("wav", "mp3")
 CORES = os.cpu_count() or 1
@@ -134,6 +134,11 @@ def many(material: Material) -> pd.DataFrame:
         rows.append((night, material.many, cost.seconds, cost.tree_mb, cost.parent_mb))
     shutil.rmtree(folder)
     return pd.DataFrame(rows, columns=["night", "recordings", "seconds", "tree_mb", "parent_mb"])
+
+
+def clusters(material: Material) -> pd.DataFrame:
+    """What a Dask scheduler can keep in order, with a stand-in for the analysis."""
+    return cluster.throughput(material.folder, [material.many // 10, material.many, 10 * material.many])
 
 
 def start(material: Material) -> pd.DataFrame:

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,49 +14,10 @@ import pytest
 from analyzer import batch, cluster
 from analyzer.cli import main
 from analyzer.errors import UsageError
+from benchmarks.cluster import scheduler, throughput, workers
 from tests.nights import Analyze, Night, a_call, contents, read_csv
 
 REPOSITORY = Path(__file__).parent.parent
-
-
-def dask(*arguments: object) -> subprocess.Popen:
-    """One of dask's own commands, as an operator starts it."""
-    command = [sys.executable, "-m", "dask", *map(str, arguments)]
-    return subprocess.Popen(command, cwd=REPOSITORY, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-
-
-def stop(process: subprocess.Popen) -> None:
-    process.kill()
-    process.wait()
-
-
-@contextmanager
-def scheduler(folder: Path) -> Iterator[str]:
-    """The address of a scheduler."""
-    file = folder / "scheduler.json"
-    process = dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
-    try:
-        from distributed import Client
-
-        with Client(scheduler_file=str(file), timeout=60) as client:
-            address = client.scheduler.address
-        yield address
-    finally:
-        stop(process)
-
-
-@contextmanager
-def workers(address: str, folder: Path, count: int = 1, threads: int = 1) -> Iterator[list[subprocess.Popen]]:
-    """Worker processes of a scheduler, once they are at its service. No nanny: who is killed stays away."""
-    options = ("--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1")
-    started = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
-    try:
-        with cluster.connected(address) as client:
-            client.wait_for_workers(count, timeout=60)
-        yield started
-    finally:
-        for process in started:
-            stop(process)
 
 
 @pytest.fixture
@@ -76,7 +36,7 @@ def on(address: str, *arguments: object, model: Path) -> int:
 
 
 def test_a_cluster_gives_the_bytes_of_one_machine(good_night: Night, tiny_model: Path, tmp_path: Path) -> None:
-    with scheduler(tmp_path) as address, workers(address, tmp_path, threads=2):
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path, threads=2):
         assert on(address, good_night.calls, "-o", tmp_path / "out", model=tiny_model) == 0
     assert contents(tmp_path / "out") == contents(good_night.output)
 
@@ -86,7 +46,7 @@ def test_a_worker_that_dies_half_way_costs_no_recording(
 ) -> None:
     assert analyze(calls, "-o", tmp_path / "here") == 0
     output = tmp_path / "there"
-    with scheduler(tmp_path) as address, workers(address, tmp_path, count=2) as (first, _):
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path, count=2) as (first, _):
         command = [sys.executable, "-m", "analyzer", "analyze", calls, "-o", output, "--model", tiny_model]
         night = subprocess.Popen([*map(str, command), "--cluster", address], cwd=REPOSITORY)
         while night.poll() is None and len(list(output.glob("timelines/calls/*.csv"))) < 8:
@@ -99,7 +59,7 @@ def test_a_worker_that_dies_half_way_costs_no_recording(
 def test_a_bad_recording_fails_there_as_it_does_here(
     bad_night: Night, tiny_model: Path, tmp_path: Path, analyze: Analyze
 ) -> None:
-    with scheduler(tmp_path) as address, workers(address, tmp_path):
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path):
         assert on(address, bad_night.calls, "-o", tmp_path / "out", model=tiny_model) == 1
     assert contents(tmp_path / "out") == contents(bad_night.output)
 
@@ -121,7 +81,7 @@ def test_a_worker_whose_results_would_differ_ends_the_run(
     prepare = batch._prepare
     changes: dict = {**change, **({"folders": (tmp_path / "nowhere",)} if "folders" in change else {})}
     monkeypatch.setattr(batch, "_prepare", lambda *given: replace(prepare(*given), **changes))
-    with scheduler(tmp_path) as address, workers(address, tmp_path):
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path):
         assert on(address, calls, "-o", tmp_path / "out", model=tiny_model) == 3
     assert said in capsys.readouterr().err
     assert read_csv(tmp_path / "out" / "recordings.csv") == []
@@ -140,7 +100,7 @@ def test_a_scheduler_without_workers_is_said_to_have_none(
     calls: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     monkeypatch.setattr(cluster, "_WORKERS_S", 1)
-    with scheduler(tmp_path) as address:
+    with scheduler(tmp_path) as (address, _):
         assert on(address, calls, "-o", tmp_path / "out", model=tiny_model) == 3
     assert "has no workers" in capsys.readouterr().err
 
@@ -165,7 +125,7 @@ def test_few_tasks_are_in_hand_at_a_time(tmp_path: Path) -> None:
             asked.append(k)
             yield k
 
-    with scheduler(tmp_path) as address, workers(address, tmp_path), cluster.connected(address) as client:
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path), cluster.connected(address) as client:
         seen = 0
         for number, doubled in cluster.in_turn(client, _double, numbers()):
             assert doubled == 2 * number
@@ -176,3 +136,9 @@ def test_few_tasks_are_in_hand_at_a_time(tmp_path: Path) -> None:
 
 def _double(number: int) -> int:
     return 2 * number
+
+
+def test_the_benchmark_of_the_scheduler_counts_recordings_and_memory(tmp_path: Path) -> None:
+    found = throughput(tmp_path, [5, 20])
+    assert list(found["recordings"]) == [5, 20]
+    assert (found["recordings_per_second"] > 0).all() and (found["scheduler_mb"] > 10).all()

@@ -1,0 +1,87 @@
+"""A Dask cluster of processes on this machine, and how many recordings its scheduler can keep in order."""
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import psutil
+
+from analyzer import cluster
+from analyzer.discovery import Found
+from analyzer.ledger import Entry
+from analyzer.names import Identity
+from analyzer.plan import NEW, Due
+from analyzer.timeline import Figures
+
+WORKERS = 2
+#: After each of so many recordings the scheduler's memory is looked at.
+_LOOK_EVERY = 1000
+
+
+def dask(*arguments: object) -> subprocess.Popen[bytes]:
+    """One of dask's own commands, as an operator starts it."""
+    command = [sys.executable, "-m", "dask", *map(str, arguments)]
+    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+
+def stop(process: subprocess.Popen[bytes]) -> None:
+    """End a process at once."""
+    process.kill()
+    process.wait()
+
+
+@contextmanager
+def scheduler(folder: Path) -> Iterator[tuple[str, int]]:
+    """The address of a scheduler, and its process id."""
+    from distributed import Client
+
+    file = folder / "scheduler.json"
+    process = dask("scheduler", "--host", "127.0.0.1", "--port", 0, "--no-dashboard", "--scheduler-file", file)
+    try:
+        with Client(scheduler_file=str(file), timeout=60) as client:
+            address = client.scheduler.address
+        yield address, process.pid
+    finally:
+        stop(process)
+
+
+@contextmanager
+def workers(address: str, folder: Path, count: int = 1, threads: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Worker processes of a scheduler, once they are at its service. No nanny: who is killed stays away."""
+    options = ("--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1")
+    started = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
+    try:
+        with cluster.connected(address) as client:
+            client.wait_for_workers(count, timeout=60)
+        yield started
+    finally:
+        for process in started:
+            stop(process)
+
+
+def stand_in(due: Due) -> tuple[Entry, bytes]:
+    """What comes back of a recording, without the work: a row for the ledger and an envelope of three minutes."""
+    figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
+    found = due.found
+    entry = Entry(found.identity, found.size, found.mtime_ns, "ok", figures=figures)
+    return entry, bytes(2000)
+
+
+def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
+    """Recordings a second that go through the scheduler, and its memory in MB, for so many recordings each."""
+    rows = []
+    with scheduler(folder) as (address, pid), workers(address, folder, WORKERS), cluster.connected(address) as client:
+        for count in counts:
+            started, most = time.perf_counter(), 0
+            due = (Due(Found(Identity("calls", f"{k:07d}.wav"), f"s3://bucket/{k:07d}.wav"), NEW) for k in range(count))
+            for number, (_, result) in enumerate(cluster.in_turn(client, stand_in, due)):
+                if isinstance(result, BaseException):
+                    raise result
+                if number % _LOOK_EVERY == 0:
+                    most = max(most, psutil.Process(pid).memory_info().rss)
+            rows.append((count, WORKERS, count / (time.perf_counter() - started), most / (1 << 20)))
+    return pd.DataFrame(rows, columns=["recordings", "workers", "recordings_per_second", "scheduler_mb"])
