@@ -72,18 +72,29 @@ def open_to_read(location: Location) -> BinaryIO:
     if isinstance(location, Path):
         return open(location, "rb")
     storage, path = _opened(location)
-    with _fetching():
+    try:
         return storage.open(path, "rb", block_size=_FETCHED_BYTES, cache_type="readahead")
+    except OSError:
+        raise
+    except Exception as error:  # clients have errors of their own, without a common base
+        raise UnreadableRecording(f"it cannot be fetched ({type(error).__name__}: {error})") from error
 
 
 def head(location: Location, size: int) -> bytes:
-    """The first bytes of a file, without fetching more; raises as `open_to_read` does."""
+    """The first bytes of a file, without fetching more.
+
+    Raises OSError as `open` does, CannotWork where the storage does not answer: what was not looked at is not judged.
+    """
     if isinstance(location, Path):
         with open(location, "rb") as handle:
             return handle.read(size)
     storage, path = _opened(location)
-    with _fetching():
+    try:
         return storage.cat_file(path, start=0, end=size)
+    except OSError:
+        raise
+    except Exception as error:
+        raise CannotWork(f"{show(location)} cannot be fetched ({type(error).__name__}: {error})") from error
 
 
 def _opened(address: str) -> tuple[Any, str]:
@@ -120,14 +131,3 @@ def _answering(address: str) -> Iterator[None]:
         raise UsageError(f"no such file or folder: {show(address)}") from error
     except Exception as error:  # clients have errors of their own, without a common base
         raise CannotWork(f"{show(address)} cannot be listed ({type(error).__name__}: {error})") from error
-
-
-@contextmanager
-def _fetching() -> Iterator[None]:
-    """Turns what a storage's client raises, but for what `open` raises too, into UnreadableRecording."""
-    try:
-        yield
-    except OSError:
-        raise
-    except Exception as error:
-        raise UnreadableRecording(f"it cannot be fetched ({type(error).__name__}: {error})") from error

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.classifier import find_model, load_classifier
-from analyzer.errors import CannotWork, UnreadableRecording
+from analyzer.errors import CallEmotionsError, UnreadableRecording
 from analyzer.ledger import Entry
 from analyzer.names import show
 from analyzer.outputs import write_timeline
@@ -37,7 +37,7 @@ def analyse_due(due: Due, work: Work) -> tuple[Entry, bytes | None]:
     target = timeline_path(work.output, found.identity)
     try:
         analysis = analyse(found.path, load_classifier(find_model(work.model), work.prior), work.speech)
-    except CannotWork:
+    except CallEmotionsError:
         raise
     except Exception as error:  # whatever a decoder comes up with, it must not end the night
         if due.why == CHANGED:

@@ -18,7 +18,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
     options = _parser().parse_args(arguments)
     one_thread_per_process()
-    from benchmarks import calls, plot, tables
+    from benchmarks import calls, capacity, plot, tables
 
     options.out.mkdir(parents=True, exist_ok=True)
     (options.out / "machine.txt").write_text(machine(), encoding="utf-8")
@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             table = measured(material)
             table.to_csv(options.out / f"{name}.csv", index=False, float_format="%.4g")
             print(f"{name}\n{table.to_string(index=False, float_format='%.4g')}\n", flush=True)
+    capacity.write(options.out)
     plot.draw(options.out)
     return 0
 

@@ -1,5 +1,6 @@
 """Recordings of any encoding become blocks of samples; what cannot be read says why."""
 
+import io
 import os
 import struct
 import subprocess
@@ -429,3 +430,30 @@ def test_libsndfile_writes_what_these_tests_rely_on() -> None:
     for encoding in ENCODINGS.values():
         if encoding.ffmpeg is None:
             assert soundfile.check_format(encoding.form, encoding.subtype), encoding.name
+
+
+class Failing(io.BytesIO):
+    """A file on a share that goes away after a while."""
+
+    def __init__(self, content: bytes, whole: int) -> None:
+        super().__init__(content)
+        self._whole = whole
+
+    def read(self, size: int | None = -1) -> bytes:
+        if self.tell() >= self._whole:
+            raise OSError(5, "Input/output error")
+        return super().read(size)
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        if self.tell() >= self._whole:
+            raise OSError(5, "Input/output error")
+        return super().readinto(buffer)
+
+
+@pytest.mark.parametrize("name", ["a.wav", "a.ulaw"])
+def test_a_read_that_fails_is_not_taken_for_the_end(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    whole = write_wav(tmp_path / "whole.wav", voices.speech(60)).read_bytes()
+    content = whole if name == "a.wav" else bytes(len(whole))
+    monkeypatch.setattr(audio, "open_to_read", lambda path: Failing(content, len(content) // 2))
+    with pytest.raises(UnreadableRecording, match="Input/output error"), open_audio(tmp_path / name) as stream:
+        list(stream.blocks())

@@ -9,7 +9,7 @@ import pytest
 
 from analyzer.audio import open_audio
 from analyzer.classifier import Classifier
-from benchmarks import calls, cli, measure, plot, stages, tables
+from benchmarks import calls, capacity, cli, measure, plot, stages, tables
 from tests import voices
 from tests.encoders import write_wav
 from tests.nights import read_csv
@@ -119,3 +119,13 @@ def test_the_picture_shows_all_tables(tmp_path: Path) -> None:
         table.to_csv(tmp_path / f"{name}.csv", index=False)
     plot.draw(tmp_path)
     assert (tmp_path / plot.FILE).read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_archive_takes_as_many_cores_as_its_hours_by_the_measured_speed(tmp_path: Path) -> None:
+    ways = ["notebook", "default", "accurate"]
+    speed = pd.DataFrame({"encoding": "wav", "way": ways, "audio_h_per_hour_per_core": [16.0, 1000.0, 100.0]})
+    speed.to_csv(tmp_path / "speed.csv", index=False)
+    capacity.write(tmp_path)
+    found = pd.read_csv(tmp_path / capacity.FILE).set_index(["model", "hours_of_calls"])
+    assert found.loc[("default", 1_000_000), "core_hours"] == 1000
+    assert found.loc[("accurate", 1_000_000), "cores_for_a_night"] == pytest.approx(10_000 / 8)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import storage
-from analyzer.errors import CannotWork, UsageError
+from analyzer.errors import CannotWork, UnreadableRecording, UsageError
 from tests import voices
 from tests.encoders import write_wav
 from tests.nights import MTIME, Analyze, a_call, contents, read_csv
@@ -204,3 +204,30 @@ def test_a_listing_that_breaks_off_is_no_listing(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(storage, "_opened", lambda address: (Broken(), "bucket"))
     with pytest.raises(CannotWork, match="connection reset"):
         storage.listing("s3://bucket")
+
+
+class Refusing:
+    """Storage whose every look at a file ends in an error."""
+
+    def __init__(self, error: Exception) -> None:
+        self._error = error
+
+    def cat_file(self, *_: object, **__: object) -> None:
+        raise self._error
+
+    def open(self, *_: object, **__: object) -> None:
+        raise self._error
+
+
+def test_a_file_that_cannot_be_fetched_is_neither_judged_nor_taken_for_broken_audio(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(storage, "_opened", lambda address: (Refusing(RuntimeError("reset")), "bucket/a"))
+    with pytest.raises(CannotWork, match="reset"):
+        storage.head("s3://bucket/a", 64)
+    with pytest.raises(UnreadableRecording, match="cannot be fetched"):
+        storage.open_to_read("s3://bucket/a.wav")
+    monkeypatch.setattr(storage, "_opened", lambda address: (Refusing(PermissionError(13, "no")), "bucket/a"))
+    for look in (lambda: storage.head("s3://bucket/a", 64), lambda: storage.open_to_read("s3://bucket/a")):
+        with pytest.raises(PermissionError):
+            look()

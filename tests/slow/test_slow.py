@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from benchmarks import calls, measure
 from tests import voices
 from tests.nights import Analyze, Night, contents, read_csv, read_workbook, states
 from tests.tiny_model import make_tiny_model
@@ -20,55 +21,43 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 REAL_CALLS = Path(__file__).parents[3] / "shared" / "calls"
 AUTO2 = "Auto2_GUID_002_AGENT_SteveE_DT_2025-02-20T08-02-20.wav"
 
-#: Prints the exit status and the greatest resident size in MiB of the process itself.
-MEASURED = """
-import sys
-from analyzer.cli import main
-status = main(sys.argv[1:])
-with open("/proc/self/status") as handle:
-    (peak,) = [line.split()[1] for line in handle if line.startswith("VmHWM")]
-print(status, int(peak) // 1024)
-"""
+#: Hours of the long call, and how many recordings an archive of short ones has.
+HOURS, MANY = 10, 100_000
 
 
 @pytest.fixture(scope="module")
 def long_call(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Three hours of a call between two, 8 kHz PCM."""
-    path = tmp_path_factory.mktemp("long") / "calls" / "three-hours.wav"
+    """Ten hours of a call between two, 8 kHz PCM."""
+    path = tmp_path_factory.mktemp("long") / "calls" / "ten-hours.wav"
     path.parent.mkdir()
     turns = [(k + 0.5, k + 4) for k in range(0, 300, 10)]
     caller = voices.call(300, turns, pitch=200, seed=1)
     agent = voices.call(300, [(start + 5, end + 5) for start, end in turns], pitch=110, seed=2)
     block = np.stack([caller, agent], axis=1)
     with soundfile.SoundFile(path, "w", 8000, 2, "PCM_16") as file:
-        for _ in range(36):
+        for _ in range(HOURS * 12):
             file.write(block)
     return path
 
 
-@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the resident size is read from /proc")
-def test_three_hours_of_stereo_are_analysed_in_under_500_megabytes(
-    long_call: Path, tmp_path: Path, tiny_model: Path
-) -> None:
-    from analyzer.classifier import SETTINGS_FILE, packaged_models
-
-    shipped = packaged_models() / "default"
-    model = shipped if (shipped / SETTINGS_FILE).is_file() else tiny_model
-    done = subprocess.run(
-        [
-            *(sys.executable, "-c", MEASURED, "analyze", long_call.parent, "-o", tmp_path / "out"),
-            *("-j", "1", "-q", "--model", model),
-        ],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
-    status, peak_mib = map(int, done.stdout.split())
-    assert status == 0
-    assert peak_mib < 500
+def test_ten_hours_of_stereo_are_analysed_in_under_400_megabytes(long_call: Path, tmp_path: Path) -> None:
+    cost = measure.analyze(long_call.parent, tmp_path / "out", "-j", 1)
+    assert cost.tree_mb < 400
     rows = read_csv(tmp_path / "out" / "recordings.csv")
-    assert [(r["channel"], r["length_s"]) for r in rows] == [("1", "10800.000"), ("2", "10800.000")]
-    assert [float(r["talk_s"]) for r in rows] == pytest.approx([36 * 30 * 3.5] * 2, rel=0.03)
+    assert [(r["channel"], r["length_s"]) for r in rows] == [("1", f"{HOURS * 3600}.000"), ("2", f"{HOURS * 3600}.000")]
+    assert [float(r["talk_s"]) for r in rows] == pytest.approx([HOURS * 12 * 30 * 3.5] * 2, rel=0.03)
+
+
+def test_a_hundred_thousand_recordings_take_under_600_megabytes_and_the_next_night_rewrites_nothing(
+    tmp_path: Path,
+) -> None:
+    archive, output = calls.make_short(tmp_path / "calls", MANY), tmp_path / "out"
+    assert measure.analyze(archive, output, "-j", 2).parent_mb < 600
+    assert len((output / "files.csv").read_bytes().splitlines()) == MANY + 1
+    before = {path: path.stat().st_mtime_ns for path in output.rglob("*") if path.suffix in (".csv", ".xlsx")}
+    assert len(before) == MANY + 3
+    assert measure.analyze(archive, output, "-j", 2).parent_mb < 600
+    assert {path: path.stat().st_mtime_ns for path in before} == before
 
 
 @pytest.fixture(scope="module")

@@ -1,0 +1,32 @@
+"""How many cores an archive takes, reckoned from the measured speed."""
+
+from pathlib import Path
+
+import pandas as pd
+
+FILE = "capacity.csv"
+ARCHIVES_H = (10_000, 1_000_000, 100_000_000)
+#: Hours of a night.
+NIGHT_H = 8
+
+
+def reckon(speed: pd.DataFrame) -> pd.DataFrame:
+    """For archives of so many hours of calls and each model: hours of one core, cores for a night and for a month.
+
+    `speed` is the table of that name; of WAV, since what an archive is encoded in makes little difference.
+    """
+    measured = speed[speed["encoding"] == "wav"].set_index("way")["audio_h_per_hour_per_core"]
+    rows = []
+    for model in ("default", "accurate"):
+        for hours in ARCHIVES_H:
+            core_hours = hours / measured[model]
+            rows.append((model, hours, core_hours, core_hours / NIGHT_H, core_hours / (30 * 24)))
+    return pd.DataFrame(
+        rows, columns=["model", "hours_of_calls", "core_hours", "cores_for_a_night", "cores_for_a_month"]
+    )
+
+
+def write(folder: Path) -> None:
+    """Reckon from the table of speed in a folder, where there is one, and write the result beside it."""
+    if (folder / "speed.csv").is_file():
+        reckon(pd.read_csv(folder / "speed.csv")).to_csv(folder / FILE, index=False, float_format="%.3g")
