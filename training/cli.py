@@ -210,7 +210,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
     if chosen.plain:
         from training import plain
 
-        print(f"out-of-fold probabilities: {plain.write(chosen.corpora, chosen.cache, chosen.probabilities)}")
+        plain.write(chosen.corpora, chosen.cache, chosen.probabilities)
+        print(f"out-of-fold probabilities: {chosen.probabilities}")
         return
     from training import evaluation
 

@@ -148,7 +148,7 @@ def _basis(clips: Sequence[Clip], ear: Path, cache: Path) -> Basis:
     if not path.is_file():
         few = list(clips[::BASIS_EVERY])
         session = open_network(ear)
-        basis = Basis.of(np.concatenate([_teacher_says(session, piece) for _, piece in _pieces(few)]))
+        basis = Basis.of(np.concatenate([_teacher_says(session, piece) for _, piece in pieces(few)]))
         keep(path, **vars(basis))
     with np.load(path) as content:
         return Basis(**content)
@@ -162,17 +162,17 @@ def _write_part(clips: Sequence[Clip], ear: Path, basis: Basis, path: Path) -> N
     said, heard = [np.empty((0, TARGETS), np.float16)], [np.empty((LINES, 0, FRONT_END.bands), np.float16)]
     lengths: list[int] = []
     owners: list[int] = []
-    for number, (owner, piece) in enumerate(_pieces(clips)):
+    for number, (owner, piece) in enumerate(pieces(clips)):
         said.append(((_teacher_says(session, piece) - basis.mean) @ basis.components).astype(np.float16))
         random = np.random.default_rng([zlib.crc32(clips[owner].path.name.encode()), number])
-        heard.append(np.stack([_student_hears(piece, line, len(said[-1]), random) for line in _lines(random)]))
+        heard.append(np.stack([_student_hears(piece, line, len(said[-1]), random) for line in lines(random)]))
         lengths.append(len(said[-1]))
         owners.append(owner)
     counts = {"lengths": np.array(lengths, int), "owners": np.array(owners, int)}
     keep(path, said=np.concatenate(said), log_mel=np.concatenate(heard, axis=1), **counts)
 
 
-def _pieces(clips: Sequence[Clip]) -> Iterator[tuple[int, np.ndarray]]:
+def pieces(clips: Sequence[Clip]) -> Iterator[tuple[int, np.ndarray]]:
     """Every clip in pieces at 8000 per second, some faster or slower, each with the number of its clip."""
     import soxr
 
@@ -188,8 +188,8 @@ def _pieces(clips: Sequence[Clip]) -> Iterator[tuple[int, np.ndarray]]:
                 yield number, piece
 
 
-def _lines(random: np.random.Generator) -> list[telephone.Line]:
-    # Faster or slower would no longer be in time with the teacher.
+def lines(random: np.random.Generator) -> list[telephone.Line]:
+    """The plain line and others drawn at random, none faster or slower: that would be out of time with the teacher."""
     return [telephone.PLAIN, *(replace(telephone.draw_line(random), speed=1) for _ in range(LINES - 1))]
 
 

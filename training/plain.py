@@ -1,4 +1,4 @@
-"""The plain recipe on people whom it never heard: a row of every table, to measure the others by."""
+"""The plain recipe and the frozen encoder on people whom they never heard: rows to measure the others by."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.features import FrontEnd
-from training import folds, published, recipe, ship, splits
+from training import folds, published, recipe, ship, splits, whisper
 from training.corpora import RAVDESS, TESS, Clip
 from training.dataset import SplitExamples, load_split
 from training.encoding import Encoder, key_of
@@ -30,12 +30,22 @@ class _AsTheyAre:
         return np.column_stack([said / said.sum(axis=1, keepdims=True), np.zeros(len(said), np.float32)])
 
 
-def write(corpora: Path, cache: Path, probabilities: Path) -> Path:
-    """Train the plain recipe on every fold and write its rows; returns their file."""
-    path = probabilities / f"{NAME}{ROWS_SUFFIX}"
-    found = on_strangers(recipe.read_clips(corpora, cache, recipe.DEFAULT), published.read_all(corpora), cache)
-    write_rows(path, found.rows, found.trained_on)
-    return path
+def write(corpora: Path, cache: Path, probabilities: Path) -> None:
+    """Write the rows of the plain recipe, trained on every fold, and of Whisper's encoder as it is."""
+    clips = recipe.read_clips(corpora, cache, recipe.DEFAULT)
+    measured = {
+        NAME: on_strangers(clips, published.read_all(corpora), cache),
+        recipe.FROZEN_ENCODER.name: frozen_on_strangers(clips, cache),
+    }
+    for name, found in measured.items():
+        write_rows(probabilities / f"{name}{ROWS_SUFFIX}", found.rows, found.trained_on)
+
+
+def frozen_on_strangers(clips: Sequence[Clip], cache: Path) -> OutOfFold:
+    """A head on Whisper's encoder, on every fold and on a corpus left out; one seed."""
+    seed, of = recipe.FIRST_SEED, recipe.FROZEN_ENCODER
+    material = recipe.gather(clips, whisper.encoder(), cache, (seed,), ship.CONDITIONS)
+    return folds.together(folds.out_of_fold(material, of, (seed,)), folds.corpus_left_out(material, of, seed))
 
 
 def on_strangers(

@@ -23,8 +23,8 @@ NEGATIVE = ("sad", "angry", "fearful", "disgust")
 #: What is told of a model beside what all cards have in common.
 INTRODUCTIONS = {
     "accurate": """\
-A piece of Whisper base's encoder (its first {blocks} blocks, frozen) and a linear head, which name the emotion acted in a
-few seconds of one voice, or say that it is no speech. For `call-emotions analyze --model accurate`: for archives that a
+A piece of Whisper base's encoder (its first {blocks} blocks, taught to make do with half as many frames) and a linear head,
+which name the emotion acted in a few seconds of one voice, or say that it is no speech. For `call-emotions analyze --model accurate`: for archives that a
 machine can hear at this model's price, or for the calls that `default` has picked; it hears strangers better.
 """,
     "default": """\
@@ -34,8 +34,11 @@ A convolutional network and a linear head, which name the emotion acted in a few
 }
 EARS = {
     "accurate": """\
-Sound at 16 kHz, 80 mel bands, as Whisper takes it; mean and deviation over time of the outputs of blocks {layers}, where
-frames within 10 dB of the loudest count in full and those 30 dB below it hardly.
+Sound at 16 kHz, 80 mel bands, as Whisper takes it. Pairs of frames are averaged before the first block, 25 a second, and
+all weights were then taught to say what the blocks say without that, of the same speech through the plain line, while
+they heard it through that or another one: {lessons}. No label was given there, no actor of RAVDESS heard. Mean and
+deviation over time of the outputs of blocks {layers}, where frames within 10 dB of the loudest count in full and those 30 dB
+below it hardly.
 """,
     "default": """\
 Sound at 8 kHz, 64 mel bands, 100 frames a second; residual convolutions over time (dilated 1, 2, 4), 25 frames a second,
@@ -46,7 +49,7 @@ encoder, which heard the same speech through the plain line, while the network h
 """,
 }
 SMALL = """\
-Its large matrix products, but for most of block 1, are computed in int8, the weights rounded by {rounded_by} clips of all corpora:
+Its large matrix products, but for those of block 1, are computed in int8, the weights rounded by {rounded_by} clips of all corpora:
 on {clips} other clips no probability changed by more than {change:.3f}, and {kept:.0%} of the decisions stayed. A processor
 without VNNI takes longer."""
 

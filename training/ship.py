@@ -15,7 +15,7 @@ from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
-from training import cost, encoding, export, folds, lessons, recipe_card, whisper
+from training import cost, encoding, export, folds, halved, lessons, recipe_card, whisper
 from training import recipe as recipes
 from training.card import CARD_FILE, METRICS_FILE
 from training.corpora import RAVDESS, RAVDESS_SONG, Clip
@@ -26,7 +26,7 @@ from training.folds import OutOfFold
 from training.fuse import fuse
 from training.published import read_all
 from training.quantize import quantize
-from training.recipe import ACCURATE, FOLDS, FROZEN_ENCODER, Material, Recipe
+from training.recipe import ACCURATE, FOLDS, Material, Recipe
 from training.splits import actors_of
 
 SEEDS = (1, 2, 3)
@@ -85,9 +85,6 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
     ears = ears_of(recipe, corpora, cache)
     scored = on_strangers(clips, ears, recipe)
     write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", scored.rows, scored.trained_on)
-    if recipe is ACCURATE:
-        plain = on_strangers(clips, ears, FROZEN_ENCODER, SEEDS[:1])
-        write_rows(probabilities / f"{FROZEN_ENCODER.name}{ROWS_SUFFIX}", plain.rows, plain.trained_on)
     encoder = ears.without(())
     material = recipes.gather(clips, encoder, cache, SEEDS[:1])
     heads = recipes.fit_heads(material, recipe, SEEDS[0]).calibrated(recipes.mean_calibration(scored.calibrations))
@@ -126,7 +123,8 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
 
 def ears_of(recipe: Recipe, corpora: Path, cache: Path) -> "Ears":
     """The encoders of a recipe."""
-    return Ears(cache) if recipe is ACCURATE else Ears(cache, *course(read_all(corpora)))
+    clips = read_all(corpora)
+    return Ears(cache, halved.chosen(clips)) if recipe is ACCURATE else Ears(cache, *course(clips))
 
 
 def course(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
@@ -136,27 +134,28 @@ def course(clips: Sequence[Clip]) -> tuple[list[Clip], list[Clip]]:
 
 @dataclass(frozen=True)
 class Ears:
-    """The encoders of a recipe: Whisper's for everybody, or students who have not heard some of the actors.
+    """The encoders of a recipe: the halved one for everybody, or students who have not heard some of the actors.
 
     Attributes
     ----------
-    cache : folder for students and lessons.
-    others, actors : clips that students are taught from; None for Whisper's.
+    cache : folder for encoders and what they are taught from.
+    others : clips that all are taught from.
+    actors : clips that students are taught from as well; None for the halved encoder, which hears no actor.
     """
 
     cache: Path
-    others: Sequence[Clip] | None = None
-    actors: Sequence[Clip] = ()
+    others: Sequence[Clip]
+    actors: Sequence[Clip] | None = None
 
     @property
     def groups(self) -> tuple[tuple[int, ...], ...]:
         """Folds that are scored with one encoder, which heard none of their actors."""
-        return (FOLDS,) if self.others is None else STUDENT_GROUPS
+        return (FOLDS,) if self.actors is None else STUDENT_GROUPS
 
     def without(self, folds: Sequence[int]) -> Encoder:
         """The encoder that has not heard the actors of some folds."""
-        if self.others is None:
-            return whisper.encoder()
+        if self.actors is None:
+            return halved.encoder(self.others, self.cache)
         from training import taught
 
         return taught.encoder(self.others, self.actors, _actors_of(folds), self.cache)
@@ -164,7 +163,7 @@ class Ears:
     def taught(self, without: Sequence[int]) -> list[Clip]:
         """What that encoder was taught from."""
         actors = _actors_of(without)
-        return [*(self.others or ()), *(clip for clip in self.actors if clip.speaker not in actors)]
+        return [*self.others, *(clip for clip in self.actors or () if clip.speaker not in actors)]
 
 
 def _actors_of(folds: Sequence[int]) -> frozenset[str]:
@@ -177,8 +176,8 @@ def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Seque
     for group in ears.groups:
         material = recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS)
         parts.append(folds.out_of_fold(material, recipe, seeds, group, ears.taught(group)))
-        if ears.others is None:
-            parts.append(folds.corpus_left_out(material, recipe, seeds[0]))
+        if ears.actors is None:
+            parts.append(folds.corpus_left_out(material, recipe, seeds[0], lessons=ears.taught(group)))
     return folds.together(*parts)
 
 

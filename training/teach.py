@@ -1,6 +1,6 @@
 """Teaching: the student learns to say, frame by frame, what the teacher says of the same speech on a better line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -49,30 +49,40 @@ def teach(
     weights : what a frame of each piece weighs when cuts are drawn, shaped (pieces,); None for all alike.
     """
     keras.utils.set_random_seed(options.seed)
-    tensorflow.config.experimental.enable_op_determinism()
     student = student or build_student()
+
+    def loss(log_mel: Any, said: Any) -> Any:
+        return tensorflow.reduce_mean(tensorflow.square(student(log_mel, training=True)[0] - said))
+
+    descend(student, loss, cuts(lessons, np.random.default_rng(options.seed), weights), options)
+    return student
+
+
+def descend(
+    network: keras.Model, loss: Callable[..., Any], batches: Iterator[tuple[np.ndarray, ...]], options: TeachOptions
+) -> None:
+    """Change a network's weights so that `loss`, a function of what a batch holds, becomes less."""
+    tensorflow.config.experimental.enable_op_determinism()
     warm_up = min(100, options.steps // 10 + 1)
     rate = keras.optimizers.schedules.CosineDecay(
         0.0, options.steps - warm_up, warmup_target=options.learning_rate, warmup_steps=warm_up
     )
     optimizer = keras.optimizers.AdamW(rate, weight_decay=1e-3, clipnorm=1.0)
-    optimizer.build(student.trainable_variables)
+    optimizer.build(network.trainable_variables)
 
     @tensorflow.function(jit_compile=False)  # XLA's convolutions on a processor take half as long again
-    def step(log_mel: Any, said: Any) -> Any:
+    def step(*batch: Any) -> Any:
         with tensorflow.GradientTape() as tape:
-            loss = tensorflow.reduce_mean(tensorflow.square(student(log_mel, training=True)[0] - said))
-        slopes = tape.gradient(loss, student.trainable_variables)
-        optimizer.apply_gradients(zip(slopes, student.trainable_variables, strict=True))
-        return loss
+            found = loss(*batch)
+        slopes = tape.gradient(found, network.trainable_variables)
+        optimizer.apply_gradients(zip(slopes, network.trainable_variables, strict=True))
+        return found
 
-    batches = cuts(lessons, np.random.default_rng(options.seed), weights)
     losses = []
     for number in tqdm(range(1, options.steps + 1), desc="teaching", unit="step", disable=None):
         losses.append(float(step(*next(batches))))
         if number % _REPORTED_EVERY == 0:
             tqdm.write(f"step {number}: squared error {np.mean(losses[-_REPORTED_EVERY:]):.3f}")
-    return student
 
 
 def cuts(

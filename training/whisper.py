@@ -21,8 +21,8 @@ from training.encoding import Encoder
 
 #: As many positions, 50 a second, as the longest segment has; Whisper's own table goes on to 30 s.
 WIDTH, HEADS, POSITIONS = 512, 8, 250
-#: Products of which int8 moves single probabilities by up to 0.05 instead of 0.02: most of block 1.
-SENSITIVE = r"/block1\w*/(queries_keys_values|attention_output|expand)"
+#: Products that stay in float: those of block 1, whose errors all later blocks pass on.
+SENSITIVE = r"/block1\w*/"
 #: What normalisation adds to the variance.
 EPSILON = 1e-5
 #: What `models/accurate` takes: the first blocks, and the layers whose statistics its heads see.
@@ -167,7 +167,7 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
     """
     frames, outputs = _stack(weights, blocks)
-    shares = _shares(frames)
+    shares = _shares(_loudness(frames))
     statistics = [_statistics(outputs[layer], shares) for layer in statistics_of]
     return _frozen(frames, layers.Concatenate(name="statistics")(statistics))
 
@@ -189,20 +189,40 @@ def build_teacher(weights: Weights, said_by: tuple[int, ...]) -> keras.Model:
     return _frozen(frames, layers.AveragePooling1D(2, name="said")(both))
 
 
+def build_halved(weights: Weights) -> keras.Model:
+    """The encoder whose blocks get pairs of frames, averaged: half the work, and from then on another network.
+
+    It takes (batch, frames, 80) and gives LAYERS, side by side, as (batch, frames // 4, len(LAYERS) * 512): what
+    `build_teacher` gives, once it has learned that.
+    """
+    frames, outputs = _stack(weights, BLOCKS, halved=True)
+    return keras.Model(frames, layers.Concatenate(name="said")([outputs[layer] for layer in LAYERS]), name="halved")
+
+
+def with_statistics(halved: keras.Model) -> keras.Model:
+    """The halved encoder as one that gives statistics, shaped (batch, len(LAYERS) * 1024), as `build_encoder` does."""
+    shares = _shares(layers.AveragePooling1D(2)(_loudness(halved.input)))
+    apart = [halved.output[:, :, k * WIDTH : (k + 1) * WIDTH] for k in range(len(LAYERS))]
+    statistics = [_statistics(heard, shares) for heard in apart]
+    return _frozen(halved.input, layers.Concatenate(name="statistics")(statistics))
+
+
 def _frozen(frames: Any, output: Any) -> keras.Model:
     network = keras.Model(frames, output, name="encoder")
     network.trainable = False
     return network
 
 
-def _stack(weights: Weights, blocks: int) -> tuple[Any, list[Any]]:
-    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights."""
+def _stack(weights: Weights, blocks: int, halved: bool = False) -> tuple[Any, list[Any]]:
+    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights; pairs of frames averaged before them."""
     frames = layers.Input((None, FRONT_END.bands), name="frames")
     first = layers.Conv1D(WIDTH, 3, activation=gelu, name="conv1")
     second = layers.Conv1D(WIDTH, 3, strides=2, activation=gelu, name="conv2")
     positions = Positions(name="positions")
     heard = first(layers.ZeroPadding1D(1)(frames))
     heard = positions(second(layers.ZeroPadding1D(1)(heard)))
+    if halved:
+        heard = layers.AveragePooling1D(2, name="pairs")(heard)
     outputs, parts = [heard], [Block(name=f"block{k}") for k in range(1, blocks + 1)]
     for part in parts:
         outputs.append(part(outputs[-1]))
@@ -214,9 +234,13 @@ def _stack(weights: Weights, blocks: int) -> tuple[Any, list[Any]]:
     return frames, outputs
 
 
-def _shares(frames: Any) -> Any:
-    """What each frame of the encoder counts in statistics, by how loud it is; shaped (batch, frames, 1), in all 1."""
-    loudness = layers.AveragePooling1D(2, padding="same")(ops.mean(frames, axis=2, keepdims=True))
+def _loudness(frames: Any) -> Any:
+    """How loud each frame of the encoder is, shaped (batch, frames, 1), on the scale of its input."""
+    return layers.AveragePooling1D(2, padding="same")(ops.mean(frames, axis=2, keepdims=True))
+
+
+def _shares(loudness: Any) -> Any:
+    """What each frame counts in statistics, by how loud it is; shaped (batch, frames, 1), in all 1."""
     below = ops.max(loudness, axis=1, keepdims=True) - loudness
     counts = ops.clip((_FAINT_DB * _PER_DB - below) / ((_FAINT_DB - _LOUD_DB) * _PER_DB), _LEAST, 1.0)
     return counts / ops.sum(counts, axis=1, keepdims=True)

@@ -1,15 +1,17 @@
-"""The plain recipe as a row of the tables: who is heard, who chose the epoch, and what the rows hold."""
+"""The plain recipe and the frozen encoder as rows of the tables: who is heard, who chose the epoch, what rows hold."""
 
 import numpy as np
 import pytest
 
 from analyzer.emotions import EMOTIONS, OTHER
 from tests.training.conftest import voice, write
+from tests.training.test_recipe import everybody, make_material
 from training import plain, ship
 from training.corpora import RAVDESS, Clip
 from training.evaluation_rows import read_rows, refuse_leaks, write_rows
 from training.fit import FitOptions
 from training.published import NEUTRAL_SPEECH
+from training.recipe import FOLDS
 from training.splits import Leak, actors_of
 
 FOLD, NEXT = 5, 1
@@ -66,3 +68,11 @@ def test_the_rows_are_those_of_an_evaluation_without_a_ninth_output(found, tmp_p
     assert np.allclose(rows[list(EMOTIONS)].sum(axis=1), 1, atol=1e-3)
     assert rows[list(EMOTIONS)].to_numpy().std() > 0
     assert (rows[OTHER] == 0).all()
+
+
+def test_the_frozen_encoder_is_scored_on_every_fold_and_on_a_corpus_left_out(monkeypatch, tmp_path):
+    monkeypatch.setattr(plain.recipe, "gather", lambda clips, *_: make_material(list(clips)))
+    found = plain.frozen_on_strangers(everybody(), tmp_path)
+    assert set(found.rows["fold"]) == {*map(str, FOLDS), "nemo"}
+    assert set(found.rows["seed"]) == {1}
+    refuse_leaks(found.rows, found.trained_on)

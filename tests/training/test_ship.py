@@ -17,7 +17,7 @@ from analyzer.errors import CannotWork, UsageError
 from analyzer.features import FrontEnd
 from tests.training.conftest import voice, write
 from tests.training.test_recipe import WIDTH, everybody, make_material
-from training import recipe_card, ship, student, taught, whisper
+from training import halved, recipe_card, ship, student, taught, whisper
 from training.corpora import Clip
 from training.encoding import Encoder
 from training.evaluation_rows import read_rows, refuse_leaks
@@ -158,12 +158,17 @@ class Asked:
 
     taught: dict[str, tuple[list[Clip], list[Clip], frozenset[str]]] = field(default_factory=dict)
     heard: list[str] = field(default_factory=list)
+    halved: list[list[Clip]] = field(default_factory=list)
     ways: list[tuple[tuple[int, ...], tuple[str, ...]]] = field(default_factory=list)
 
     def student(self, clips, acted, without, cache, seed=1):
         name = f"student {len(self.taught) + 1}"
         self.taught[name] = (list(clips), list(acted), frozenset(without))
         return Encoder(name, student.FRONT_END, build_narrow_ear)
+
+    def halved_encoder(self, clips, cache, seed=1):
+        self.halved.append(list(clips))
+        return Encoder("halved", whisper.FRONT_END, build_narrow_ear)
 
     def gather(self, clips, encoder, cache, seeds, conditions=()):
         self.heard.append(encoder.name)
@@ -187,6 +192,7 @@ def asked(monkeypatch):
     """Nobody is taught, and what is heard is made up."""
     found = Asked()
     monkeypatch.setattr(taught, "encoder", found.student)
+    monkeypatch.setattr(halved, "encoder", found.halved_encoder)
     monkeypatch.setattr(ship.recipes, "gather", found.gather)
     return found
 
@@ -205,7 +211,7 @@ def test_a_student_is_taught_from_lessons_and_from_the_actors_speech_and_song():
 
 @pytest.mark.parametrize("recipe", [ACCURATE, DEFAULT], ids=lambda recipe: recipe.name)
 def test_every_fold_is_in_one_group(recipe, students, tmp_path):
-    ears = students if recipe is DEFAULT else Ears(tmp_path)
+    ears = students if recipe is DEFAULT else Ears(tmp_path, [])
     assert sorted(fold for group in ears.groups for fold in group) == list(FOLDS)
 
 
@@ -243,13 +249,24 @@ def test_students_leave_no_corpus_out(asked, students):
     assert not found.rows["corpus"].isin(["nemo"]).any()
 
 
-def test_whisper_hears_all_folds_and_a_corpus_that_is_left_out(asked, tmp_path):
-    found = ship.on_strangers(everybody(), Ears(tmp_path), ACCURATE, seeds=(1,))
-    assert (asked.heard, asked.taught) == ([whisper.encoder().name], {})
+#: Of a corpus that the halved encoder is taught from, and that nobody is scored on.
+SOUND = Clip(Path("000001-13-1.opus"), "happy", "emogator-1", "emogator")
+
+
+def test_the_halved_encoder_hears_all_folds_and_a_corpus_that_is_left_out(asked, tmp_path):
+    found = ship.on_strangers(everybody(), Ears(tmp_path, [SOUND]), ACCURATE, seeds=(1,))
+    assert (asked.heard, asked.halved, asked.taught) == (["halved"], [[SOUND]], {})
     assert set(found.rows["fold"]) == {*map(str, FOLDS), "nemo"}
     assert set(found.rows.loc[found.rows["fold"] == "nemo", "corpus"]) == {"nemo"}
-    assert all(set(parts) == {"training"} for parts in found.trained_on.values()), "it was taught from none of these"
+    assert all(parts["lessons"].speakers == {"emogator-1"} for parts in found.trained_on.values())
     refuse_leaks(found.rows, found.trained_on)
+
+
+def test_a_clip_of_the_corpus_left_out_among_the_lessons_of_the_halved_encoder_is_a_leak(asked, tmp_path):
+    smuggled = next(clip for clip in everybody() if clip.corpus == "nemo")
+    found = ship.on_strangers(everybody(), Ears(tmp_path, [SOUND, smuggled]), ACCURATE, seeds=(1,))
+    with pytest.raises(Leak, match=f"{smuggled.speaker} stands in the lessons of fold nemo"):
+        refuse_leaks(found.rows, found.trained_on)
 
 
 def test_an_actor_among_the_other_clips_of_a_student_is_a_leak(asked, students):
@@ -261,10 +278,11 @@ def test_an_actor_among_the_other_clips_of_a_student_is_a_leak(asked, students):
         refuse_leaks(found.rows, found.trained_on)
 
 
-def test_the_accurate_model_hears_by_whisper_and_reads_no_lessons(tmp_path):
-    ears = ship.ears_of(ACCURATE, tmp_path / "no corpora", tmp_path)
-    assert ears.without(()).name == ears.without((1,)).name == whisper.encoder().name
-    assert ears.taught(()) == []
+def test_the_halved_encoder_is_taught_by_nobody_who_is_scored(asked, tmp_path, monkeypatch):
+    monkeypatch.setattr(ship, "read_all", lambda _: [*everybody(), SOUND])
+    ears = ship.ears_of(ACCURATE, tmp_path, tmp_path)
+    assert ears.without(()).name == ears.without((1,)).name == "halved"
+    assert ears.taught(()) == ears.taught((1,)) == [SOUND]
 
 
 def test_the_default_model_never_hears_by_whisper_even_where_nothing_can_be_taught(tmp_path):
@@ -315,18 +333,13 @@ def test_a_last_student_who_heard_everybody_ships(asked, made_quickly, tmp_path)
     assert not list(tmp_path.glob("frozen*"))
 
 
-def test_beside_the_accurate_model_its_encoder_is_scored_as_anybody_would_take_it_first(
-    asked, made_quickly, monkeypatch, tmp_path
-):
-    ear = Encoder("whisper", whisper.FRONT_END, build_narrow_ear)
-    monkeypatch.setattr(whisper, "encoder", lambda: ear)
+def test_the_accurate_model_ships_with_the_encoder_that_was_scored(asked, made_quickly, tmp_path):
     card = ship.ship(tmp_path, tmp_path / "cache", tmp_path / "model", tmp_path, ACCURATE)
-    assert (asked.heard, asked.taught) == (["whisper"] * 3, {})
+    assert (set(asked.heard), asked.taught) == ({"halved"}, {})
     assert [small for _, _, small in made_quickly] == [True]
-    for name, seeds in (("accurate", set(ship.SEEDS)), ("frozen-encoder", {1})):
-        rows = read_rows(tmp_path / f"{name}.csv.gz")
-        assert set(rows["fold"]) == {*map(str, FOLDS), "nemo"}
-        assert set(rows.loc[rows["fold"] != "nemo", "seed"]) == seeds
+    rows = read_rows(tmp_path / "accurate.csv.gz")
+    assert set(rows["fold"]) == {*map(str, FOLDS), "nemo"}
+    assert set(rows.loc[rows["fold"] != "nemo", "seed"]) == set(ship.SEEDS)
     assert "all of nEMO left out" in card.read_text(encoding="utf-8")
 
 
