@@ -25,7 +25,7 @@ def committed(material, monkeypatch, tmp_path):
     write_rows(tmp_path / "accurate.csv.gz", scored.rows, scored.trained_on)
     monkeypatch.setattr(recipes, "read_clips", lambda *_: everybody())
     monkeypatch.setattr(recipes, "gather", lambda clips, encoder, cache, seeds: material)
-    monkeypatch.setattr(ship, "ears_of", lambda recipe, corpora, cache: ship.Ears(cache))
+    monkeypatch.setattr(ship, "ears_of", lambda recipe, corpora, cache: ship.Ears(cache, []))
     return tmp_path
 
 
