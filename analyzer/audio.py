@@ -196,12 +196,8 @@ class _FFmpegStream(AudioStream):
         )
 
     def blocks(self) -> Iterator[np.ndarray]:
-        import av
-
-        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
-        to_float = av.AudioResampler(format="flt", layout=self._stream.codec_context.layout, rate=self.rate)
         size, waiting, held, found, damaged = int(BLOCK_S * self.rate), [], 0, False, 0
-        for frame in self._frames(to_float):
+        for frame in self._frames():
             if frame is None:
                 damaged += 1
                 continue
@@ -217,20 +213,30 @@ class _FFmpegStream(AudioStream):
         if damaged:
             self.notes.append(f"{damaged} damaged packets left out")
 
-    def _frames(self, to_float: Any) -> Iterator[np.ndarray | None]:
+    def _frames(self) -> Iterator[np.ndarray | None]:
         """Decoded samples, packet by packet; None for a packet that could not be decoded."""
         import av
 
-        packets = self._container.demux(self._stream)
+        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
+        to_float = av.AudioResampler(format="flt", layout=self._stream.codec_context.layout, rate=self.rate)
+        packets, as_they_are = self._container.demux(self._stream), True
         while True:
             try:
-                frames = next(packets).decode()
-                yield from (self._samples(part) for frame in frames for part in to_float.resample(frame))
+                for frame in next(packets).decode():
+                    as_they_are = as_they_are and self._is_plain(frame)
+                    if as_they_are:
+                        yield frame.to_ndarray()
+                    else:
+                        yield from map(self._samples, to_float.resample(frame))
             except (StopIteration, av.error.EOFError):
                 break
             except av.error.FFmpegError:
                 yield None
-        yield from (self._samples(part) for part in to_float.resample(None))
+        yield from map(self._samples, to_float.resample(None))
+
+    def _is_plain(self, frame: Any) -> bool:
+        """Whether a frame needs no converting, which takes as long as decoding an MP3."""
+        return frame.format.name == "fltp" and frame.sample_rate == self.rate and len(frame.planes) == self.channels < 8
 
     def _samples(self, frame: Any) -> np.ndarray:
         return frame.to_ndarray().reshape(-1, self.channels).T

@@ -16,7 +16,7 @@ RATE = 8000
 BLOCK_S = 60
 MP3_BITS_PER_S = 32_000
 #: Seconds of a turn, and of the pause after it; somebody speaks for more than three quarters of a call.
-TURN_S, PAUSE_S = (2.0, 12.0), (0.2, 0.9)
+TURN_S, PAUSE_S = (2.0, 12.0), (0.3, 2.5)
 #: Calls that differ; more are further names of these.
 DISTINCT = 10
 #: As much speech is taken from the folder at most.

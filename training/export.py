@@ -15,6 +15,7 @@ from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings, read_s
 from analyzer.emotions import CALL_PRIOR, EMOTIONS
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
+from training import convolutional
 from training.dataset import Examples
 
 ARCHITECTURE_FILE, WEIGHTS_FILE, NETWORK_FILE = "model.json", "model.weights.h5", "network.onnx"
@@ -88,6 +89,9 @@ def read_network(folder: Path) -> Any:
 
 def export_network(network: Any, front_end: FrontEnd, path: Path) -> None:
     """Write a Keras network as ONNX, float32, for any number of inputs at a time."""
+    if not front_end.padded and convolutional.knows(network):
+        convolutional.write(network, path)
+        return
     shape = (None, front_end.frames if front_end.padded else None, front_end.bands)
     signature = [keras.InputSpec(shape=shape, dtype="float32", name="frames")]
     with redirect_stdout(StringIO()):
