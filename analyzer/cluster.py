@@ -28,6 +28,11 @@ _ANSWERS_S, _WORKERS_S = 20, 120
 #: How often it is asked how many threads its workers have.
 _LOOKS_EVERY_S = 5
 
+#: Short recordings go to a worker together, up to so many and so many bytes, some seconds of work: a task costs the
+#: scheduler and this process milliseconds, however short the recording.
+BUNDLE, BUNDLE_BYTES = 32, 32 << 20
+
+Bundle = tuple[Due, ...]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -41,14 +46,33 @@ def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[E
     from distributed import KilledWorker
 
     with connected(address) as client:
-        for item, result in in_turn(client, partial(_analyse_here, work=work), due):
-            if not isinstance(result, BaseException):
-                yield result
-            elif isinstance(result, KilledWorker):
-                died = UnreadableRecording("the workers that had it died, for lack of memory or in a decoder")
-                yield failed(item, died), None
-            else:
-                raise result
+        bundles = bundled(due, most=max(1, len(due) // _room(client)))
+        while bundles:
+            alone: list[Bundle] = []
+            for bundle, result in in_turn(client, partial(_analyse_here, work=work), bundles):
+                if not isinstance(result, BaseException):
+                    yield from result
+                elif not isinstance(result, KilledWorker):
+                    raise result
+                elif len(bundle) > 1:  # one of them kills workers, and the others are to have their turn
+                    alone += [(item,) for item in bundle]
+                else:
+                    died = UnreadableRecording("the workers that had it died, for lack of memory or in a decoder")
+                    yield failed(bundle[0], died), None
+            bundles = alone
+
+
+def bundled(due: Iterable[Due], most: int = BUNDLE) -> list[Bundle]:
+    """Recordings in the given order, up to `most` of the short ones together."""
+    bundles: list[list[Due]] = []
+    room_for = held = 0
+    for item in due:
+        if not room_for or held + item.found.size > BUNDLE_BYTES:
+            bundles.append([])
+            room_for, held = min(most, BUNDLE), 0
+        bundles[-1].append(item)
+        room_for, held = room_for - 1, held + item.found.size
+    return [tuple(bundle) for bundle in bundles]
 
 
 def connected(address: str) -> Any:
@@ -112,10 +136,10 @@ def _room(client: Any) -> int:
     return IN_HAND * max(1, sum(client.nthreads().values()))
 
 
-def _analyse_here(due: Due, work: Work) -> tuple[Entry, bytes | None]:
-    """Analyse a recording in a worker."""
+def _analyse_here(bundle: Bundle, work: Work) -> list[tuple[Entry, bytes | None]]:
+    """Analyse some recordings in a worker."""
     _check_here(work.model, work.model_hash, work.version, work.output, work.folders)
-    return analyse_due(due, work)
+    return [analyse_due(due, work) for due in bundle]
 
 
 @lru_cache(maxsize=4)

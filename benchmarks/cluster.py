@@ -18,8 +18,8 @@ from analyzer.plan import NEW, Due
 from analyzer.timeline import Figures
 
 WORKERS = 2
-#: After each of so many recordings the scheduler's memory is looked at.
-_LOOK_EVERY = 1000
+#: After each of so many bundles the scheduler's memory is looked at.
+_LOOK_EVERY = 50
 
 
 def dask(*arguments: object) -> subprocess.Popen[bytes]:
@@ -50,9 +50,15 @@ def scheduler(folder: Path) -> Iterator[tuple[str, int]]:
 
 
 @contextmanager
-def workers(address: str, folder: Path, count: int = 1, threads: int = 1) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Worker processes of a scheduler, once they are at its service. No nanny: who is killed stays away."""
-    options = ("--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1")
+def workers(
+    address: str, folder: Path, count: int = 1, threads: int = 1, nanny: bool = False, preload: str = ""
+) -> Iterator[list[subprocess.Popen[bytes]]]:
+    """Worker processes of a scheduler, once they are at its service.
+
+    With a nanny who is killed comes back; `preload` is a script that each runs first.
+    """
+    options = ["--nanny" if nanny else "--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1"]
+    options += ["--preload", preload] if preload else []
     started = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
     try:
         with cluster.connected(address) as client:
@@ -63,12 +69,11 @@ def workers(address: str, folder: Path, count: int = 1, threads: int = 1) -> Ite
             stop(process)
 
 
-def stand_in(due: Due) -> tuple[Entry, bytes]:
-    """What comes back of a recording, without the work: a row for the ledger and an envelope of three minutes."""
+def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, bytes]]:
+    """What comes back of recordings, without the work: a row for the ledger and an envelope of three minutes each."""
     figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
-    found = due.found
-    entry = Entry(found.identity, found.size, found.mtime_ns, "ok", figures=figures)
-    return entry, bytes(2000)
+    found = [due.found for due in bundle]
+    return [(Entry(one.identity, one.size, one.mtime_ns, "ok", figures=figures), bytes(2000)) for one in found]
 
 
 def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
@@ -77,8 +82,9 @@ def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
     with scheduler(folder) as (address, pid), workers(address, folder, WORKERS), cluster.connected(address) as client:
         for count in counts:
             started, most = time.perf_counter(), 0
-            due = (Due(Found(Identity("calls", f"{k:07d}.wav"), f"s3://bucket/{k:07d}.wav"), NEW) for k in range(count))
-            for number, (_, result) in enumerate(cluster.in_turn(client, stand_in, due)):
+            names = (f"{k:07d}.wav" for k in range(count))
+            due = (Due(Found(Identity("calls", name), f"s3://bucket/{name}", 1 << 20), NEW) for name in names)
+            for number, (_, result) in enumerate(cluster.in_turn(client, stand_in, cluster.bundled(due))):
                 if isinstance(result, BaseException):
                     raise result
                 if number % _LOOK_EVERY == 0:

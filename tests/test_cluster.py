@@ -13,10 +13,19 @@ import pytest
 
 from analyzer import batch, cluster
 from analyzer.cli import main
+from analyzer.discovery import Found
 from analyzer.errors import UsageError
+from analyzer.names import Identity
+from analyzer.plan import NEW, Due
 from benchmarks.cluster import scheduler, throughput, workers
 from tests.nights import Analyze, Night, a_call, contents, read_csv
 
+#: What a worker loads first: a decoder that takes the whole process down with it.
+DEADLY = """
+import os
+from analyzer import audio
+audio.sniff = lambda head, really=audio.sniff: os._exit(9) if head == b"deadly" else really(head)
+"""
 REPOSITORY = Path(__file__).parent.parent
 
 
@@ -115,6 +124,33 @@ def test_jobs_are_about_this_machine_alone(calls: Path) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["analyze", str(calls), "--cluster", "tcp://127.0.0.1:1", "-j", "2"])
     assert stopped.value.code == 2
+
+
+def due(*sizes: int) -> list[Due]:
+    return [Due(Found(Identity("calls", f"{k}.wav"), Path(f"{k}.wav"), size), NEW) for k, size in enumerate(sizes)]
+
+
+def test_short_recordings_go_together_and_long_ones_by_themselves() -> None:
+    long, short = cluster.BUNDLE_BYTES, cluster.BUNDLE_BYTES // 10
+    found = cluster.bundled(due(3 * long, long, *[short] * 25))
+    assert [len(bundle) for bundle in found] == [1, 1, 10, 10, 5]
+    assert [item for bundle in found for item in bundle] == due(3 * long, long, *[short] * 25)
+    assert [len(bundle) for bundle in cluster.bundled(due(*[1] * 70))] == [32, 32, 6]
+    assert [len(bundle) for bundle in cluster.bundled(due(*[1] * 5), most=2)] == [2, 2, 1]
+    assert cluster.bundled([]) == []
+
+
+def test_a_recording_that_kills_workers_fails_and_its_companions_do_not(
+    calls: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    """It takes four workers before dask gives it up; a nanny brings back another each time."""
+    deadly = calls / "00.wav"
+    deadly.write_bytes(b"deadly")
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path, preload=DEADLY, nanny=True):
+        assert on(address, calls, "-o", tmp_path / "out", model=tiny_model) == 1
+    reasons = {row["file"]: row["reason"] for row in read_csv(tmp_path / "out" / "files.csv") if row["status"] != "ok"}
+    assert set(reasons) == {"calls/00.wav"}
+    assert "died" in reasons["calls/00.wav"]
 
 
 def test_few_tasks_are_in_hand_at_a_time(tmp_path: Path) -> None:
