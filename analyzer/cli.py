@@ -49,7 +49,14 @@ def _add_analyze(commands: "argparse._SubParsersAction[argparse.ArgumentParser]"
         help="a folder, a recording, or an address such as s3://bucket/calls; LABEL=INPUT gives it a name",
     )
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
-    add("-j", "--jobs", type=_jobs, default=None, metavar="N", help="recordings at a time (default: one per core)")
+    add(
+        "-j",
+        "--jobs",
+        type=_jobs,
+        default=None,
+        metavar="N",
+        help="recordings at a time (default, and at most: one per core)",
+    )
     add("--cluster", metavar="ADDRESS", help="do the work on a Dask cluster, such as tcp://scheduler:8786")
     add("--model", default="default", metavar="NAME|PATH", help="a model of this tool, or a model's folder")
     add("--prior", choices=PRIORS, default="calls", help="emotions as frequent as on calls (default), or all alike")

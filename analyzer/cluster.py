@@ -43,9 +43,9 @@ def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[E
     Raises UsageError where dask is not installed or no scheduler answers, CannotWork where a worker has another version
     of the tool or of the model, or does not see the recordings or the results.
     """
-    from distributed import KilledWorker
-
     with connected(address) as client:
+        from distributed import KilledWorker
+
         bundles = bundled(due, most=max(1, len(due) // _room(client)))
         while bundles:
             alone: list[Bundle] = []

@@ -29,7 +29,7 @@ def draw(folder: Path) -> None:
     more.set(title="More calls of a minute", xlabel="hours of sound", ylabel="seconds", xscale="log", yscale="log")
     memory.plot(length["minutes"], length["tree_mb"], "o-")
     memory.set(title="One recording, in one process", xlabel="its minutes", ylabel="MB at most", xscale="log")
-    memory.set_ylim(bottom=0)
+    memory.set_ylim(0, 1.1 * length["tree_mb"].max())
     figure.suptitle((folder / "machine.txt").read_text(encoding="utf-8").replace("\n", ". ").strip())
     figure.savefig(folder / FILE, dpi=110)
     pyplot.close(figure)

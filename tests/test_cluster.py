@@ -14,7 +14,6 @@ import pytest
 from analyzer import batch, cluster
 from analyzer.cli import main
 from analyzer.discovery import Found
-from analyzer.errors import UsageError
 from analyzer.names import Identity
 from analyzer.plan import NEW, Due
 from benchmarks.cluster import scheduler, throughput, workers
@@ -114,10 +113,12 @@ def test_a_scheduler_without_workers_is_said_to_have_none(
     assert "has no workers" in capsys.readouterr().err
 
 
-def test_without_dask_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_dask_the_message_says_what_to_install(
+    calls: Path, tmp_path: Path, tiny_model: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(UsageError, match=r"call-emotions\[cluster\]"):
-        cluster.connected("tcp://127.0.0.1:1")
+    assert on("tcp://127.0.0.1:1", calls, "-o", tmp_path / "out", model=tiny_model) == 2
+    assert "pip install 'call-emotions[cluster]'" in capsys.readouterr().err
 
 
 def test_jobs_are_about_this_machine_alone(calls: Path) -> None:

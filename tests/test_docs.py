@@ -1,6 +1,8 @@
 """The README and CONTRIBUTING say what the program does: where they differ, these tests fail."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -63,3 +65,51 @@ def test_files_that_the_documents_point_at_are_there(text: str) -> None:
     missing = [name for name in (*linked, *in_code) if not (ROOT / name).exists()]
     assert linked or in_code
     assert not missing
+
+
+CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", ["scheduler", "worker"])
+def test_the_page_on_clusters_gives_dask_options_that_it_has(command: str) -> None:
+    told = {
+        option
+        for line in CLUSTERS.splitlines()
+        if f"dask {command}" in line or f"[dask, {command}" in line
+        for option in re.findall(r"--[a-z][a-z-]+", line.partition("call-emotions analyze")[0])
+    }
+    assert told
+    asked = [sys.executable, "-m", "dask", command, "--help"]
+    helped = subprocess.run(asked, capture_output=True, text=True, check=True)
+    assert told <= set(re.findall(r"--[a-z][a-z-]+", helped.stdout))
+
+
+def test_the_page_on_clusters_holds_yaml_that_can_be_read() -> None:
+    import yaml
+
+    (text,) = re.findall(r"```yaml\n(.*?)```", CLUSTERS, flags=re.DOTALL)
+    cluster = yaml.safe_load(text)
+    assert cluster["kind"] == "DaskCluster"
+    parts = [cluster["spec"][name]["spec"]["containers"][0] for name in ("scheduler", "worker")]
+    assert [part["args"][:2] for part in parts] == [["dask", "scheduler"], ["dask", "worker"]]
+
+
+def test_the_readme_tells_the_measured_speed() -> None:
+    import pandas as pd
+
+    measured = pd.read_csv(ROOT / "reports" / "benchmarks" / "speed.csv").set_index(["way", "encoding"])
+    told = README.split("<!-- speed -->")[1].split("\n\n")[0].splitlines()[3:]
+    for line, way in zip(told, ("default", "accurate", "notebook"), strict=True):
+        figures = [cell.strip() for cell in line.split("|")[2:4]]
+        assert figures == [f"{measured.loc[(way, encoding), 'times_real_time']:,.0f}" for encoding in ("wav", "mp3")]
+
+
+def test_the_page_on_clusters_tells_the_reckoned_cores() -> None:
+    import pandas as pd
+
+    reckoned = pd.read_csv(ROOT / "reports" / "benchmarks" / "capacity.csv")
+    told = CLUSTERS.split("<!-- capacity -->")[1].split("\n\n")[0].splitlines()[3:]
+    for line, (_, row) in zip(told, reckoned.iterrows(), strict=True):
+        model, *figures = (cell.strip() for cell in line.strip("|").split("|"))
+        assert model == f"`{row['model']}`"
+        assert [float(figure.replace(",", "")) for figure in figures] == row.tolist()[1:]
