@@ -287,8 +287,8 @@ def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStr
     source: Any = WavWithTrueSize(handle, data) if data and data.promised_bytes is None else handle
     if data and data.present_bytes == 0:
         raise UnreadableRecording("it has a header but no sound")
-    # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
     forgiving = _Source(source)
+    # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
     sound = None if demuxer == "mp3" else _try_libsndfile(forgiving)
     if sound:
         with sound:

@@ -1,7 +1,7 @@
 """Calls to measure with: two people on two channels who take turns, composed from recorded speech, of any length."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import av
@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 
 from analyzer.audio import AUDIO_EXTENSIONS, open_audio, read_at
-from analyzer.speech import SpeechDetector, SpeechSettings
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 
 RATE = 8000
 #: What is written at a time.
@@ -31,16 +31,19 @@ def speech_of(folder: Path) -> list[np.ndarray]:
         if held > _SPEECH_S * RATE:
             break
         with open_audio(path) as stream:
-            detectors = [SpeechDetector(RATE, SpeechSettings()) for _ in range(stream.channels)]
-            blocks = read_at(stream, RATE)
-            heard = ((detectors[k], channel) for block in blocks for k, channel in enumerate(block))
-            segments = [segment for detector, channel in heard for segment in detector.push(channel)]
-            segments += [segment for detector in detectors for segment in detector.finish()]
-        new = [segment.samples for segment in segments if segment.is_speech]
+            new = [segment.samples for _, segment in spoken(read_at(stream, RATE), stream.channels, RATE)]
         found, held = found + new, held + sum(map(len, new))
     if not found:
         raise SystemExit(f"no speech in {folder}: give --speech a folder of recordings")
     return found
+
+
+def spoken(blocks: Iterable[np.ndarray], channels: int, rate: int) -> list[tuple[int, Segment]]:
+    """The segments of speech in blocks shaped (channels, samples), each with its channel, counted from 1."""
+    detectors = [SpeechDetector(rate, SpeechSettings()) for _ in range(channels)]
+    found = [(k, s) for block in blocks for k, d in enumerate(detectors, start=1) for s in d.push(block[k - 1])]
+    found += [(k, s) for k, d in enumerate(detectors, start=1) for s in d.finish()]
+    return [(channel, segment) for channel, segment in found if segment.is_speech]
 
 
 def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: Sequence[np.ndarray]) -> Path:

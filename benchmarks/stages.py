@@ -10,7 +10,7 @@ from analyzer.audio import open_audio, read_at
 from analyzer.classifier import Classifier
 from analyzer.features import network_input
 from analyzer.outputs import write_timeline
-from analyzer.speech import SpeechDetector, SpeechSettings
+from benchmarks.calls import spoken
 
 STAGES = ("decode", "speech", "features", "network", "writing")
 
@@ -37,22 +37,19 @@ def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path
         with clock.at("decode"), open_audio(path) as stream:
             blocks = list(read_at(stream, settings.front_end.rate))
         with clock.at("speech"):
-            detectors = [SpeechDetector(settings.front_end.rate, SpeechSettings()) for _ in blocks[0]]
-            pushed = [(k, s) for block in blocks for k, d in enumerate(detectors) for s in d.push(block[k])]
-            segments = [*pushed, *((k, segment) for k, d in enumerate(detectors) for segment in d.finish())]
-            spoken = [(k, segment) for k, segment in segments if segment.is_speech]
+            heard = spoken(blocks, len(blocks[0]), settings.front_end.rate)
         with clock.at("features"):
-            inputs = [network_input(segment.samples, settings.front_end) for _, segment in spoken]
+            inputs = [network_input(segment.samples, settings.front_end) for _, segment in heard]
         with clock.at("network"):
             probabilities = classifier.probabilities(inputs)
         with clock.at("writing"):
             rows = [
-                timeline.row(segment, k + 1, heard[:8], settings.uncertain_below)
-                for (k, segment), heard in zip(spoken, probabilities, strict=True)
+                timeline.row(segment, channel, found[:8], settings.uncertain_below)
+                for (channel, segment), found in zip(heard, probabilities, strict=True)
             ]
             write_timeline(output / f"{path.name}.csv", timeline.ordered(rows))
         clock.add("length", sum(block.shape[1] for block in blocks) / settings.front_end.rate)
-        clock.add("talk", sum(segment.end - segment.start for _, segment in spoken))
+        clock.add("talk", sum(segment.end - segment.start for _, segment in heard))
     return dict(clock)
 
 

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.features import network_input
 from analyzer.outputs import replacing
 from training import lessons, telephone, whisper
 from training.corpora import Clip, thinned
@@ -90,17 +89,10 @@ def _heard(clips: Sequence[Clip]) -> list[np.ndarray]:
     found = []
     for number, (owner, piece) in enumerate(lessons.pieces(clips)):
         random = np.random.default_rng([zlib.crc32(clips[owner].path.name.encode()), number])
-        through = [_frames(telephone.through(piece, line, random)) for line in lessons.lines(random)]
+        through = [lessons.whisper_frames(telephone.through(piece, line, random)) for line in lessons.lines(random)]
         shortest = min(map(len, through))
-        found.append(np.stack([frames[:shortest] for frames in through]))
+        found.append(np.stack([frames[:shortest] for frames in through]).astype(np.float16))
     return found
-
-
-def _frames(sound: np.ndarray) -> np.ndarray:
-    import soxr
-
-    heard = soxr.resample(sound.astype(np.float32), telephone.RATE, whisper.FRONT_END.rate)
-    return network_input(heard, whisper.FRONT_END).astype(np.float16)
 
 
 def teach(halved: Any, frames: Frames, steps: int, seed: int) -> None:
@@ -129,17 +121,9 @@ def teach(halved: Any, frames: Frames, steps: int, seed: int) -> None:
 
 def cuts(frames: Frames, random: np.random.Generator) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches without end: cuts through the plain line, and the same through any of the lines."""
-    starts = np.cumsum(frames.lengths) - frames.lengths
-    possible = [(length, size) for length, size in CUTS if (frames.lengths >= length).any()]
-    while True:
-        length, size = possible[random.integers(len(possible))]
-        chances = frames.lengths * (frames.lengths >= length)
-        pieces = random.choice(len(starts), size, p=chances / chances.sum())
-        first = starts[pieces] + random.integers(0, frames.lengths[pieces] - length + 1)
-        lines = random.integers(0, len(frames.heard), size)
-        yield (
-            np.stack([frames.heard[0, at : at + length] for at in first]).astype(np.float32),
-            np.stack([frames.heard[line, at : at + length] for line, at in zip(lines, first, strict=True)]).astype(
-                np.float32
-            ),
-        )
+    heard = frames.heard
+    for length, first, lines in lessons.places(frames.lengths, CUTS, len(heard), random):
+        through = zip(lines, first, strict=True)
+        plain = np.stack([heard[0, at : at + length] for at in first])
+        other = np.stack([heard[line, at : at + length] for line, at in through])
+        yield plain.astype(np.float32), other.astype(np.float32)

@@ -193,13 +193,48 @@ def lines(random: np.random.Generator) -> list[telephone.Line]:
     return [telephone.PLAIN, *(replace(telephone.draw_line(random), speed=1) for _ in range(LINES - 1))]
 
 
-def _teacher_says(session: Any, piece: np.ndarray) -> np.ndarray:
-    """Shaped (frames, 1024), 25 a second."""
+def places(
+    lengths: np.ndarray,
+    kinds: Sequence[tuple[int, int]],
+    lines: int,
+    random: np.random.Generator,
+    weights: np.ndarray | None = None,
+) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+    """Where to cut pieces that stand one after the other: a length, the first frames of some cuts, and their lines.
+
+    Pieces are drawn by their length, cuts of one length at a time, from pieces that are long enough, so that nothing is
+    padded.
+
+    Parameters
+    ----------
+    lengths : frames of each piece, shaped (pieces,).
+    kinds : frames of a cut, and how many cuts of that length there are at a time.
+    lines : how many there are to draw from.
+    weights : what a frame of each piece weighs, shaped (pieces,); None for all alike.
+    """
+    starts = np.cumsum(lengths) - lengths
+    possible = [(frames, size) for frames, size in kinds if (lengths >= frames).any()]
+    weighed = lengths if weights is None else lengths * weights
+    chances = [weighed * (lengths >= frames) for frames, _ in possible]
+    while True:
+        kind = random.integers(len(possible))
+        frames, size = possible[kind]
+        drawn = random.choice(len(starts), size, p=chances[kind] / chances[kind].sum())
+        first = starts[drawn] + random.integers(0, lengths[drawn] - frames + 1)
+        yield frames, first, random.integers(0, lines, size)
+
+
+def whisper_frames(sound: np.ndarray) -> np.ndarray:
+    """Sound at 8000 per second as Whisper takes it, shaped (frames, 80)."""
     import soxr
 
-    plain = telephone.through(piece, telephone.PLAIN, np.random.default_rng(0)).astype(np.float32)
-    sound = soxr.resample(plain, telephone.RATE, whisper.FRONT_END.rate)
-    frames = network_input(sound, whisper.FRONT_END)[None]
+    heard = soxr.resample(sound.astype(np.float32), telephone.RATE, whisper.FRONT_END.rate)
+    return network_input(heard, whisper.FRONT_END)
+
+
+def _teacher_says(session: Any, piece: np.ndarray) -> np.ndarray:
+    """Shaped (frames, 1024), 25 a second."""
+    frames = whisper_frames(telephone.through(piece, telephone.PLAIN, np.random.default_rng(0)))[None]
     return session.run(None, {session.get_inputs()[0].name: frames})[0][0]
 
 

@@ -10,7 +10,7 @@ import tensorflow
 from tqdm import tqdm
 
 from analyzer.features import segment_scaled
-from training.lessons import Lessons
+from training.lessons import Lessons, places
 from training.student import FRONT_END, STRIDE, build_student
 
 #: Frames of the teacher in a cut, and cuts in a step: 1, 2 and 3.2 s, as segments of calls are.
@@ -90,21 +90,11 @@ def cuts(
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     """Batches without end: scaled log-mel frames of cuts through any of the lines, and what the teacher says of them.
 
-    Clips are drawn by their length, cuts of one length at a time, from clips that are long enough, so that nothing is
-    padded. In half of the cuts a few bands are hidden (Park and others, 2019).
+    They are cut at `training.lessons.places`. In half of the cuts a few bands are hidden (Park and others, 2019).
     """
-    starts = np.cumsum(lessons.lengths) - lessons.lengths
     scale = lessons.variances ** (-_WHITENED / 2)
     scale = (scale / np.sqrt(np.mean(lessons.variances * scale**2))).astype(np.float32)
-    possible = [(frames, size) for frames, size in CUTS if (lessons.lengths >= frames).any()]
-    weighed = lessons.lengths if weights is None else lessons.lengths * weights
-    chances = [weighed * (lessons.lengths >= frames) for frames, _ in possible]
-    while True:
-        kind = random.integers(len(possible))
-        frames, size = possible[kind]
-        pieces = random.choice(len(starts), size, p=chances[kind] / chances[kind].sum())
-        first = starts[pieces] + random.integers(0, lessons.lengths[pieces] - frames + 1)
-        lines = random.integers(0, len(lessons.log_mel), size)
+    for frames, first, lines in places(lessons.lengths, CUTS, len(lessons.log_mel), random, weights):
         log_mel = np.stack(
             [_cut(lessons.log_mel[line], at, frames, random) for line, at in zip(lines, first, strict=True)]
         )
