@@ -7,7 +7,7 @@ named, never guessed by FFmpeg, so that a playlist dressed up as a recording can
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
@@ -15,16 +15,15 @@ import numpy as np
 import soundfile
 import soxr
 
-from analyzer.errors import UnreadableRecording
+from analyzer.errors import UnreadableRecording, VanishedRecording
+from analyzer.ffmpeg import open_ffmpeg
 from analyzer.names import show
 from analyzer.storage import Location, open_to_read
+from analyzer.stream import AudioStream, Source, check_length, clock
 from analyzer.wav import WavWithTrueSize, read_wav_data
 
-#: Seconds of sound in a block.
-BLOCK_S = 10.0
-#: A WAV that lacks less than this share of its data is whole: recorders pad and round.
-_TOLERATED_LOSS = 0.001
-_HIGHEST_RATE = 768_000
+#: A sample 120 dB above full scale is none; its square, as of the powers of a spectrum, soon has no place in a float.
+_LOUDEST = 1e6
 
 
 @dataclass(frozen=True)
@@ -93,82 +92,26 @@ def is_recording_name(path: str) -> bool:
     return os.path.splitext(path)[1].lower() in AUDIO_EXTENSIONS
 
 
-class AudioStream:
-    """An open recording.
-
-    Attributes
-    ----------
-    codec : container and encoding, such as `wav ulaw`.
-    rate : samples per second.
-    channels : number of channels.
-    length_s : seconds that the header tells, 0 where it does not.
-    notes : what was found wrong with the file; complete once `blocks` has been read to its end.
-    """
-
-    def __init__(self, codec: str, rate: int, channels: int, length_s: float) -> None:
-        if not 0 < rate <= _HIGHEST_RATE or channels < 1:
-            raise UnreadableRecording(f"its header makes no sense: {channels} channels at {rate} samples per second")
-        self.codec, self.rate, self.channels, self.length_s = codec, rate, channels, length_s
-        self.notes: list[str] = []
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        """The samples from start to end, in blocks shaped (channels, samples), float32; each file once."""
-        raise NotImplementedError
-
-
-class _Source:
-    """A file as libsndfile needs it.
-
-    It stays where it is when a damaged header makes libsndfile seek to before its start. And it keeps the error of a
-    read that failed, as on a share that has gone away, since libsndfile takes that for the end of the file.
-    """
-
-    def __init__(self, file: Any) -> None:
-        self._file, self.tell = file, file.tell
-        self.error: Exception | None = None
-
-    def read(self, size: int = -1) -> bytes:
-        try:
-            return bytes(self._file.read(size))
-        except Exception as error:
-            self.error = error
-            return b""
-
-    def readinto(self, buffer: Any) -> int:
-        try:
-            return int(self._file.readinto(buffer))
-        except Exception as error:
-            self.error = error
-            return 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        with suppress(OSError, ValueError):
-            self._file.seek(offset, whence)
-        return int(self._file.tell())
-
-    def check(self) -> None:
-        """Raise UnreadableRecording if a read has failed."""
-        if self.error:
-            what = getattr(self.error, "strerror", None) or f"{type(self.error).__name__}: {self.error}"
-            raise UnreadableRecording(f"reading it failed: {what}")
-
-
 class _SoundFileStream(AudioStream):
-    def __init__(self, sound: Any, source: _Source, missing_share: float = 0.0) -> None:
+    def __init__(self, sound: Any, source: Source, missing_share: float = 0.0) -> None:
         codec = f"{sound.format} {sound.subtype}".lower()
-        length_s = sound.frames / sound.samplerate if 0 < sound.frames < 1 << 62 else 0.0
-        super().__init__(codec, sound.samplerate, sound.channels, length_s)
-        self._sound, self._source, self._missing_share = sound, source, missing_share
+        length_s = sound.frames / sound.samplerate if sound.samplerate > 0 and 0 < sound.frames < 1 << 62 else 0.0
+        super().__init__(codec, sound.samplerate, sound.channels, length_s, missing_share)
+        # Of these encodings libsndfile knows the length from the bytes that are there; other headers may lie.
+        if sound.format not in ("FLAC", "OGG", "MPEG", "CAF"):
+            check_length(length_s)
+        self._sound, self._source = sound, source
 
-    def blocks(self) -> Iterator[np.ndarray]:
-        size, done = int(BLOCK_S * self.rate), 0
+    def _decoded(self) -> Iterator[np.ndarray]:
+        size, done = self.block_size(), 0
         while True:
             try:
                 # Not SoundFile.blocks: it needs seeking, which GSM cannot.
                 block = self._sound.read(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
+                self._source.check()
                 if not done:
-                    raise UnreadableRecording(f"it cannot be decoded: {error.error_string}") from error
+                    raise UnreadableRecording(f"it cannot be decoded: {show(error.error_string)}") from error
                 self.notes.append(f"damaged after {clock(done / self.rate)}: {show(error.error_string)}")
                 return
             self._source.check()
@@ -176,70 +119,7 @@ class _SoundFileStream(AudioStream):
                 yield block.T
             done += len(block)
             if len(block) < size:
-                break
-        if self._missing_share > _TOLERATED_LOSS:
-            found_s = done / self.rate
-            self.notes.append(f"truncated: {clock(found_s)} of {clock(found_s / (1 - self._missing_share))}")
-
-
-class _FFmpegStream(AudioStream):
-    def __init__(self, container: Any, demuxer: str) -> None:
-        if not container.streams.audio:
-            raise UnreadableRecording("there is no sound in it, only other streams")
-        self._container, self._stream = container, container.streams.audio[0]
-        codec = self._stream.codec_context
-        if codec is None:
-            raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
-        length_s = container.duration / 1e6 if container.duration else 0.0  # in microseconds
-        super().__init__(
-            f"{demuxer} {codec.codec.canonical_name}", codec.sample_rate or 0, codec.channels or 0, length_s
-        )
-
-    def blocks(self) -> Iterator[np.ndarray]:
-        size, waiting, held, found, damaged = int(BLOCK_S * self.rate), [], 0, False, 0
-        for frame in self._frames():
-            if frame is None:
-                damaged += 1
-                continue
-            waiting.append(frame)
-            held, found = held + frame.shape[1], True
-            if held >= size:
-                yield np.concatenate(waiting, axis=1)
-                waiting, held = [], 0
-        if waiting:
-            yield np.concatenate(waiting, axis=1)
-        if damaged and not found:
-            raise UnreadableRecording("it cannot be decoded: all of its data are damaged")
-        if damaged:
-            self.notes.append(f"{damaged} damaged packets left out")
-
-    def _frames(self) -> Iterator[np.ndarray | None]:
-        """Decoded samples, packet by packet; None for a packet that could not be decoded."""
-        import av
-
-        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
-        to_float = av.AudioResampler(format="flt", layout=self._stream.codec_context.layout, rate=self.rate)
-        packets, as_they_are = self._container.demux(self._stream), True
-        while True:
-            try:
-                for frame in next(packets).decode():
-                    as_they_are = as_they_are and self._is_plain(frame)
-                    if as_they_are:
-                        yield frame.to_ndarray()
-                    else:
-                        yield from map(self._samples, to_float.resample(frame))
-            except (StopIteration, av.error.EOFError):
-                break
-            except av.error.FFmpegError:
-                yield None
-        yield from map(self._samples, to_float.resample(None))
-
-    def _is_plain(self, frame: Any) -> bool:
-        """Whether a frame needs no converting, which takes as long as decoding an MP3."""
-        return frame.format.name == "fltp" and frame.sample_rate == self.rate and len(frame.planes) == self.channels < 8
-
-    def _samples(self, frame: Any) -> np.ndarray:
-        return frame.to_ndarray().reshape(-1, self.channels).T
+                return
 
 
 @contextmanager
@@ -252,7 +132,7 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
     except PermissionError:
         raise UnreadableRecording("no permission to read it") from None
     except FileNotFoundError:
-        raise UnreadableRecording("it vanished before it could be read") from None
+        raise VanishedRecording("it vanished before it could be read") from None
     with handle:
         head = handle.read(64)
         if not head:
@@ -269,13 +149,13 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
 
 @contextmanager
 def _open_headerless(handle: BinaryIO, encoding: Headerless) -> Iterator[AudioStream]:
-    handle.seek(0)
+    source = Source(handle)
+    source.seek(0)
     if encoding.demuxer:
-        with _open_ffmpeg(handle, encoding.demuxer) as stream:
+        with open_ffmpeg(source, encoding.demuxer) as stream:
             yield stream
         return
     raw = {"samplerate": encoding.rate, "channels": 1, "format": "RAW", "subtype": encoding.subtype}
-    source = _Source(handle)
     with soundfile.SoundFile(source, **raw) as sound:
         yield _SoundFileStream(sound, source)
 
@@ -284,24 +164,23 @@ def _open_headerless(handle: BinaryIO, encoding: Headerless) -> Iterator[AudioSt
 def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStream]:
     """libsndfile first, which is quicker; then FFmpeg, where the signature names one of its demuxers."""
     data = read_wav_data(handle) if demuxer == "wav" else None
-    source: Any = WavWithTrueSize(handle, data) if data and data.promised_bytes is None else handle
-    if data and data.present_bytes == 0:
+    if data and data.present_bytes <= 0:
         raise UnreadableRecording("it has a header but no sound")
-    forgiving = _Source(source)
+    missing_share = data.missing_share if data else 0.0
+    source = Source(WavWithTrueSize(handle, data) if data and data.promised_bytes is None else handle)
     # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
-    sound = None if demuxer == "mp3" else _try_libsndfile(forgiving)
+    sound = None if demuxer == "mp3" else _try_libsndfile(source)
     if sound:
         with sound:
-            yield _SoundFileStream(sound, forgiving, data.missing_share if data else 0.0)
+            yield _SoundFileStream(sound, source, missing_share)
     elif demuxer:
-        handle.seek(0)
-        with _open_ffmpeg(source, demuxer) as stream:
+        with open_ffmpeg(source, demuxer, missing_share) as stream:
             yield stream
     else:
         raise UnreadableRecording("its content is no audio format that is known here")
 
 
-def _try_libsndfile(source: _Source) -> soundfile.SoundFile | None:
+def _try_libsndfile(source: Source) -> soundfile.SoundFile | None:
     source.seek(0)
     try:
         return soundfile.SoundFile(source)
@@ -310,25 +189,13 @@ def _try_libsndfile(source: _Source) -> soundfile.SoundFile | None:
         return None
 
 
-@contextmanager
-def _open_ffmpeg(source: Any, demuxer: str) -> Iterator[AudioStream]:
-    import av
-
-    try:
-        container = av.open(source, mode="r", format=demuxer)
-    except (av.error.FFmpegError, ValueError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UnreadableRecording(f"it cannot be decoded as {demuxer}: {reason}") from error
-    with container:
-        yield _FFmpegStream(container, demuxer)
-
-
 def read_at(stream: AudioStream, wanted_rate: int) -> Iterator[np.ndarray]:
-    """The blocks of a recording at another sampling rate, NaN and infinite samples made silent.
+    """The blocks of a recording at another sampling rate; samples that are no numbers, or absurd ones, made silent.
 
     The state of the resampler is carried from block to block, so there are no seams.
     """
-    cleaned = (np.nan_to_num(block, nan=0.0, posinf=0.0, neginf=0.0) for block in stream.blocks())
+    # What is not a number is not below anything either.
+    cleaned = (np.where(np.abs(block) < _LOUDEST, block, np.float32(0)) for block in stream.blocks())
     if stream.rate == wanted_rate:
         yield from cleaned
         return
@@ -336,10 +203,3 @@ def read_at(stream: AudioStream, wanted_rate: int) -> Iterator[np.ndarray]:
     for block in cleaned:
         yield resampler.resample_chunk(np.ascontiguousarray(block.T)).T
     yield resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).T
-
-
-def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss from an hour on."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -11,6 +11,8 @@ from typing import BinaryIO
 
 #: Recorders write these as the length of a stream whose end they do not know yet.
 UNKNOWN_SIZES = (0, 0xFFFFFFFF)
+#: A file that lacks less than this share of its data is whole: recorders pad and round.
+TOLERATED_LOSS = 0.001
 _LONGEST_HEADER = 1 << 20
 
 

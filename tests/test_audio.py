@@ -14,11 +14,12 @@ import soxr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import audio
-from analyzer.audio import clock, is_recording_name, open_audio, read_at, sniff
+from analyzer import audio, ffmpeg
+from analyzer.audio import is_recording_name, open_audio, read_at, sniff
 from analyzer.errors import UnreadableRecording
+from analyzer.stream import clock
 from tests import voices
-from tests.encoders import ENCODINGS, Encoding, write_wav
+from tests.encoders import ENCODINGS, Encoding, write_wav, write_with_ffmpeg
 
 every_encoding = pytest.mark.parametrize("encoding", ENCODINGS, indirect=True)
 stereo_encodings = pytest.mark.parametrize("encoding", [e.name for e in ENCODINGS.values() if e.stereo], indirect=True)
@@ -186,6 +187,37 @@ def test_a_truncated_wav_is_read_as_far_as_it_goes(tmp_path: Path, subtype: str)
     assert notes_of(path) == ["truncated: 0:15 of 1:00"]
 
 
+@pytest.mark.parametrize(("codec", "rate"), [("g722", 16000), ("g726", 8000)])
+def test_a_truncated_wav_that_ffmpeg_decodes_is_told_as_well(tmp_path: Path, codec: str, rate: int) -> None:
+    path = tmp_path / "a.wav"
+    write_with_ffmpeg(path, voices.speech(60, rate), rate, codec, "wav")
+    assert notes_of(path) == []
+    assert notes_of(cut_to(path, 0.25)) == ["truncated: 0:15 of 1:00"]
+
+
+@pytest.mark.parametrize("codec", [None, "g726"])
+def test_the_share_that_is_missing_is_known_at_once(tmp_path: Path, codec: str | None) -> None:
+    path = tmp_path / "a.wav"
+    if codec:
+        write_with_ffmpeg(path, voices.speech(60), 8000, codec, "wav")
+    else:
+        write_wav(path, voices.speech(60))
+    with open_audio(path) as stream:
+        assert stream.missing_share == 0
+    with open_audio(cut_to(path, 0.25)) as stream:
+        assert stream.missing_share == pytest.approx(0.75, abs=0.001)
+
+
+def test_a_length_beyond_all_reason_is_told_and_nothing_worse(tmp_path: Path) -> None:
+    path = ENCODINGS["large.wav"].write(tmp_path, voices.speech(1))
+    content = bytearray(path.read_bytes())
+    struct.pack_into("<Q", content, content.index(b"ds64") + 16, (1 << 63) - 1)
+    path.write_bytes(content)
+    with open_audio(path) as stream:
+        assert sum(block.shape[1] for block in stream.blocks()) == 8000
+        assert stream.notes[0].startswith("truncated: 0:01 of ")
+
+
 @pytest.mark.parametrize("subtype", ["PCM_16", "GSM610"])
 def test_a_whole_wav_has_nothing_to_note(tmp_path: Path, subtype: str) -> None:
     assert notes_of(write_wav(tmp_path / "a.wav", voices.speech(7.77), subtype=subtype)) == []
@@ -216,6 +248,15 @@ def test_samples_that_are_not_numbers_are_silent(tmp_path: Path) -> None:
     broken = ~np.isfinite(said)
     assert not found[broken].any()
     assert np.array_equal(found[~broken], said[~broken])
+
+
+def test_samples_that_no_sound_has_are_silent(tmp_path: Path) -> None:
+    said = voices.speech(2)
+    said[100:200], said[300], said[301] = 3e38, 2.0, -100.0
+    with open_audio(write_wav(tmp_path / "a.wav", said, subtype="FLOAT")) as stream:
+        found = np.concatenate(list(read_at(stream, 8000)), axis=1)[0]
+    assert not found[100:200].any()
+    assert found[300:302].tolist() == [2.0, -100.0]
 
 
 @pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
@@ -424,6 +465,91 @@ def test_a_rate_of_zero_makes_no_sense(tmp_path: Path) -> None:
     struct.pack_into("<I", content, 24, 0)
     path.write_bytes(content)
     assert refusal(path)
+
+
+@pytest.mark.parametrize(
+    ("channels", "rate", "reason"),
+    [
+        (1, 999, "999 samples per second"),
+        (1, 384_001, "384,001 samples per second"),
+        (33, 8000, "33 channels"),
+    ],
+)
+def test_what_no_recorder_writes_is_refused(tmp_path: Path, channels: int, rate: int, reason: str) -> None:
+    assert reason in refusal(write_wav(tmp_path / "a.wav", np.zeros((channels, 1000), np.float32), rate))
+
+
+@pytest.mark.parametrize(("channels", "rate"), [(1, 1000), (1, 384_000), (32, 8000)])
+def test_what_some_recorder_may_write_is_read(tmp_path: Path, channels: int, rate: int) -> None:
+    path = write_wav(tmp_path / "a.wav", np.zeros((channels, 1000), np.float32), rate)
+    with open_audio(path) as stream:
+        assert next(stream.blocks()).shape == (channels, 1000)
+
+
+@pytest.mark.parametrize("name", ["pcm16.wav", "mp3.mp3", "flac.flac", "aac.m4a", "call.ulaw", "call.g722"])
+def test_more_sound_than_a_day_has_is_refused(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ENCODINGS[name].write(tmp_path, voices.speech(25, ENCODINGS[name].rate))
+    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 26 / 3600)
+    assert heard(path).shape[1] / ENCODINGS[name].rate == pytest.approx(25, abs=0.2)
+    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 20 / 3600)
+    assert "hours of sound" in refusal(path)
+
+
+def test_a_recording_that_holds_more_than_a_day_is_refused_before_it_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 20 / 3600)
+    path = write_wav(tmp_path / "a.wav", voices.speech(25))
+    with pytest.raises(UnreadableRecording, match="hours of sound"), open_audio(path):
+        pytest.fail("it was opened")
+
+
+@pytest.mark.parametrize("name", ["float.wav", "aac.m4a"])
+def test_a_block_has_no_more_samples_than_memory_should_hold(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoding = ENCODINGS[name]
+    path = encoding.write(tmp_path, np.stack([voices.speech(12, encoding.rate)] * 2))
+    whole = heard(path)
+    monkeypatch.setattr("analyzer.stream.MOST_IN_BLOCK", 20_000)
+    with open_audio(path) as stream:
+        blocks = list(stream.blocks())
+    assert max(block.size for block in blocks) <= 20_000 + 2 * 1024  # and the frame that filled it
+    assert np.array_equal(np.concatenate(blocks, axis=1), whole)
+
+
+@pytest.mark.parametrize("name", ["aac.m4a", "opus.webm", "call.g722"])
+def test_a_frame_of_more_samples_than_any_has_is_damaged(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = ENCODINGS[name].write(tmp_path, voices.speech(2, ENCODINGS[name].rate))
+    monkeypatch.setattr(ffmpeg, "_MOST_IN_FRAME", 100)
+    assert "all of its data are damaged" in refusal(path)
+
+
+def test_a_packet_that_is_read_without_end_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = ENCODINGS["aac.m4a"].write(tmp_path, voices.speech(2, 16000))
+    monkeypatch.setattr(ffmpeg, "MOST_READ", 4000)
+    assert "larger than" in refusal(path)
+
+
+def test_sound_that_changes_its_rate_on_the_way_is_read_on(tmp_path: Path) -> None:
+    """As where two MP3s were joined."""
+    path = tmp_path / "a.mp3"
+    write_with_ffmpeg(path, voices.speech(2, 16000), 16000, "libmp3lame", "mp3")
+    write_with_ffmpeg(tmp_path / "b.mp3", voices.speech(2, 24000), 24000, "libmp3lame", "mp3")
+    path.write_bytes(path.read_bytes() + (tmp_path / "b.mp3").read_bytes())
+    assert heard(path).shape[1] / 16000 == pytest.approx(4, abs=0.3)
+
+
+def test_a_tag_in_another_alphabet_is_no_reason_to_refuse(tmp_path: Path) -> None:
+    path = tmp_path / "a.wav"
+    write_with_ffmpeg(path, voices.speech(2), 8000, "g726", "wav")
+    content = path.read_bytes()
+    tag = b"INFOINAM" + struct.pack("<I", 6) + b"caf\xe9s\0"
+    at = content.index(b"data")
+    path.write_bytes(content[:at] + struct.pack("<4sI", b"LIST", len(tag)) + tag + content[at:])
+    assert heard(path).shape[1] == pytest.approx(16_000, abs=500)
 
 
 def test_libsndfile_writes_what_these_tests_rely_on() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analyzer import audio
 from analyzer.classifier import BATCH, Classifier
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UnreadableRecording
@@ -108,7 +107,7 @@ def test_the_size_of_blocks_changes_nothing(
 ) -> None:
     path = write_wav(tmp_path / "a.wav", two_speakers())
     expected = analysed(path, classifier)
-    monkeypatch.setattr(audio, "BLOCK_S", block_s)
+    monkeypatch.setattr("analyzer.stream.BLOCK_S", block_s)
     found = analysed(path, classifier)
     assert (found.rows, found.figures, found.envelope) == (expected.rows, expected.figures, expected.envelope)
 

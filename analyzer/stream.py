@@ -1,0 +1,146 @@
+"""A recording as a stream of blocks, and how much of one may be at most.
+
+Recordings come from outside, so nothing that a file says of itself may cost more memory or time than it deserves: what
+goes beyond the limits is refused.
+"""
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import UnreadableRecording
+from analyzer.names import show
+from analyzer.wav import TOLERATED_LOSS
+
+#: Seconds of sound in a block.
+BLOCK_S = 10.0
+#: No recorder has more; a header that claims more is broken, or made to fill the memory.
+MOST_CHANNELS = 32
+#: Samples per second. Telephones have 8,000, studios up to 384,000.
+LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
+#: Hours of sound. A few hundred kilobytes of FLAC unpack to years of silence, and analysing those would take days.
+LONGEST_HOURS = 24
+#: Samples in a block, over all channels: 16 MB, which ten seconds of stereo at any usual rate stay below.
+MOST_IN_BLOCK = 1 << 22
+#: Bytes that FFmpeg may read at a stretch, for the headers or for one packet, which it keeps in memory whole.
+MOST_READ = 64 << 20
+
+
+class AudioStream:
+    """An open recording.
+
+    Attributes
+    ----------
+    codec : container and encoding, such as `wav ulaw`.
+    rate : samples per second.
+    channels : number of channels.
+    length_s : seconds that the header tells, 0 where it does not.
+    missing_share : the part of the data that a WAV's header promises and that is not there, 0 to 1; 0 if unknown.
+    notes : what was found wrong with the file; complete once `blocks` has been read to its end.
+    """
+
+    def __init__(self, codec: str, rate: int, channels: int, length_s: float, missing_share: float = 0.0) -> None:
+        if channels < 1 or rate < 1:
+            raise UnreadableRecording(f"its header makes no sense: {channels} channels at {rate} samples per second")
+        if channels > MOST_CHANNELS:
+            raise UnreadableRecording(f"its header claims {channels} channels: more than {MOST_CHANNELS} are not read")
+        if not LOWEST_RATE <= rate <= HIGHEST_RATE:
+            raise UnreadableRecording(
+                f"its header claims {rate:,} samples per second: only {LOWEST_RATE:,} to {HIGHEST_RATE:,} are read"
+            )
+        self.codec, self.rate, self.channels, self.length_s = codec, rate, channels, length_s
+        self.missing_share = missing_share
+        self.notes: list[str] = []
+
+    def blocks(self) -> Iterator[np.ndarray]:
+        """The samples from start to end, in blocks shaped (channels, samples), float32; each file once.
+
+        Raises UnreadableRecording where nothing can be decoded, and once there is more than `LONGEST_HOURS` of sound.
+        """
+        done = 0
+        for block in self._decoded():
+            done += block.shape[1]
+            check_length(done / self.rate)
+            yield block
+        if self.missing_share > TOLERATED_LOSS:
+            found_s, present_share = done / self.rate, max(1 - self.missing_share, 1e-9)
+            self.notes.append(f"truncated: {clock(found_s)} of {clock(found_s / present_share)}")
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        raise NotImplementedError
+
+    def block_size(self) -> int:
+        """Samples per channel in a block."""
+        return min(int(BLOCK_S * self.rate), MOST_IN_BLOCK // self.channels)
+
+
+def check_length(seconds: float) -> None:
+    """Raise UnreadableRecording for more sound than is read."""
+    if seconds > LONGEST_HOURS * 3600:
+        raise UnreadableRecording(f"it unpacks to more than {LONGEST_HOURS} hours of sound, which is more than is read")
+
+
+class Source:
+    """A file as libsndfile and FFmpeg need it.
+
+    It stays where it is when a damaged header makes libsndfile seek to before its start. And it keeps the error of a
+    read that failed, as on a share that has gone away, since libsndfile takes that for the end of the file.
+    """
+
+    def __init__(self, file: Any) -> None:
+        self._file, self.tell = file, file.tell
+        self._left: int | None = None
+        self.error: Exception | None = None
+
+    def allow(self, size: int) -> None:
+        """Let no more than so many bytes be read from now on; `check` tells of more."""
+        self._left = size
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes, none where reading failed."""
+        try:
+            self._spend(size)
+            return bytes(self._file.read(size))
+        except Exception as error:
+            self.error = error
+            return b""
+
+    def readinto(self, buffer: Any) -> int:
+        """The number of bytes that were read into a buffer, 0 where reading failed."""
+        try:
+            return int(self._file.readinto(buffer))
+        except Exception as error:
+            self.error = error
+            return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new position, as of any file; -1 where there is no such place, which is FFmpeg's way to be told."""
+        try:
+            self._file.seek(offset, whence)
+        except (OSError, ValueError, OverflowError):
+            return -1
+        return int(self._file.tell())
+
+    def check(self) -> None:
+        """Raise UnreadableRecording if a read has failed."""
+        if isinstance(self.error, UnreadableRecording):
+            raise self.error
+        if self.error:
+            what = getattr(self.error, "strerror", None) or f"{type(self.error).__name__}: {self.error}"
+            raise UnreadableRecording(f"reading it failed: {show(what)}")
+
+    def _spend(self, size: int) -> None:
+        if self._left is None:
+            return
+        self._left -= size
+        if self._left < 0:
+            raise UnreadableRecording(f"its header or a packet of it is larger than {MOST_READ >> 20} MB")
+
+
+def clock(seconds: float) -> str:
+    """Seconds as m:ss, or h:mm:ss from an hour on."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,216 @@
+"""Whatever a file holds, it is read or refused with a reason; nothing hangs, fills the memory or opens other files."""
+
+import csv
+import re
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import av
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer import audio, ffmpeg
+from tests import hostile, voices
+from tests.encoders import write_wav
+from tests.hostile import CRASHES, PLAYLISTS, SIGNATURES, outcome, referring, write_corpus
+from tests.nights import Analyze, at_noon, read_csv
+
+#: What the reading of any file may add to the memory. A block is 16 MB and stands there several times as it is cleaned
+#: and resampled; FFmpeg may hold a packet of 64 MB, or the index of an MP4, 200 MB at most.
+MOST_MB = 300
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("hostile") / "calls"
+    path.mkdir()
+    write_corpus(path)
+    return path
+
+
+@pytest.fixture
+def visited() -> Iterator[tuple[str, list[str]]]:
+    """The address of a web server of this machine, and the paths that it was asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            self.send_error(404)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall end
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}/secret.wav", asked
+        server.shutdown()
+        thread.join()
+
+
+def test_there_are_hostile_files_of_every_kind(folder: Path) -> None:
+    names = [path.name for path in folder.iterdir()]
+    assert len(names) > 1000
+    assert {name.rpartition(".")[2] for name in names} >= {ext[1:] for ext in audio.AUDIO_EXTENSIONS}
+
+
+def test_every_hostile_file_is_read_or_refused_in_little_memory_and_time(folder: Path) -> None:
+    """In a process of its own, so that a decoder that crashes is seen as what it is."""
+    command = [sys.executable, "-m", "tests.hostile", str(folder), "60"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
+    lines = done.stdout.splitlines()
+    assert done.returncode == 0, f"it died (status {done.returncode}) at: {lines[-1:]}\n{done.stderr[-2000:]}"
+    assert [line for line in lines if line.startswith("  WORSE")] == []
+    assert sum(line.startswith("reading ") for line in lines) == len(list(folder.iterdir()))
+    grown = re.fullmatch(r"peak (-?\d+) MB", lines[-1])
+    assert grown
+    assert int(grown[1]) < MOST_MB, [line for line in lines if "grown" in line]
+
+
+def test_a_night_of_nothing_but_hostile_files_has_a_row_for_each(
+    folder: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 0.05)  # analysing a day of silence takes a minute
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for path in folder.iterdir():
+        if path.name not in CRASHES:
+            (calls / path.name).write_bytes(path.read_bytes())
+    at_noon(calls)
+    assert analyze(calls, "-o", tmp_path / "out", "--quiet") == 1
+    rows = read_csv(tmp_path / "out" / "files.csv")
+    assert len(rows) == len({row["file"] for row in rows}) == len(list(calls.iterdir()))
+    assert {row["status"] for row in rows} == {"ok", "no_speech", "failed", "skipped"}
+    assert all(row["reason"] for row in rows if row["status"] in ("failed", "skipped"))
+    for name in ("files.csv", "recordings.csv"):
+        with open(tmp_path / "out" / name, encoding="utf-8", newline="") as handle:
+            assert all(cell.isprintable() for row in csv.reader(handle) for cell in row)
+
+
+@pytest.mark.parametrize("extension", ["mp3", "m4a", "wav", "ogg", "aac", "webm"])
+@pytest.mark.parametrize("playlist", PLAYLISTS)
+def test_a_playlist_dressed_up_as_a_recording_opens_nothing(
+    tmp_path: Path, visited: tuple[str, list[str]], playlist: str, extension: str
+) -> None:
+    address, asked = visited
+    path = tmp_path / f"a.{extension}"
+    secret = write_wav(tmp_path / "secret.wav", voices.speech(1))
+    for target in (address, str(secret), "secret.wav"):
+        path.write_text(PLAYLISTS[playlist].format(target=target), encoding="latin-1")
+        assert outcome(path) != "read"
+    assert asked == []
+
+
+def test_a_recording_that_refers_to_another_file_does_not_open_it(tmp_path: Path) -> None:
+    path = tmp_path / "a.m4a"
+    path.write_bytes(referring(str(write_wav(tmp_path / "secret.wav", voices.speech(1)))))
+    with audio.open_audio(path) as stream:
+        assert not any(block.any() for block in stream.blocks())
+
+
+def test_not_even_ffmpeg_told_to_follow_references_opens_another_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    following = {"enable_drefs": "1", "use_absolute_path": "1"}
+    path = tmp_path / "a.m4a"
+    path.write_bytes(referring(str(write_wav(tmp_path / "secret.wav", voices.speech(1)))))
+    with open(path, "rb") as handle, av.open(handle, "r", format="mov", container_options=following) as unguarded:
+        assert any(frame.to_ndarray().any() for frame in unguarded.decode(audio=0)), (
+            "the file does not refer to another"
+        )
+    monkeypatch.setattr(ffmpeg, "_ffmpeg_options", lambda: following)
+    assert "refers to another file" in outcome(path)
+
+
+def test_ffmpeg_has_no_protocol_to_open_another_file_with(tmp_path: Path) -> None:
+    path, secret = tmp_path / "a.m4a", write_wav(tmp_path / "secret.wav", voices.speech(1))
+    path.write_bytes(referring(str(secret)))
+    options = ffmpeg._ffmpeg_options() | {"enable_drefs": "1", "use_absolute_path": "1"}
+    with open(path, "rb") as handle, av.open(handle, "r", format="mov", container_options=options) as guarded:
+        assert not any(frame.to_ndarray().any() for frame in guarded.decode(audio=0))
+
+
+def test_pictures_are_not_decoded() -> None:
+    decoders = ffmpeg._ffmpeg_options()["codec_whitelist"].split(",")
+    assert {"aac", "mp3float", "opus", "pcm_s16le", "g726"} <= set(decoders)
+    assert not {"h264", "hevc", "vp9", "mjpeg", "png", "subrip"} & set(decoders)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("channels-33.wav", "33 channels"),
+        ("channels-64.au", "64 channels"),
+        ("rate-4000000000.au", "4,000,000,000 samples per second|cannot be decoded"),
+        ("rate-999.wav", "999 samples per second"),
+        ("rate-384001.wav", "384,001 samples per second"),
+        ("packets-67108864.m4a", "67,108,864 packets"),
+        ("fragment-67108864.m4a", "67,108,8.. packets"),
+        ("chunks-80.m4a", "packets, more than a day"),
+        ("edits-1000000.m4a", "packets, more than a day"),
+        ("crowded.m4a", "holds more sound than packets do"),
+        ("crowded.webm", "holds more sound than packets do"),
+    ],
+)
+def test_the_reason_says_what_is_wrong(folder: Path, name: str, reason: str) -> None:
+    assert re.search(reason, outcome(folder / name))
+
+
+word, long, quad = st.integers(0, 0xFFFF), st.integers(0, 0xFFFFFFFF), st.integers(0, (1 << 64) - 1)
+usual = st.sampled_from((1, 2, 3, 6, 7, 0x11, 0x31, 0x45, 0x55, 0x64, 0x161, 0xFFFE))
+
+
+@settings(max_examples=500)
+@given(
+    magic=st.sampled_from((b"RIFF", b"RF64")),
+    sizes=st.tuples(long, st.integers(14, 64) | long, long),
+    long_sizes=st.none() | st.tuples(quad, quad, quad),
+    form=st.tuples(usual | word, st.integers(1, 8) | word, st.integers(1000, 48_000) | long, long, word, word),
+    data=st.binary(max_size=3000),
+)
+def test_any_wav_header_is_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory,
+    magic: bytes,
+    sizes: tuple[int, int, int],
+    long_sizes: tuple[int, int, int] | None,
+    form: tuple[int, ...],
+    data: bytes,
+) -> None:
+    riff, fmt, size = sizes
+    fields = struct.pack("<HHIIHH", *form)
+    content = struct.pack("<4sI4s", magic, riff, b"WAVE")
+    if long_sizes:
+        content += struct.pack("<4sI3QI", b"ds64", 28, *long_sizes, 0)
+    content += struct.pack("<4sI", b"fmt ", fmt) + fields.ljust(min(fmt, 64), b"\0")
+    path = tmp_path_factory.getbasetemp() / "header.wav"
+    path.write_bytes(content + struct.pack("<4sI", b"data", size) + data)
+    outcome(path)
+
+
+@settings(max_examples=600)
+@given(signature=st.sampled_from(sorted(SIGNATURES.values())), rest=st.binary(max_size=600))
+def test_any_bytes_after_a_signature_are_read_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, signature: bytes, rest: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "signature.mp3"
+    path.write_bytes(signature + rest)
+    outcome(path)
+
+
+def test_every_signature_that_is_known_is_tried() -> None:
+    known = {audio.sniff(start.ljust(64, b"\0")) for start in SIGNATURES.values()} - {None}
+    assert known == {"wav", "mov", "aiff", "w64", "flac", "ogg", "au", "mp3", "amr", "caf", "asf", "matroska"}
+
+
+def test_the_files_are_the_same_every_time(folder: Path) -> None:
+    drawn = re.compile(r"ogg|opus|webm|wma|float")  # encoders draw serial numbers for these, and write the time
+    for name, content in hostile.corpus().items():
+        if not drawn.search(name):
+            assert (folder / name).read_bytes() == content, name
