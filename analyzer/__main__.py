@@ -1,8 +1,6 @@
 """`python -m analyzer` is the command `call-emotions`."""
 
-import sys
-
-from analyzer.cli import main
+from analyzer.cli import console
 
 if __name__ == "__main__":
-    sys.exit(main())
+    console()

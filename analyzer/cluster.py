@@ -5,6 +5,8 @@ only small tables come back to this process, which alone writes the ledger. A wo
 recordings that it had in hand: the scheduler gives those to another.
 """
 
+import os
+import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import lru_cache, partial
@@ -15,10 +17,13 @@ from typing import Any, TypeVar
 from analyzer import __version__
 from analyzer.classifier import find_model, model_hash
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
-from analyzer.ledger import FILE_NAME, Entry
+from analyzer.ledger import FILE_NAME
 from analyzer.names import show
+from analyzer.outputs import keep_private
 from analyzer.plan import Due
-from analyzer.work import Work, analyse_due, failed
+from analyzer.signals import StopSignals
+from analyzer.work import Result, Work, analyse_due, failed
+from analyzer.workers import limit_s, until
 
 #: Tasks that the scheduler knows at a time, for each of the cluster's threads: enough that none waits for this process,
 #: few enough that the scheduler's memory does not grow with the archive.
@@ -34,14 +39,17 @@ BUNDLE, BUNDLE_BYTES = 32, 32 << 20
 
 Bundle = tuple[Due, ...]
 Item = TypeVar("Item")
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
-def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[Entry, bytes | None]]:
+def analyse_on(
+    address: str, due: Sequence[Due], work: Work, stop: StopSignals, ends_at: float | None = None
+) -> Iterator[Result]:
     """Results of the recordings, in the order in which the cluster finishes them.
 
-    Raises UsageError where dask is not installed or no scheduler answers, CannotWork where a worker has another version
-    of the tool or of the model, or does not see the recordings or the results.
+    None is begun after `ends_at` on the clock of time.monotonic. Raises UsageError where dask is not installed or no
+    scheduler answers, CannotWork where a worker has another version of the tool or of the model, or does not see the
+    recordings or the results.
     """
     with connected(address) as client:
         from distributed import KilledWorker
@@ -49,7 +57,8 @@ def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[E
         bundles = bundled(due, most=max(1, len(due) // _room(client)))
         while bundles:
             alone: list[Bundle] = []
-            for bundle, result in in_turn(client, partial(_analyse_here, work=work), bundles):
+            turns = in_turn(client, partial(_analyse_here, work=work), until(ends_at, bundles), stop)
+            for bundle, result in turns:
                 if not isinstance(result, BaseException):
                     yield from result
                 elif not isinstance(result, KilledWorker):
@@ -57,8 +66,8 @@ def analyse_on(address: str, due: Sequence[Due], work: Work) -> Iterator[tuple[E
                 elif len(bundle) > 1:  # one of them kills workers, and the others are to have their turn
                     alone += [(item,) for item in bundle]
                 else:
-                    died = UnreadableRecording("the workers that had it died, for lack of memory or in a decoder")
-                    yield failed(bundle[0], died), None
+                    died = UnreadableRecording("the workers that had it died, or it took too long")
+                    yield failed(bundle[0], died, work.mask), None
             bundles = alone
 
 
@@ -100,8 +109,8 @@ def connected(address: str) -> Any:
 
 
 def in_turn(
-    client: Any, function: Callable[[Item], Result], items: Iterable[Item]
-) -> Iterator[tuple[Item, Result | BaseException]]:
+    client: Any, function: Callable[[Item], Returned], items: Iterable[Item], stop: StopSignals
+) -> Iterator[tuple[Item, Returned | BaseException]]:
     """Each item with the function's result or error, as the cluster finishes them, with few of them in hand at a time.
 
     An item whose worker has died again and again comes with distributed's KilledWorker.
@@ -119,7 +128,7 @@ def in_turn(
 
     room, looked_at = _room(client), time.monotonic()
     finished = as_completed(submit(room))
-    for future in finished:
+    while future := _next(finished, stop):
         if future.cancelled():
             raise CannotWork("the Dask scheduler has gone: what was finished is kept, the next run does the rest")
         error = future.exception()
@@ -131,15 +140,32 @@ def in_turn(
             finished.add(new)
 
 
+def _next(finished: Any, stop: StopSignals) -> Any:
+    """The next task that is done; None where there are no more."""
+    with stop.waiting():
+        return next(finished, None)
+
+
 def _room(client: Any) -> int:
     """How many tasks the scheduler is to know; workers may come and go."""
     return IN_HAND * max(1, sum(client.nthreads().values()))
 
 
-def _analyse_here(bundle: Bundle, work: Work) -> list[tuple[Entry, bytes | None]]:
+def _analyse_here(bundle: Bundle, work: Work) -> list[Result]:
     """Analyse some recordings in a worker."""
     _check_here(work.model, work.model_hash, work.version, work.output, work.folders)
-    return [analyse_due(due, work) for due in bundle]
+    return [_within_its_time(due, work) for due in bundle]
+
+
+def _within_its_time(due: Due, work: Work) -> Result:
+    """Analyse a recording; a worker whose decoder hangs ends itself, since nobody can end a thread of it."""
+    watch = threading.Timer(limit_s(due.found.size), os._exit, (1,))
+    watch.daemon = True
+    watch.start()
+    try:
+        return analyse_due(due, work)
+    finally:
+        watch.cancel()
 
 
 @lru_cache(maxsize=4)
@@ -157,5 +183,6 @@ def _check_here(model: str, digest: str, version: str, output: Path, folders: tu
     for needed in (*folders, output / FILE_NAME):
         if not needed.exists():
             raise CannotWork(f"the worker on {here} does not see {show(str(needed))}: mount it there, too")
+    keep_private()
     # Sums must not depend on how many threads took part in them; a worker has as many at work as it says.
     threadpool_limits(1)

@@ -8,9 +8,12 @@ from pathlib import Path
 
 from analyzer import storage
 from analyzer.audio import is_recording_name, sniff
-from analyzer.errors import UnreadableRecording, UsageError
+from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.names import Identity, show
 from analyzer.storage import Location
+
+#: What copying programs call a file until it is whole.
+COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Found:
     """A file below an input: who it is, where, and as far as known its size in bytes and time of change.
 
     `problem` says why it cannot be a recording that is read, such as a link that leads nowhere; `is_folder`, that
-    it stands for a whole folder that cannot be listed.
+    it stands for a whole folder that cannot be listed; `is_link_out`, that it is a link out of the input, not followed.
     """
 
     identity: Identity
@@ -45,6 +48,7 @@ class Found:
     mtime_ns: int = 0
     problem: str = ""
     is_folder: bool = False
+    is_link_out: bool = False
 
     @property
     def named_as_recording(self) -> bool:
@@ -94,17 +98,21 @@ def _place(named: str) -> tuple[Location, str | None]:
     return (path, None) if path.is_dir() else (path.parent, path.name)
 
 
-def walk(source: Input, output: Path) -> Iterator[Found]:
+def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Found]:
     """Every file below an input, in the order of the bytes of their paths; never what lies in the output folder.
 
-    Raises CannotWork where object storage does not answer: what is not listed must not be taken for gone.
+    Links that lead out of the input are followed only where that is wanted. Raises CannotWork where object storage does
+    not answer: what is not listed must not be taken for gone.
     """
     if isinstance(source.folder, str):
         yield from _walk_storage(source, source.folder, "")
-    elif source.file is not None:
-        yield _look(source.label, source.folder, source.file)
+        return
+    follow = follow_links or source.file is not None  # a link that is named is meant
+    tree = _Tree(source.label, source.folder, Path(os.path.realpath(source.folder)), output, follow)
+    if source.file is not None:
+        yield from _look(tree, source.file)
     else:
-        yield from _walk_folder(source.label, source.folder, "", output)
+        yield from _walk_folder(tree, "", frozenset())
 
 
 def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
@@ -118,41 +126,98 @@ def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
             yield Found(Identity(source.label, relative), f"{address}/{relative}", one.size, one.mtime_ns)
 
 
-def _walk_folder(label: str, root: Path, below: str, output: Path) -> Iterator[Found]:
-    folder = root / below
+@dataclass(frozen=True)
+class _Tree:
+    """What a walk is about: an input, where it really lies, what to leave out, and whether links may lead out of it."""
+
+    label: str
+    root: Path
+    real_root: Path
+    output: Path
+    follow_links: bool
+
+    def leads_out(self, path: Path) -> bool:
+        """Whether a link leads out of the input."""
+        return not Path(os.path.realpath(path)).is_relative_to(self.real_root)
+
+
+def _walk_folder(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
+    """The files of a folder and of those in it; `above` are the folders on the way, lest a link makes a circle."""
+    folder = tree.root / below
     try:
         names = sorted(os.listdir(folder), key=os.fsencode)
+        state = os.stat(folder)
     except OSError as error:
         problem = f"the folder cannot be listed: {_why(error)}"
-        yield Found(Identity(label, below or "."), folder, problem=problem, is_folder=True)
+        yield Found(Identity(tree.label, below or "."), folder, problem=problem, is_folder=True)
         return
+    above |= {(state.st_dev, state.st_ino)}
     for name in names:
         relative = f"{below}/{name}" if below else name
-        path = root / relative
-        if _is_folder(path):
-            if path == output or _same(path, output):
-                continue
-            if is_recording_name(name):
-                yield Found(Identity(label, relative), path, problem="it is a folder, not a recording")
-            yield from _walk_folder(label, root, relative, output)
-        else:
-            yield _look(label, root, relative)
+        path = tree.root / relative
+        if not _is_folder(path, tree, above):
+            yield from _look(tree, relative)
+            continue
+        if path == tree.output or _same(path, tree.output):
+            continue
+        if is_recording_name(name):
+            yield Found(Identity(tree.label, relative), path, problem="it is a folder, not a recording")
+        yield from _walk_folder(tree, relative, above)
 
 
-def _look(label: str, root: Path, relative: str) -> Found:
-    identity, path = Identity(label, relative), root / relative
+def _is_folder(path: Path, tree: _Tree, above: frozenset[tuple[int, int]]) -> bool:
+    """Whether a path is a folder to walk: a real one, or a link to one that is to be followed."""
+    try:
+        if stat.S_ISDIR(os.lstat(path).st_mode):
+            return True
+        state = os.stat(path)
+    except OSError:
+        return False  # what is wrong with it, the look at it will say
+    followed = tree.follow_links and stat.S_ISDIR(state.st_mode) and tree.leads_out(path)
+    return followed and (state.st_dev, state.st_ino) not in above
+
+
+def _look(tree: _Tree, relative: str) -> Iterator[Found]:
+    """What stands at a path; nothing where that has gone since the folder was listed."""
+    identity, path = Identity(tree.label, relative), tree.root / relative
     try:
         status = os.stat(path)
+        if not tree.follow_links and path.is_symlink() and tree.leads_out(path):
+            yield Found(identity, path, is_link_out=True)
+        elif stat.S_ISDIR(status.st_mode):
+            yield Found(identity, path, problem="a link to a folder, which is not followed")
+        elif not stat.S_ISREG(status.st_mode):
+            yield Found(identity, path, problem="it is a device or a pipe, not a file")
+        else:
+            yield Found(identity, path, status.st_size, status.st_mtime_ns)
     except FileNotFoundError:
-        problem = "a link that leads nowhere" if path.is_symlink() else "it vanished before it could be read"
-        return Found(identity, path, problem=problem)
+        if path.is_symlink():
+            yield Found(identity, path, problem="a link that leads nowhere")
     except OSError as error:
-        return Found(identity, path, problem=_why(error))
-    if stat.S_ISDIR(status.st_mode):
-        return Found(identity, path, problem="a link to a folder, which is not followed")
-    if not stat.S_ISREG(status.st_mode):
-        return Found(identity, path, problem="it is a device or a pipe, not a file")
-    return Found(identity, path, status.st_size, status.st_mtime_ns)
+        yield Found(identity, path, problem=_why(error))
+
+
+def check_unchanged(found: Found) -> None:
+    """Look at a file another time.
+
+    Raises IncompleteRecording where it has changed since, VanishedRecording where it is gone.
+    """
+    if not isinstance(found.path, Path):
+        return  # objects are put whole
+    try:
+        state = os.stat(found.path)
+    except FileNotFoundError:
+        raise VanishedRecording("it vanished before it could be read") from None
+    except OSError as error:
+        raise UnreadableRecording(_why(error)) from error
+    if (state.st_size, state.st_mtime_ns) != (found.size, found.mtime_ns):
+        raise IncompleteRecording("it is still being written: it changed while the run was going on")
+
+
+def copied_name(path: str) -> str | None:
+    """The name that a copy on its way will have, such as `a.wav` of `a.wav.part`; None for a file that is no copy."""
+    stem, extension = os.path.splitext(path)
+    return stem if extension.lower() in COPY_EXTENSIONS else None
 
 
 def looks_like_audio(found: Found) -> bool:
@@ -167,13 +232,6 @@ def looks_like_audio(found: Found) -> bool:
 
 def _why(error: OSError) -> str:
     return "no permission to read it" if isinstance(error, PermissionError) else (error.strerror or str(error))
-
-
-def _is_folder(path: Path) -> bool:
-    try:
-        return stat.S_ISDIR(os.lstat(path).st_mode)
-    except OSError:
-        return False  # what is wrong with it, the look at it will say
 
 
 def _same(one: Path, other: Path) -> bool:

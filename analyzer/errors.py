@@ -19,5 +19,19 @@ class CannotWork(CallEmotionsError):
     exit_status = 3
 
 
+class AnotherRun(CallEmotionsError):
+    """Another run holds the output folder."""
+
+    exit_status = 75
+
+
 class UnreadableRecording(Exception):
     """One recording cannot be analysed; the message is the reason that files.csv gives. The run goes on."""
+
+
+class IncompleteRecording(UnreadableRecording):
+    """A recording is still being written, and waits for another night."""
+
+
+class VanishedRecording(UnreadableRecording):
+    """A recording was there when its folder was listed, and is not any more."""

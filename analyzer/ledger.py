@@ -4,22 +4,30 @@ Only the process that runs a night writes it; everything else that the tool leav
 timelines.
 """
 
+import hmac
 import json
 import os
+import secrets
 import sqlite3
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
 
+from analyzer.details import Told
 from analyzer.errors import CannotWork, UsageError
 from analyzer.names import Identity, show
-from analyzer.storage import Location
 from analyzer.timeline import Figures
 
 FILE_NAME = "ledger.sqlite"
 #: Formats of the tables that are made from the ledger.
 VIEWS = frozenset(("csv", "xlsx"))
+#: Status of recordings whose results are being deleted; no table shows them.
+PRUNED = "pruned"
 
 _SCHEMA = """
 BEGIN;
@@ -30,11 +38,13 @@ CREATE TABLE IF NOT EXISTS recording (
     path BLOB NOT NULL,
     size INTEGER NOT NULL,
     mtime_ns INTEGER NOT NULL,
+    checksum TEXT NOT NULL,
     present INTEGER NOT NULL,
     status TEXT NOT NULL,
     reason TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     attempts INTEGER NOT NULL,
+    night INTEGER NOT NULL,
     changed_at TEXT NOT NULL,
     model TEXT NOT NULL,
     codec TEXT NOT NULL,
@@ -42,9 +52,14 @@ CREATE TABLE IF NOT EXISTS recording (
     channels INTEGER,
     length_s REAL,
     figures TEXT NOT NULL,
+    recorded TEXT NOT NULL,
+    recorded_from TEXT NOT NULL,
+    groups TEXT NOT NULL,
+    told TEXT NOT NULL,
     envelope BLOB,
     PRIMARY KEY (label, path)
 );
+CREATE TABLE IF NOT EXISTS pruned (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 PRAGMA user_version = 1;
 COMMIT;
 """
@@ -58,14 +73,19 @@ class Entry:
     Attributes
     ----------
     identity, size, mtime_ns : which file, as it was when it was last looked at.
-    status : ok, no_speech, failed or skipped.
-    reason : why it failed or was skipped; else what a reader should know, such as `fake stereo`.
+    status : ok, no_speech, failed, given_up, incomplete or skipped.
+    reason : why it failed, waits or was skipped; else what a reader should know, such as `fake stereo`.
     fingerprint : of model and settings that made the result; empty where there is none.
     model : name of that model.
     codec, rate, channels, length_s : what the file is, where it could be read.
     figures : the figures of recordings.csv by channel, counted from 1.
     present : whether the file was there when its input was last walked.
-    attempts : failures in a row, one a run.
+    attempts : nights in a row in which it failed.
+    night : the night in which this was written, see `Ledger.night`.
+    checksum : of the content, where runs ask for it.
+    recorded, recorded_from : when the call was, in local time, and where that stands (`name`, `metadata`); else empty.
+    groups : what it belongs to, such as `queue`, and which.
+    told : what metadata said of it.
     """
 
     identity: Identity
@@ -82,6 +102,21 @@ class Entry:
     figures: dict[int, Figures] | None = None
     present: bool = True
     attempts: int = 0
+    night: int = 0
+    checksum: str = ""
+    recorded: str = ""
+    recorded_from: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+
+    def when(self, zone: ZoneInfo) -> tuple[str, str]:
+        """When the recording was made, in local time, and where that is known from; empty where it is not known."""
+        if self.recorded:
+            return self.recorded, f"from the {self.recorded_from}"
+        if not self.mtime_ns:
+            return "", ""
+        moment = datetime.fromtimestamp(self.mtime_ns // 10**9, zone)
+        return moment.strftime("%Y-%m-%d %H:%M:%S"), "time of the file"
 
 
 class Ledger:
@@ -103,8 +138,11 @@ class Ledger:
                 raise CannotWork(
                     f"{show(str(path))} was written by a newer version of this tool: use that one, or another folder"
                 )
+            # What is pruned or masked is not to be found in free pages of the file either.
+            self._connection.execute("PRAGMA secure_delete = ON")
             if version == 0:
                 self._connection.executescript(_SCHEMA)
+            self._night = int(self.note("night") or 0)
         except sqlite3.Error as error:
             self.close()
             raise CannotWork(f"the ledger {show(str(path))} cannot be read: {error}") from error
@@ -116,17 +154,35 @@ class Ledger:
         """Let go of the file."""
         self._connection.close()
 
-    def check_label(self, label: str, folder: Location) -> None:
+    @property
+    def night(self) -> int:
+        """Number of the night: how many runs have come to their end. One that was killed is part of the next."""
+        return self._night
+
+    def end_night(self) -> None:
+        """Say that a run has come to its end: what fails from now on fails for another time."""
+        self._night += 1
+        self.remember("night", str(self._night))
+
+    def key(self) -> bytes:
+        """The secret of this output folder, made when it is first asked for; for keyed hashes."""
+        known = self.note("key")
+        if known is None:
+            known = secrets.token_hex(32)
+            self.remember("key", known)
+        return bytes.fromhex(known)
+
+    def check_label(self, label: str, folder: str) -> None:
         """Raise UsageError if the recordings of this label came from another folder so far."""
         known = self._connection.execute("SELECT folder FROM label WHERE name = ?", (os.fsencode(label),)).fetchone()
         if known and known[0] != os.fsencode(folder):
             raise UsageError(
                 f"recordings called {show(label)} came from {show(os.fsdecode(known[0]))} so far, and would mix with "
-                f"those of {show(str(folder))}. Give another name with LABEL=FOLDER; or, if the folder has only "
-                f"moved, say {show(label)}={show(str(folder))}"
+                f"those of {show(folder)}. Give another name with LABEL=FOLDER; or, if the folder has only "
+                f"moved, say {show(label)}={show(folder)}"
             )
 
-    def claim_label(self, label: str, folder: Location) -> None:
+    def claim_label(self, label: str, folder: str) -> None:
         """Tie a label to a folder, for this run and later ones."""
         self._write("INSERT OR REPLACE INTO label VALUES (?, ?)", (os.fsencode(label), os.fsencode(folder)))
 
@@ -136,10 +192,23 @@ class Ledger:
         return next((_entry(row) for row in rows), None)
 
     def entries(self) -> Iterator[Entry]:
-        """All recordings, in the order of the bytes of their names."""
+        """All recordings but those that are being pruned, in the order of the bytes of their names."""
         # label || '/' || path, not (label, path): 'a b/x' comes before 'a/x'.
-        query = f"{_SELECT} ORDER BY CAST(label || x'2f' || path AS BLOB)"
-        return map(_entry, self._connection.execute(query))
+        query = f"{_SELECT} WHERE status <> ? ORDER BY CAST(label || x'2f' || path AS BLOB)"
+        return map(_entry, self._connection.execute(query, (PRUNED,)))
+
+    def count_by_status(self) -> Counter[str]:
+        """How many recordings have which status."""
+        counted = self._connection.execute("SELECT status, count(*) FROM recording GROUP BY status")
+        return Counter({status: number for status, number in counted if status != PRUNED})
+
+    def models(self) -> Counter[tuple[str, str]]:
+        """How many recordings were analysed by which model, and under which fingerprint."""
+        counted = self._connection.execute(
+            "SELECT model, fingerprint, count(*) FROM recording WHERE fingerprint <> '' AND status <> ? GROUP BY 1, 2",
+            (PRUNED,),
+        )
+        return Counter({(model, fingerprint): number for model, fingerprint, number in counted})
 
     def identities(self, label: str) -> set[Identity]:
         """The recordings of one label."""
@@ -152,11 +221,13 @@ class Ledger:
             *_key(entry.identity),
             entry.size,
             entry.mtime_ns,
+            entry.checksum,
             entry.present,
             entry.status,
             entry.reason,
             entry.fingerprint,
             entry.attempts,
+            self._night,
             datetime.now(UTC).isoformat(timespec="seconds"),
             entry.model,
             entry.codec,
@@ -164,15 +235,97 @@ class Ledger:
             entry.channels,
             entry.length_s,
             json.dumps(entry.figures or {}),
+            entry.recorded,
+            entry.recorded_from,
+            json.dumps(entry.groups),
+            json.dumps(vars(entry.told)),
             envelope,
         )
-        self._write(f"INSERT OR REPLACE INTO recording VALUES ({', '.join('?' * len(values))})", values)
-        self._touch()
+        with self._transaction():
+            self._write(f"INSERT OR REPLACE INTO recording VALUES ({', '.join('?' * len(values))})", values)
 
-    def mark_present(self, identity: Identity, present: bool) -> None:
-        """Say whether a recording's file is still there."""
-        self._write("UPDATE recording SET present = ? WHERE label = ? AND path = ?", (present, *_key(identity)))
-        self._touch()
+    def amend(self, entry: Entry) -> None:
+        """Write anew what is told of a recording whose analysis stands: its state, details and figures."""
+        changes = {
+            "size": entry.size,
+            "mtime_ns": entry.mtime_ns,
+            "checksum": entry.checksum,
+            "present": entry.present,
+            "figures": json.dumps(entry.figures or {}),
+            "recorded": entry.recorded,
+            "recorded_from": entry.recorded_from,
+            "groups": json.dumps(entry.groups),
+            "told": json.dumps(vars(entry.told)),
+        }
+        with self._transaction():
+            self._update("UPDATE", changes, entry.identity)
+
+    def rename(self, identity: Identity, entry: Entry) -> None:
+        """Give a recording another name, and what is told of it in words."""
+        changes = {
+            "label": os.fsencode(entry.identity.label),
+            "path": os.fsencode(entry.identity.path),
+            "reason": entry.reason,
+            "groups": json.dumps(entry.groups),
+            "told": json.dumps(vars(entry.told)),
+        }
+        with self._transaction():
+            self._update("UPDATE OR REPLACE", changes, identity)
+
+    def labels(self) -> list[tuple[str, str]]:
+        """The labels that are tied to a folder, and that folder."""
+        rows = self._connection.execute("SELECT name, folder FROM label")
+        return [(os.fsdecode(name), os.fsdecode(folder)) for name, folder in rows]
+
+    def rename_label(self, label: str, to: str, folder: str) -> None:
+        """Give a label another name, and its folder."""
+        with self._transaction():
+            self._write("DELETE FROM label WHERE name = ?", (os.fsencode(label),))
+            self.claim_label(to, folder)
+
+    def forget(self, identity: Identity) -> None:
+        """Drop a file that never was more than a copy on its way."""
+        with self._transaction():
+            self._write("DELETE FROM recording WHERE label = ? AND path = ?", _key(identity))
+
+    def mark_present(self, identities: Iterable[Identity], present: bool) -> None:
+        """Say, of all in one transaction, whether the files of recordings are still there."""
+        rows = [(present, *_key(identity)) for identity in identities]
+        if rows:
+            with self._transaction():
+                for row in rows:
+                    self._write("UPDATE recording SET present = ? WHERE label = ? AND path = ?", row)
+
+    def mark_pruned(self, identities: Iterable[Identity]) -> None:
+        """Say, of all in one transaction, that their results are to go: from now on no table shows them."""
+        with self._transaction():
+            for identity in identities:
+                self._write("UPDATE recording SET status = ? WHERE label = ? AND path = ?", (PRUNED, *_key(identity)))
+
+    def being_pruned(self) -> list[Entry]:
+        """What was marked as pruned, and whose results may still be there."""
+        return [_entry(row) for row in self._connection.execute(f"{_SELECT} WHERE status = ?", (PRUNED,))]
+
+    def end_pruning(self, entry: Entry) -> None:
+        """Keep of a recording only a keyed hash of its name, size and time, once its results are gone."""
+        digest = self._pruned_hash(entry.identity, entry.size, entry.mtime_ns)
+        with self._transaction():
+            self._write("INSERT OR IGNORE INTO pruned VALUES (?)", (digest,))
+            self._write("DELETE FROM recording WHERE label = ? AND path = ?", _key(entry.identity))
+
+    def is_pruned(self, identity: Identity, size: int, mtime_ns: int) -> bool:
+        """Whether the results of just this file were pruned."""
+        if not self._has_pruned():
+            return False
+        digest = self._pruned_hash(identity, size, mtime_ns)
+        return self._connection.execute("SELECT 1 FROM pruned WHERE hash = ?", (digest,)).fetchone() is not None
+
+    def _has_pruned(self) -> bool:
+        return self._connection.execute("SELECT 1 FROM pruned LIMIT 1").fetchone() is not None
+
+    def _pruned_hash(self, identity: Identity, size: int, mtime_ns: int) -> bytes:
+        told = b"\0".join((*_key(identity), str(size).encode(), str(mtime_ns).encode()))
+        return hmac.digest(self.key(), told, "sha256")
 
     def note(self, key: str) -> str | None:
         """A remembered fact about the output folder."""
@@ -192,10 +345,30 @@ class Ledger:
         for name in formats:
             self.remember(f"{name} views", "fresh")
 
-    def _touch(self) -> None:
-        """Say that all tables are out of date, at once, so that even a killed run cannot forget it."""
+    def tables_are_stale(self) -> None:
+        """Say that all tables are out of date."""
         for name in VIEWS - self.stale_views():
             self.remember(f"{name} views", "stale")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        """Changes of what tables show, all or none of them, with the word that the tables are out of date.
+
+        In one transaction, so that even a killed run cannot forget it.
+        """
+        self._write("BEGIN IMMEDIATE", ())
+        try:
+            yield
+            self.tables_are_stale()
+            self._write("COMMIT", ())
+        except BaseException:
+            self._connection.rollback()
+            raise
+
+    def _update(self, how: str, changes: Mapping[str, object], identity: Identity) -> None:
+        columns = ", ".join(f"{column} = ?" for column in changes)
+        values = (*changes.values(), *_key(identity))
+        self._write(f"{how} recording SET {columns} WHERE label = ? AND path = ?", values)
 
     def _write(self, statement: str, values: tuple[object, ...]) -> None:
         try:
@@ -209,14 +382,16 @@ def _connect(path: Path | None, writable: bool) -> sqlite3.Connection:
         path.parent.mkdir(parents=True, exist_ok=True)
         return sqlite3.connect(path, isolation_level=None)
     if path and path.exists():
+        if path.with_name(f"{path.name}-journal").exists():
+            sqlite3.connect(path).execute("PRAGMA user_version").close()  # brings to an end what a killed run began
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
 # All but the envelope, which is large and which no table shows.
 _SELECT = (
-    "SELECT label, path, size, mtime_ns, present, status, reason, fingerprint, attempts, model, codec, rate, channels, "
-    "length_s, figures FROM recording"
+    "SELECT label, path, size, mtime_ns, checksum, present, status, reason, fingerprint, attempts, night, model, "
+    "codec, rate, channels, length_s, figures, recorded, recorded_from, groups, told FROM recording"
 )
 
 
@@ -240,4 +415,14 @@ def _entry(row: sqlite3.Row) -> Entry:
         figures={int(channel): values for channel, values in json.loads(row["figures"]).items()},
         present=bool(row["present"]),
         attempts=row["attempts"],
+        night=row["night"],
+        checksum=row["checksum"],
+        recorded=row["recorded"],
+        recorded_from=row["recorded_from"],
+        groups=json.loads(row["groups"]),
+        told=_told(json.loads(row["told"])),
     )
+
+
+def _told(fields: dict[str, Any]) -> Told:
+    return Told(fields["recorded"], tuple(fields["speakers"]), fields["groups"])

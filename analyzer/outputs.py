@@ -2,16 +2,18 @@
 
 import csv
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
-from analyzer.names import show
+from analyzer.names import Identity, show
 from analyzer.timeline import Row
 
+#: The folder of timelines below the output.
+TIMELINES = "timelines"
 TIMELINE_COLUMNS = ("start", "end", "channel", "speaker", "emotion", "confidence", *EMOTIONS, "level_db")
 #: A spreadsheet runs a text cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
@@ -21,19 +23,21 @@ _UNFINISHED = ".writing-"
 
 
 @contextmanager
-def replacing(path: Path, suffix: str = ".tmp") -> Iterator[Path]:
+def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iterator[Path]:
     """A temporary path in the same folder, that takes the place of `path` when the block ends well.
 
-    It ends in `suffix`, for writers who look at that. Raises CannotWork where the file system refuses.
+    It ends in `suffix`, for writers who look at that.
+    Results tell of people: they are for the owner and the group alone, unless `mode` says otherwise. Raises CannotWork
+    where the file system refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(prefix=_UNFINISHED, suffix=suffix, dir=path.parent)
-        os.close(descriptor)
-        temporary = Path(name)
+        temporary = path.parent / f"{_UNFINISHED}{secrets.token_hex(8)}{suffix}"
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
         try:
             yield temporary
-            os.chmod(temporary, 0o666 & ~_umask())
+            if mode is not None:
+                os.chmod(temporary, mode)
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
             os.replace(temporary, path)
@@ -49,15 +53,14 @@ def clear_unfinished(output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+def keep_private() -> None:
+    """Have this process make files and folders for the owner and the group alone."""
+    os.umask(os.umask(0o027) | 0o027)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """Write a text file whole, as UTF-8 with plain line feeds."""
-    with replacing(path) as temporary:
+    with replacing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
@@ -79,24 +82,52 @@ def number(value: float | None, decimals: int) -> str:
     return "" if value is None else f"{value:.{decimals}f}"
 
 
-def speaker(channel: int) -> str:
-    """What the speaker of a channel is called."""
-    return f"channel {channel}"
+def timeline_path(output: Path, identity: Identity) -> Path:
+    """Where the timeline of a recording lies."""
+    return identity.result_path(output / TIMELINES, ".csv")
 
 
-def write_timeline(path: Path, rows: Iterable[Row]) -> None:
-    """Write the timeline of one recording."""
+def result_paths(output: Path, identity: Identity) -> list[Path]:
+    """Every file that tells of this recording alone."""
+    return [timeline_path(output, identity)]
+
+
+def remove_empty_folders(folder: Path, output: Path) -> None:
+    """Remove a folder of results and those above it, as far as they are empty: names of folders tell of people, too."""
+    with suppress(OSError):  # the first one that is not empty
+        while folder not in (output, *output.parents):
+            folder.rmdir()
+            folder = folder.parent
+
+
+def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> None:
+    """Write the timeline of one recording; `speakers` are those of its channels."""
     lines = (
         (
             number(row.start, 3),
             number(row.end, 3),
             row.channel,
-            speaker(row.channel),
+            harmless(speakers[row.channel - 1]),
             row.emotion,
             number(row.confidence, 4),
-            *(number(p, 4) for p in row.probabilities),
+            *(number(p, 4) for p in row.probabilities or [None] * len(EMOTIONS)),
             number(row.level_db, 1),
         )
         for row in rows
     )
     write_csv(path, TIMELINE_COLUMNS, lines)
+
+
+def read_timeline(path: Path) -> list[Row]:
+    """The rows of a timeline that `write_timeline` wrote; raises CannotWork where it is none."""
+    try:
+        with open(path, encoding="utf-8", newline="") as handle:
+            return [_read_row(line) for line in csv.DictReader(handle)]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CannotWork(f"{show(str(path))} is no timeline any more ({error}): delete it, it is made anew") from error
+
+
+def _read_row(line: dict[str, str]) -> Row:
+    probabilities = tuple(float(line[emotion]) for emotion in EMOTIONS) if line["emotion"] else ()
+    times = float(line["start"]), float(line["end"])
+    return Row(*times, int(line["channel"]), line["emotion"], probabilities, float(line["level_db"]))

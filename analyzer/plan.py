@@ -1,33 +1,75 @@
 """What a run has to do: the files that are there, against what the ledger knows of them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analyzer import discovery
+from analyzer import discovery, relabel, storage
+from analyzer.details import Details, Naming, Told
 from analyzer.discovery import Found, Input
 from analyzer.errors import CannotWork, UnreadableRecording
 from analyzer.ledger import Entry, Ledger
 from analyzer.names import Identity, show
+from analyzer.outputs import timeline_path
+from analyzer.roles import Roles
+from analyzer.signals import StopSignals
 
 #: Why a recording is due, in the order in which they are analysed.
-NEW, CHANGED, FAILED, MISSING, STALE, FORCED = REASONS = (
+NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REASONS = (
     "new",
     "changed",
+    "was incomplete",
     "failed before",
+    "was given up",
     "its timeline is missing",
     "made by another model or other settings",
+    "its emotions were masked",
     "forced",
 )
+#: Nights in a row in which a recording may fail before it is given up.
+NIGHTS = 3
+#: A time of change in the future by no more than this comes from a clock that is a little ahead.
+_CLOCKS_DIFFER_S = 24 * 3600
+
+
+def failed_status(attempts: int) -> str:
+    """The status of a recording that has failed so many nights in a row."""
+    return "given_up" if attempts >= NIGHTS else "failed"
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What decides which recordings are due.
+
+    Attributes
+    ----------
+    fingerprint : of the model and settings of this run.
+    now : seconds since 1970, when the run began.
+    naming : what recordings are called, and what is known of them besides their sound.
+    only : roles whose emotions may be inferred, empty for all.
+    min_age_s : files that changed later than so long ago are still being written.
+    force, retry_failed, checksum, follow_links : as the options of `analyze`.
+    """
+
+    fingerprint: str
+    now: float = 0.0
+    naming: Naming = field(default_factory=Naming)
+    only: frozenset[str] = frozenset()
+    min_age_s: float = 0.0
+    force: bool = False
+    retry_failed: bool = False
+    checksum: bool = False
+    follow_links: bool = False
 
 
 @dataclass(frozen=True)
 class Due:
-    """A recording to analyse, why, and how often in a row it has failed before."""
+    """A recording to analyse, why, in how many nights in a row it has failed before, and what is known of it."""
 
     found: Found
     why: str
     attempts: int = 0
+    details: Details = field(default_factory=Details)
 
 
 @dataclass
@@ -37,46 +79,52 @@ class Plan:
     Attributes
     ----------
     due : recordings to analyse, in order.
-    verdicts : ledger entries of files that need no look inside: not audio, or not to be opened.
+    verdicts : ledger entries of files that need no look inside: not audio, not to be opened, or not whole yet.
+    amended : entries whose analysis stands and of which something else is told now, and their roles.
     gone, back : recordings whose file has vanished or come back since the ledger was written.
-    unchanged : number of recordings whose results stand.
+    unchanged, given_up : number of recordings whose results stand, and of those that are not tried any more.
     """
 
     due: list[Due] = field(default_factory=list)
     verdicts: list[Entry] = field(default_factory=list)
+    amended: list[tuple[Entry, Roles]] = field(default_factory=list)
     gone: list[Identity] = field(default_factory=list)
     back: list[Identity] = field(default_factory=list)
     unchanged: int = 0
+    given_up: int = 0
 
 
-def timeline_path(output: Path, identity: Identity) -> Path:
-    """Where the timeline of a recording lies."""
-    return identity.result_path(output / "timelines", ".csv")
-
-
-def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, fingerprint: str, force: bool) -> Plan:
+def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rules, stop: StopSignals) -> Plan:
     """Compare files and ledger; nothing is written.
 
     Raises CannotWork where an input is empty that held recordings before, as an unmounted share is.
     """
     plan, done = Plan(), set()
     for source in inputs:
-        known = ledger.identities(source.label) if source.file is None else set()
-        found_any = False
-        for found in discovery.walk(source, output):
+        label = rules.naming.called(Identity(source.label, "")).label
+        known = ledger.identities(label) if source.file is None else set()
+        found_any, unlisted = False, []
+        for found in discovery.walk(source, output, rules.follow_links):
+            stop.check()
             found_any = True
-            known.discard(found.identity)
-            if found.identity not in done:
-                done.add(found.identity)
-                _sort_in(plan, found, ledger.get(found.identity), output, fingerprint, force)
+            identity = rules.naming.called(found.identity)
+            known.discard(identity)
+            if found.is_folder:
+                unlisted.append(identity)
+            if identity not in done:
+                done.add(identity)
+                _sort_in(plan, found, identity, ledger, output, rules)
         if known and not found_any:
             raise CannotWork(f"{show(str(source.folder))} is empty, and held recordings before: is it mounted?")
-        plan.gone += [identity for identity in known if _present(ledger, identity)]
+        plan.gone += [identity for identity in known if _is_gone(ledger, identity, unlisted)]
     plan.due.sort(key=_urgency)
     return plan
 
 
-def _present(ledger: Ledger, identity: Identity) -> bool:
+def _is_gone(ledger: Ledger, identity: Identity, unlisted: Sequence[Identity]) -> bool:
+    """Whether a file that was not found has vanished since the last run, and not only the list of its folder."""
+    if any(folder.path == "." or identity.path.startswith(f"{folder.path}/") for folder in unlisted):
+        return False
     entry = ledger.get(identity)
     return entry is not None and entry.present
 
@@ -86,52 +134,130 @@ def _urgency(due: Due) -> tuple[int, int]:
 
     Of all else the longest first, so that no core idles at the end while another has just begun with it.
     """
-    return REASONS.index(due.why), -(due.found.mtime_ns if due.why in (STALE, FORCED) else due.found.size)
+    newest_first = due.why in (STALE, MASKED, FORCED)
+    return REASONS.index(due.why), -(due.found.mtime_ns if newest_first else due.found.size)
 
 
-def _sort_in(plan: Plan, found: Found, known: Entry | None, output: Path, fingerprint: str, force: bool) -> None:
+def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
+    """Find out what to do with a file; `identity` is what it is called in results."""
+    if ledger.is_pruned(identity, found.size, found.mtime_ns):
+        return
+    known = ledger.get(identity)
+    told = rules.naming.told(found.identity) or (known.told if known else Told())
+    details = rules.naming.details(found.identity, told)
+    found = replace(found, identity=identity)
     if known and not known.present:
-        plan.back.append(found.identity)
-    same = known is not None and (known.size, known.mtime_ns) == (found.size, found.mtime_ns)
-    if known and same and known.status == "skipped":
-        return
-    verdict = _verdict(found, known)
+        plan.back.append(identity)
+    same, checksum = _is_same(found, known, rules)
+    before = known if same else None
+    attempts = _attempts(before, ledger)
+    verdict = _verdict(found, before, rules)
     if verdict:
-        plan.verdicts.append(verdict)
+        _judge(plan, Due(found, CHANGED, attempts, details), verdict, before, rules)
         return
-    why = _why_due(found, known if same else None, output, fingerprint, force)
-    if known and not same:
-        why = CHANGED
+    roles = Roles(details.speakers, rules.only)
+    if before:
+        _amend(plan, before, found, details, roles, checksum)
+    why = CHANGED if known and not same else _why_due(found, before, roles, output, rules)
     if why:
-        plan.due.append(Due(found, why, known.attempts if known and same else 0))
+        plan.due.append(Due(found, why, attempts, details))
+    elif before and before.status == "given_up":
+        plan.given_up += 1
     else:
         plan.unchanged += 1
 
 
-def _verdict(found: Found, known: Entry | None) -> Entry | None:
-    """The entry of a file that is no recording, or none that can be opened."""
+def _is_same(found: Found, known: Entry | None, rules: Rules) -> tuple[bool, str]:
+    """Whether a file is the one that the ledger knows, and its checksum where that was looked at."""
+    if known is None:
+        return False, ""
+    same = (known.size, known.mtime_ns) == (found.size, found.mtime_ns)
+    if not rules.checksum or found.problem or found.is_link_out or known.status == "skipped":
+        return same, known.checksum
+    try:
+        checksum = storage.digest(found.path)
+    except (OSError, UnreadableRecording):
+        return same, known.checksum
+    return (checksum == known.checksum if known.checksum else same), checksum
+
+
+def _attempts(known: Entry | None, ledger: Ledger) -> int:
+    """In how many nights in a row a file has failed; runs that were killed, and the one after them, are one night."""
+    if known is None or known.status != "failed":
+        return 0
+    return known.attempts - (known.night == ledger.night)
+
+
+def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str] | None:
+    """Status and reason of a file that need not be opened: no recording, none that can be read, or not whole yet."""
+    if found.is_link_out:
+        return "skipped", "a link out of the input, which is not followed (see --follow-links)"
     if found.problem:
-        failed = found.named_as_recording or found.is_folder
-        status, reason = ("failed" if failed else "skipped"), found.problem
-    else:
-        try:
-            if discovery.looks_like_audio(found):
-                return None
-            status, reason = "skipped", "no audio: neither by its name nor by its content"
-        except UnreadableRecording as error:
-            status, reason = "skipped", f"not named as audio, and {error}"
-    attempts = known.attempts + 1 if known and status == "failed" else int(status == "failed")
-    return Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts)
+        return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
+    if known and known.status == "skipped":
+        return known.status, known.reason
+    whole_name = discovery.copied_name(found.identity.path)
+    try:
+        is_audio = discovery.looks_like_audio(found) or bool(whole_name and discovery.is_recording_name(whole_name))
+        reason = "no audio: neither by its name nor by its content"
+    except UnreadableRecording as error:
+        is_audio, reason = False, f"not named as audio, and {error}"
+    waits = _why_waiting(found, known, whole_name, rules)
+    return ("skipped", reason) if not is_audio else ("incomplete", waits) if waits else None
 
 
-def _why_due(found: Found, known: Entry | None, output: Path, fingerprint: str, force: bool) -> str | None:
+def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rules: Rules) -> str | None:
+    """Why a file is not whole yet, as far as that can be told without opening it."""
+    if whole_name:
+        return "its name says that it is still being copied"
+    is_settled = known is not None and known.status != "incomplete"
+    if not is_settled and -_CLOCKS_DIFFER_S < rules.now - found.mtime_ns / 1e9 < rules.min_age_s:
+        return f"it changed less than {rules.min_age_s:g} s before the run"
+    return None
+
+
+def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None, rules: Rules) -> None:
+    """Note what was found out of a file that is not opened, where that is news."""
+    status, reason = verdict
+    found, attempts = item.found, 0
+    if status == "failed":
+        if known and known.status == "given_up" and not (rules.retry_failed or rules.force):
+            plan.given_up += 1
+            return
+        attempts = item.attempts + 1
+        status = status if found.is_folder else failed_status(attempts)  # never silent about a whole folder
+    elif known and (known.status, known.reason) == verdict:
+        return
+    entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts)
+    plan.verdicts.append(replace(entry, **item.details.columns()))
+
+
+def _amend(plan: Plan, known: Entry, found: Found, details: Details, roles: Roles, checksum: str) -> None:
+    """Note what is told otherwise of a recording whose analysis stands."""
+    entry = replace(
+        known,
+        size=found.size,
+        mtime_ns=found.mtime_ns,
+        checksum=checksum,
+        present=True,
+        **details.columns(),
+    )
+    if replace(entry, present=known.present) != known or relabel.is_told_otherwise(known, roles):
+        plan.amended.append((entry, roles))
+
+
+def _why_due(found: Found, known: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
     """Why an unchanged file is due; `known` is None for a new one."""
     if known is None:
         return NEW
-    if known.status == "failed":
-        return FAILED
-    if not timeline_path(output, found.identity).is_file():
-        return MISSING
-    if known.fingerprint != fingerprint:
-        return STALE
-    return FORCED if force else None
+    if known.status == "given_up":
+        return GIVEN_UP if rules.retry_failed or rules.force else None
+    if known.status in ("failed", "incomplete"):
+        return FAILED if known.status == "failed" else INCOMPLETE
+    reasons = {
+        MISSING: not timeline_path(output, found.identity).is_file(),
+        STALE: known.fingerprint != rules.fingerprint,
+        MASKED: relabel.lacks_emotions(known, roles),
+        FORCED: rules.force,
+    }
+    return next((why for why, is_so in reasons.items() if is_so), None)

@@ -6,16 +6,19 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer import smoothing, timeline
-from analyzer.audio import AudioStream, open_audio, read_at
+from analyzer.audio import open_audio, read_at
 from analyzer.classifier import BATCH, Classifier
 from analyzer.emotions import EMOTIONS
-from analyzer.errors import UnreadableRecording
+from analyzer.errors import IncompleteRecording, UnreadableRecording
 from analyzer.features import network_input
+from analyzer.roles import EVERYBODY, Roles
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 from analyzer.storage import Location
+from analyzer.stream import AudioStream
+from analyzer.wav import TOLERATED_LOSS
 
 #: Raised by hand whenever the same recording and model would give other results than before.
-ANALYSIS_VERSION = 3
+ANALYSIS_VERSION = 4
 
 ENVELOPE_STEP_S = 0.1
 #: A segment is no speech where the network finds that more probable by itself, and on the channel of late as well: a
@@ -37,6 +40,7 @@ class Analysis:
     codec, rate, channels, length_s : what the file is.
     note : what a reader should know of it, such as `fake stereo` or `truncated: 58:12 of 60:00`.
     rows : the timeline, ordered.
+    speakers : what the speaker of each channel is called.
     figures : what recordings.csv says, a dictionary per channel, by channel.
     envelope : least and greatest sample per 0.1 s, see `pack_envelope`.
     """
@@ -48,24 +52,77 @@ class Analysis:
     length_s: float
     note: str
     rows: list[timeline.Row]
+    speakers: tuple[str, ...]
     figures: dict[int, timeline.Figures]
     envelope: bytes = field(repr=False)
 
 
-def analyse(path: Location, classifier: Classifier, speech: SpeechSettings) -> Analysis:
-    """Analyse one recording; raises UnreadableRecording with the reason where that cannot be done."""
+def analyse(
+    path: Location, classifier: Classifier, speech: SpeechSettings, roles: Roles = EVERYBODY, whole: bool = False
+) -> Analysis:
+    """Analyse one recording.
+
+    Raises UnreadableRecording with the reason where that cannot be done, and IncompleteRecording where it has to be
+    `whole` and its header promises more than is there.
+    """
+    alike = _is_fake_stereo(path) if roles.only and len(roles.speakers) > 1 else None
     with open_audio(path) as stream:
-        listener = _Listener(stream, classifier, speech)
+        if whole and stream.missing_share > TOLERATED_LOSS:
+            raise IncompleteRecording(f"{stream.missing_share:.0%} of what its header promises is not there yet")
+        listener = _Listener(stream, classifier, speech, roles, alike)
         for block in read_at(stream, classifier.settings.front_end.rate):
             listener.hear(block)
         return listener.conclude()
 
 
+def _is_fake_stereo(path: Location) -> bool:
+    """Whether both channels carry one sound; for that a recording is read an extra time.
+
+    Who is mixed with whom has to be known before the network listens: not afterwards.
+    """
+    with open_audio(path) as stream:
+        likeness = _Likeness()
+        if stream.channels == 2:
+            for block in read_at(stream, stream.rate):
+                likeness.hear(block)
+        return likeness.is_alike
+
+
+@dataclass
+class _Likeness:
+    """Whether two channels are one sound: how far their difference is below their sum."""
+
+    sum_power: float = 0.0
+    difference_power: float = 0.0
+    heard: bool = False
+
+    def hear(self, block: np.ndarray) -> None:
+        """Take the next samples, shaped (2, samples)."""
+        self.sum_power += float(np.square(block[0] + block[1], dtype=np.float64).sum())
+        self.difference_power += float(np.square(block[0] - block[1], dtype=np.float64).sum())
+        self.heard = True
+
+    @property
+    def is_alike(self) -> bool:
+        """Whether all that was heard of both is one sound."""
+        return self.heard and self.difference_power <= self.sum_power * 10 ** (-_ALIKE_DB / 10)
+
+
 class _Listener:
     """What has been heard of a recording so far; its size does not grow with the sound, only with the rows."""
 
-    def __init__(self, stream: AudioStream, classifier: Classifier, speech: SpeechSettings) -> None:
-        self._stream, self._classifier = stream, classifier
+    def __init__(
+        self,
+        stream: AudioStream,
+        classifier: Classifier,
+        speech: SpeechSettings,
+        roles: Roles,
+        known_alike: bool | None,
+    ) -> None:
+        self._stream, self._classifier, self._roles = stream, classifier, roles
+        self._known_alike, self._likeness = known_alike, _Likeness()
+        speakers = roles.of(stream.channels, bool(known_alike))
+        self._masked = {channel for channel, name in enumerate(speakers, start=1) if roles.is_masked(name)}
         self._rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(self._rate, speech) for _ in range(stream.channels)]
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
@@ -74,7 +131,6 @@ class _Listener:
         self._rows: list[timeline.Row] = []
         self._other: list[timeline.Span] = []
         self._samples = 0
-        self._sum_power = self._difference_power = 0.0
         self._envelope: list[np.ndarray] = []
         self._envelope_rest = np.empty((stream.channels, 0), np.float32)
 
@@ -82,8 +138,7 @@ class _Listener:
         """Take the next samples of all channels, shaped (channels, samples)."""
         self._samples += block.shape[1]
         if len(block) == 2:
-            self._sum_power += float(np.square(block[0] + block[1], dtype=np.float64).sum())
-            self._difference_power += float(np.square(block[0] - block[1], dtype=np.float64).sum())
+            self._likeness.hear(block)
         self._draw(block)
         for channel, detector in enumerate(self._detectors, start=1):
             self._take(detector.push(block[channel - 1]), channel)
@@ -96,9 +151,11 @@ class _Listener:
             self._take(detector.finish(), channel)
         self._classify(len(self._waiting))
         notes, channels = list(self._stream.notes), range(1, self._stream.channels + 1)
-        if self._is_fake_stereo():
+        alike = self._likeness.is_alike if self._known_alike is None else self._known_alike
+        if alike:
             notes.append("fake stereo")
             channels = range(1, 2)
+        speakers = self._roles.of(self._stream.channels, alike)
         rows = timeline.ordered([row for row in self._rows if row.channel in channels])
         other = [span for span in self._other if span.channel in channels]
         length_s = round(self._samples / self._rate, 3)
@@ -110,13 +167,21 @@ class _Listener:
             length_s=length_s,
             note="; ".join(notes),
             rows=rows,
-            figures={channel: timeline.channel_figures(channel, rows, other, length_s) for channel in channels},
+            speakers=speakers,
+            figures={
+                channel: timeline.channel_figures(
+                    channel, rows, other, length_s, speaker=speakers[channel - 1], masked=channel in self._masked
+                )
+                for channel in channels
+            },
             envelope=pack_envelope(self._finished_envelope()),
         )
 
     def _take(self, segments: list[Segment], channel: int) -> None:
         for segment in segments:
-            if segment.is_speech:
+            if segment.is_speech and channel in self._masked:
+                self._rows.append(timeline.masked_row(segment, channel))
+            elif segment.is_speech:
                 inputs = network_input(segment.samples, self._classifier.settings.front_end)
                 self._waiting.append((segment, channel, inputs))
             else:
@@ -144,11 +209,6 @@ class _Listener:
             return False
         told = _lately(self._told_other, segment, channel, heard, _OTHER_FADES_S)
         return min(float(heard[0]), float(told[0])) > _OTHER_WINS
-
-    def _is_fake_stereo(self) -> bool:
-        if self._stream.channels != 2:
-            return False
-        return self._difference_power <= self._sum_power * 10 ** (-_ALIKE_DB / 10)
 
     def _draw(self, block: np.ndarray) -> None:
         step = round(ENVELOPE_STEP_S * self._rate)

@@ -5,6 +5,7 @@ on what is installed beside it (s3fs for `s3://`, gcsfs for `gs://`, adlfs for `
 the environment, as those packages and fsspec say.
 """
 
+import hashlib
 import os
 import re
 from collections.abc import Iterator
@@ -95,6 +96,24 @@ def head(location: Location, size: int) -> bytes:
         raise
     except Exception as error:
         raise CannotWork(f"{show(location)} cannot be fetched ({type(error).__name__}: {error})") from error
+
+
+def digest(location: Location) -> str:
+    """A hash of a file's content; raises OSError and UnreadableRecording as `open_to_read` does."""
+    with open_to_read(location) as handle:
+        return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
+
+
+def mount(folder: Location) -> int | None:
+    """Number of the file system that a folder lies on, 0 for object storage; None where it is gone, or empty."""
+    try:
+        if not isinstance(folder, Path):
+            storage, path = _opened(folder)
+            return 0 if storage.exists(path) else None
+        with os.scandir(folder) as names:
+            return os.stat(folder).st_dev if any(True for _ in names) else None
+    except Exception:  # clients have errors of their own, without a common base
+        return None
 
 
 def _opened(address: str) -> tuple[Any, str]:

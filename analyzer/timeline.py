@@ -8,14 +8,23 @@ import numpy as np
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.speech import Segment
 
-Figures = dict[str, float | int | None]
+#: What recordings.csv says of a channel, by column; and whether it is `masked`.
+Figures = dict[str, float | int | str | None]
+
+
+_EMOTION_FIGURES = (
+    *(f"share_{emotion}" for emotion in (*EMOTIONS, UNCERTAIN)),
+    *(f"mean_{emotion}" for emotion in EMOTIONS),
+    *(f"peak_{emotion}_s" for emotion in EMOTIONS),
+)
 
 
 @dataclass(frozen=True)
 class Row:
     """One segment of speech: seconds from the start, channel from 1, eight probabilities, level in dBFS.
 
-    Everything is rounded as the timeline shows it, so that whatever is counted from rows can be counted again from
+    Of a masked channel, whose emotions are not to be inferred, emotion and probabilities are empty. Everything is
+    rounded as the timeline shows it, so that whatever is counted from rows can be counted again from
     the file.
     """
 
@@ -27,9 +36,9 @@ class Row:
     level_db: float
 
     @property
-    def confidence(self) -> float:
-        """The highest of the probabilities."""
-        return max(self.probabilities)
+    def confidence(self) -> float | None:
+        """The highest of the probabilities; None of a masked channel."""
+        return max(self.probabilities, default=None)
 
     @property
     def seconds(self) -> float:
@@ -43,6 +52,11 @@ def row(segment: Segment, channel: int, probabilities: np.ndarray, uncertain_bel
     sure = max(rounded) >= uncertain_below
     emotion = EMOTIONS[rounded.index(max(rounded))] if sure else UNCERTAIN
     return Row(round(segment.start, 3), round(segment.end, 3), channel, emotion, rounded, round(segment.level_db, 1))
+
+
+def masked_row(segment: Segment, channel: int) -> Row:
+    """The row of a segment whose emotion is not to be inferred."""
+    return Row(round(segment.start, 3), round(segment.end, 3), channel, "", (), round(segment.level_db, 1))
 
 
 def ordered(rows: Sequence[Row]) -> list[Row]:
@@ -64,30 +78,42 @@ def span(segment: Segment, channel: int) -> Span:
     return Span(round(segment.start, 3), round(segment.end, 3), channel)
 
 
-def channel_figures(channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float) -> Figures:
+def channel_figures(
+    channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float, *, speaker: str, masked: bool
+) -> Figures:
     """What recordings.csv says of one channel, by column.
 
     `rows` and `other` are those of the whole recording: `both_s` and `silence_s` are about all of its channels.
+    A `masked` channel has no figures of emotions.
     """
     own = [row for row in rows if row.channel == channel]
     talk_s = sum(row.seconds for row in own)
     sounding = [(row.start, row.end) for row in rows] + [(span.start, span.end) for span in other]
     figures: Figures = {
+        "speaker": speaker,
         "talk_s": round(talk_s, 3),
         "other_s": round(sum(span.end - span.start for span in other if span.channel == channel), 3),
         "silence_s": round(max(0.0, length_s - covered(sounding)), 3),
         "both_s": round(spoken_together(rows), 3),
     }
-    return figures | _emotion_figures(own, talk_s)
+    figures |= _emotion_figures(own, talk_s)
+    return without_emotions(figures) if masked else figures
+
+
+def without_emotions(figures: Figures) -> Figures:
+    """The figures of a channel whose emotions are not to be inferred."""
+    return figures | dict.fromkeys(_EMOTION_FIGURES) | {"masked": True}
 
 
 def _emotion_figures(rows: Sequence[Row], talk_s: float) -> Figures:
     """Shares of the talking time by label, mean probabilities over it, and where each emotion is strongest."""
     if not rows:
-        blank = [f"share_{e}" for e in (*EMOTIONS, UNCERTAIN)]
-        blank += [f"mean_{e}" for e in EMOTIONS] + [f"peak_{e}_s" for e in EMOTIONS] + ["level_db"]
-        return dict.fromkeys(blank)
+        return dict.fromkeys((*_EMOTION_FIGURES, "level_db"))
     weights = np.array([row.seconds for row in rows]) / talk_s
+    power = weights @ 10 ** (np.array([row.level_db for row in rows]) / 10)
+    level: Figures = {"level_db": round(10 * float(np.log10(power)), 1)}
+    if not rows[0].probabilities:
+        return level
     probabilities = np.array([row.probabilities for row in rows])
     figures: Figures = {}
     for emotion in (*EMOTIONS, UNCERTAIN):
@@ -96,9 +122,7 @@ def _emotion_figures(rows: Sequence[Row], talk_s: float) -> Figures:
         figures[f"mean_{emotion}"] = round(float(weights @ probabilities[:, k]), 4)
     for k, emotion in enumerate(EMOTIONS):
         figures[f"peak_{emotion}_s"] = rows[int(probabilities[:, k].argmax())].start
-    power = weights @ 10 ** (np.array([row.level_db for row in rows]) / 10)
-    figures["level_db"] = round(10 * float(np.log10(power)), 1)
-    return figures
+    return figures | level
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:

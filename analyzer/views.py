@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ import pandas as pd
 from analyzer import outputs
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.ledger import Entry, Ledger
-from analyzer.outputs import harmless, number, speaker
+from analyzer.outputs import harmless, number
 
 RECORDINGS_FILE, FILES_FILE = "recordings.csv", "files.csv"
 
@@ -26,6 +25,9 @@ RECORDINGS_COLUMNS = (
     *(*_SECONDS, *_SHARES, *_MEANS, *_PEAKS, "level_db", "model", "note"),
 )
 FILES_COLUMNS = ("file", "status", "reason", "present", "bytes", "codec", "rate", "channels", "length_s")
+
+#: What may become of a file, the best first.
+STATUSES = ("ok", "no_speech", "incomplete", "failed", "given_up", "skipped")
 
 #: Decimals of the columns that hold numbers.
 DECIMALS = {
@@ -61,6 +63,32 @@ class View:
             yield _table(chunk, self.columns)
 
 
+def overview(ledger: Ledger) -> View:
+    """What a reader of all tables should know first: how many recordings there are, and who listened."""
+
+    def rows() -> Iterator[Mapping[str, object]]:
+        statuses = ledger.count_by_status()
+        for status in STATUSES:
+            if statuses[status]:
+                yield {"about": f"recordings: {status}", "told": f"{statuses[status]:,}"}
+        yield {"about": "listened", "told": listened(ledger.models())}
+
+    return View(("about", "told"), rows)
+
+
+def listened(models: Mapping[tuple[str, str], int]) -> str:
+    """Which models made the results, and a warning where they are mixed; `models` as `Ledger.models` counts them."""
+    if not models:
+        return "no model yet"
+    told = [f"{model} ({count:,} recordings)" for (model, _), count in sorted(models.items())]
+    if len(told) == 1:
+        return told[0]
+    return (
+        f"MIXED: {', '.join(told)}. Figures of different models, versions or settings do not compare; what is still "
+        "there is analysed again by the next run that comes to its end"
+    )
+
+
 def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
     """A row per recording and channel, with the columns of recordings.csv.
 
@@ -77,13 +105,11 @@ def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
 def _recording_rows(entry: Entry, zone: ZoneInfo) -> Iterator[dict[str, object]]:
     notes = [entry.reason] if entry.reason else []
     common: dict[str, object] = {"recording": entry.identity.shown, "status": entry.status}
-    if entry.mtime_ns:
-        recorded = datetime.fromtimestamp(entry.mtime_ns // 10**9, zone)
-        common["recorded"] = recorded.strftime("%Y-%m-%d %H:%M:%S")
-        notes.append("recorded: time of the file")
+    common["recorded"], source = entry.when(zone)
+    notes += [f"recorded: {source}"] if source else []
     common |= {"length_s": entry.length_s, "model": entry.model, "note": "; ".join(notes)}
     for channel, figures in (entry.figures or {}).items():
-        yield common | {"channel": channel, "speaker": speaker(channel)} | figures
+        yield common | {"channel": channel} | figures
     if not entry.figures:
         yield common
 

@@ -28,9 +28,10 @@ _LEVEL = frozenset(f"{figure}_{name}" for figure in ("share", "mean") for name i
 _NARROWEST, _WIDEST = 11, 70
 
 
-def write_workbook(path: Path, recordings: View, files: View) -> None:
-    """Write the workbook of the two views, sheets Recordings and Files."""
+def write_workbook(path: Path, overview: View, recordings: View, files: View) -> None:
+    """Write the workbook of the views, sheets Overview, Recordings and Files."""
     book = Workbook(write_only=True)
+    _add_sheet(book, "Overview", overview, frozen="A2", rest="")
     _add_sheet(book, "Recordings", recordings, frozen="B2", rest="recordings.csv")
     _add_sheet(book, "Files", files, frozen="B2", rest="files.csv")
     with replacing(path) as temporary:

@@ -15,6 +15,7 @@ from analyzer.discovery import Found
 from analyzer.ledger import Entry
 from analyzer.names import Identity
 from analyzer.plan import NEW, Due
+from analyzer.signals import StopSignals
 from analyzer.timeline import Figures
 
 WORKERS = 2
@@ -84,7 +85,9 @@ def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
             started, most = time.perf_counter(), 0
             names = (f"{k:07d}.wav" for k in range(count))
             due = (Due(Found(Identity("calls", name), f"s3://bucket/{name}", 1 << 20), NEW) for name in names)
-            for number, (_, result) in enumerate(cluster.in_turn(client, stand_in, cluster.bundled(due))):
+            for number, (_, result) in enumerate(
+                cluster.in_turn(client, stand_in, cluster.bundled(due), StopSignals())
+            ):
                 if isinstance(result, BaseException):
                     raise result
                 if number % _LOOK_EVERY == 0:

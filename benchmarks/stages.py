@@ -10,6 +10,7 @@ from analyzer.audio import open_audio, read_at
 from analyzer.classifier import Classifier
 from analyzer.features import network_input
 from analyzer.outputs import write_timeline
+from analyzer.roles import EVERYBODY
 from benchmarks.calls import spoken
 
 STAGES = ("decode", "speech", "features", "network", "writing")
@@ -47,7 +48,7 @@ def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path
                 timeline.row(segment, channel, found[:8], settings.uncertain_below)
                 for (channel, segment), found in zip(heard, probabilities, strict=True)
             ]
-            write_timeline(output / f"{path.name}.csv", timeline.ordered(rows))
+            write_timeline(output / f"{path.name}.csv", timeline.ordered(rows), EVERYBODY.of(len(blocks[0])))
         clock.add("length", sum(block.shape[1] for block in blocks) / settings.front_end.rate)
         clock.add("talk", sum(segment.end - segment.start for _, segment in heard))
     return dict(clock)

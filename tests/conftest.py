@@ -1,6 +1,7 @@
 """What the tests of the analyzer share: their model, their sounds, their nights."""
 
 import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from analyzer.cli import main, one_thread_per_process
@@ -12,7 +13,12 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from analyzer import batch
 from analyzer.classifier import Classifier
+from analyzer.plan import Due
+from analyzer.signals import StopSignals
+from analyzer.work import Result, Work, analyse_due
+from analyzer.workers import until
 from tests import voices
 from tests.encoders import ENCODINGS, Encoding
 from tests.nights import Analyze, Night, bad_calls, good_calls
@@ -38,12 +44,26 @@ def classifier(tiny_model: Path) -> Classifier:
 
 @pytest.fixture(scope="session")
 def analyze(tiny_model: Path) -> Analyze:
-    """`call-emotions analyze` in this process, with the tiny model and one job unless told otherwise."""
+    """`call-emotions analyze` in this process, with the tiny model and one job unless told otherwise.
+
+    One job is done in this very process, where tests can put faults into the way of a recording, and which starts
+    sooner; more jobs are done by processes, as the command does.
+    """
 
     def run(*arguments: object, jobs: int = 1, model: Path = tiny_model) -> int:
-        return main(["analyze", *(os.fspath(a) for a in arguments), "-j", str(jobs), "--model", str(model)])
+        with pytest.MonkeyPatch.context() as context:
+            if jobs == 1:
+                context.setattr(batch, "analyse_here", in_this_process)
+            return main(["analyze", *(os.fspath(a) for a in arguments), "-j", str(jobs), "--model", str(model)])
 
     return run
+
+
+def in_this_process(
+    due: Sequence[Due], work: Work, processes: int, stop: StopSignals, ends_at: float | None
+) -> Iterator[Result]:
+    for item in until(ends_at, due):
+        yield analyse_due(item, work)
 
 
 @pytest.fixture

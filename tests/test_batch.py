@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyzer import audio, batch, recording, work
+from analyzer import audio, batch, recording, tables, work
 from analyzer.emotions import EMOTIONS
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.stream import AudioStream
 from tests import voices
 from tests.encoders import write_wav
 from tests.nights import (
@@ -45,7 +47,7 @@ def manifest(output: Path) -> dict:
 def test_a_night_without_a_fault_ends_well(good_night: Night) -> None:
     assert good_night.status == 0
     assert {p.name for p in good_night.output.iterdir()} == {
-        *("timelines", "recordings.csv", "files.csv", "summary.xlsx", "run.json", "ledger.sqlite")
+        *("timelines", "recordings.csv", "files.csv", "summary.xlsx", "run.json", "ledger.sqlite", ".lock")
     }
 
 
@@ -252,7 +254,7 @@ def test_a_decoder_that_stumbles_over_a_header_stops_nothing(
     really = audio.open_audio
 
     @contextmanager
-    def open_audio(path: Path) -> Iterator[audio.AudioStream]:
+    def open_audio(path: Path) -> Iterator[AudioStream]:
         if path.name == "a.wav":
             raise error
         with really(path) as stream:
@@ -274,10 +276,10 @@ def test_an_error_that_nobody_thought_of_stops_nothing(
     a_call(calls / "b.wav")
     really = work.analyse
 
-    def analyse(path: Path, *rest: object) -> object:
+    def analyse(path: Path, *rest: object, **more: object) -> object:
         if path.name == "a.wav":
             raise AttributeError("'NoneType' object has no attribute 'name'")
-        return really(path, *rest)
+        return really(path, *rest, **more)
 
     monkeypatch.setattr(work, "analyse", analyse)
     assert analyze(calls, "-o", tmp_path / "out") == 1
@@ -414,11 +416,11 @@ def test_a_run_that_is_interrupted_keeps_what_is_done_and_the_next_does_the_rest
 ) -> None:
     really, output, heard = work.analyse, tmp_path / "out", []
 
-    def analyse(path: Path, *rest: object) -> object:
-        if len(heard) == 3:
-            raise KeyboardInterrupt
+    def analyse(path: Path, *rest: object, **more: object) -> object:
         heard.append(path)
-        return really(path, *rest)
+        if len(heard) == 3:
+            os.kill(os.getpid(), signal.SIGINT)
+        return really(path, *rest, **more)
 
     monkeypatch.setattr(work, "analyse", analyse)
     assert analyze(good_night.calls, "-o", output) == 130
@@ -444,7 +446,7 @@ def test_a_run_killed_before_the_tables_has_them_made_by_the_next(
         raise Killed
 
     with monkeypatch.context() as context:
-        context.setattr(batch, "bring_up_to_date", killed)
+        context.setattr(tables, "bring_up_to_date", killed)
         with pytest.raises(Killed):
             analyze(calls, "-o", output)
     assert len(read_csv(output / "files.csv")) == 1

@@ -16,6 +16,7 @@ from analyzer.cli import main
 from analyzer.discovery import Found
 from analyzer.names import Identity
 from analyzer.plan import NEW, Due
+from analyzer.signals import StopSignals
 from benchmarks.cluster import scheduler, throughput, workers
 from tests.nights import Analyze, Night, a_call, contents, read_csv
 
@@ -164,7 +165,7 @@ def test_few_tasks_are_in_hand_at_a_time(tmp_path: Path) -> None:
 
     with scheduler(tmp_path) as (address, _), workers(address, tmp_path), cluster.connected(address) as client:
         seen = 0
-        for number, doubled in cluster.in_turn(client, _double, numbers()):
+        for number, doubled in cluster.in_turn(client, _double, numbers(), StopSignals()):
             assert doubled == 2 * number
             seen += 1
             assert len(asked) - seen <= cluster.IN_HAND

@@ -14,10 +14,10 @@ from tests.encoders import write_wav
 NOWHERE = Path("/nowhere")
 
 
-def found_below(folder: Path, output: Path = NOWHERE) -> dict[str, Found]:
+def found_below(folder: Path, output: Path = NOWHERE, follow_links: bool = False) -> dict[str, Found]:
     """What a walk finds, by path below the folder."""
     (source,) = parse_inputs([str(folder)])
-    return {found.identity.path: found for found in walk(source, output)}
+    return {found.identity.path: found for found in walk(source, output, follow_links)}
 
 
 @pytest.fixture
@@ -120,19 +120,39 @@ def test_a_link_that_leads_nowhere_says_so(calls: Path) -> None:
 
 
 def test_a_link_to_a_recording_is_a_recording(calls: Path) -> None:
-    path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
+    path = write_wav(calls / "store" / "x.wav", voices.speech(0.1))
     (calls / "a.wav").symlink_to(path)
     found = found_below(calls)["a.wav"]
     assert (found.problem, found.size) == ("", path.stat().st_size)
 
 
-def test_a_link_to_a_folder_is_not_followed(calls: Path) -> None:
-    write_wav(calls.parent / "elsewhere" / "b.wav", voices.speech(0.1))
-    (calls / "link").symlink_to(calls.parent / "elsewhere")
-    (calls / "loop").symlink_to(calls)
+def test_a_link_out_of_the_input_is_not_followed_unless_asked(calls: Path) -> None:
+    path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
+    (calls / "a.wav").symlink_to(path)
+    (calls / "folder").symlink_to(calls.parent / "store")
     found = found_below(calls)
-    assert sorted(found) == ["link", "loop"]
-    assert {one.problem for one in found.values()} == {"a link to a folder, which is not followed"}
+    assert sorted(found) == ["a.wav", "folder"]
+    assert all(one.is_link_out and one.size == 0 for one in found.values())
+    followed = found_below(calls, follow_links=True)
+    assert sorted(followed) == ["a.wav", "folder/x.wav"]
+    assert {one.size for one in followed.values()} == {path.stat().st_size}
+
+
+def test_a_link_out_that_is_named_itself_is_meant(calls: Path) -> None:
+    path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
+    (calls / "a.wav").symlink_to(path)
+    (found,) = walk(parse_inputs([str(calls / "a.wav")])[0], calls.parent / "out")
+    assert found.size == path.stat().st_size
+
+
+def test_links_in_a_circle_come_to_an_end(calls: Path) -> None:
+    elsewhere = write_wav(calls.parent / "elsewhere" / "b.wav", voices.speech(0.1)).parent
+    (calls / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(calls)
+    (elsewhere / "self").symlink_to(elsewhere)
+    (calls / "loop").symlink_to(calls)
+    found = found_below(calls, follow_links=True)
+    assert sorted(name for name, one in found.items() if not one.problem) == ["link/b.wav"]
 
 
 def test_a_link_to_itself_is_told_and_stops_nothing(calls: Path) -> None:

@@ -120,7 +120,7 @@ def test_numbers_have_a_fixed_count_of_decimals(value: float | None, decimals: i
 
 def test_a_timeline_has_the_columns_of_the_design_in_its_decimals(tmp_path: Path) -> None:
     probabilities = (0.05, 0.05, 0.1, 0.1, 0.5, 0.1, 0.05, 0.05)
-    write_timeline(tmp_path / "t.csv", [Row(0.5, 2.25, 2, "angry", probabilities, -23.4)])
+    write_timeline(tmp_path / "t.csv", [Row(0.5, 2.25, 2, "angry", probabilities, -23.4)], ("channel 1", "channel 2"))
     header, line = (tmp_path / "t.csv").read_text().splitlines()
     assert header == (
         "start,end,channel,speaker,emotion,confidence,neutral,calm,happy,sad,angry,fearful,disgust,surprised,level_db"
@@ -132,7 +132,7 @@ def test_a_timeline_has_the_columns_of_the_design_in_its_decimals(tmp_path: Path
 
 
 def test_a_timeline_of_nothing_is_a_header(tmp_path: Path) -> None:
-    write_timeline(tmp_path / "t.csv", [])
+    write_timeline(tmp_path / "t.csv", [], ())
     assert (tmp_path / "t.csv").read_text() == ",".join(TIMELINE_COLUMNS) + "\n"
 
 
@@ -143,7 +143,7 @@ def test_the_probabilities_of_a_line_sum_to_one(tmp_path_factory: pytest.TempPat
 
     path = tmp_path_factory.getbasetemp() / "sums.csv"
     shares = np.array(raw) / sum(raw)
-    write_timeline(path, [row(Segment(0, 1, np.ones(8000, np.float32), True), 1, shares, 0.4)])
+    write_timeline(path, [row(Segment(0, 1, np.ones(8000, np.float32), True), 1, shares, 0.4)], ("channel 1",))
     with open(path, newline="") as handle:
         (line,) = csv.DictReader(handle)
     assert abs(sum(float(line[emotion]) for emotion in EMOTIONS) - 1) <= 0.0005

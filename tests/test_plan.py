@@ -11,7 +11,9 @@ from analyzer.discovery import parse_inputs
 from analyzer.errors import CannotWork
 from analyzer.ledger import Entry, Ledger
 from analyzer.names import Identity
-from analyzer.plan import CHANGED, FAILED, FORCED, MISSING, NEW, STALE, Plan, make_plan, timeline_path
+from analyzer.outputs import timeline_path
+from analyzer.plan import CHANGED, FAILED, FORCED, MISSING, NEW, STALE, Plan, Rules, make_plan
+from analyzer.signals import StopSignals
 
 
 class Night:
@@ -41,7 +43,8 @@ class Night:
 
     def plan(self, force: bool = False, inputs: list[Path] | None = None) -> Plan:
         sources = parse_inputs(str(path) for path in inputs or [self.calls])
-        return make_plan(self.ledger, sources, self.output, "print", force)
+        rules = Rules("print", force=force)
+        return make_plan(self.ledger, sources, self.output, rules, StopSignals())
 
     def due(self, force: bool = False) -> list[tuple[str, str]]:
         return [(item.found.identity.path, item.why) for item in self.plan(force).due]
@@ -152,7 +155,7 @@ def test_a_recording_that_vanished_is_gone_once_and_comes_back_once(night: Night
     content = path.read_bytes()
     path.unlink()
     assert night.plan().gone == [identity]
-    night.ledger.mark_present(identity, False)
+    night.ledger.mark_present([identity], False)
     assert night.plan().gone == []
     night.arrives("a.wav", content=content)
     assert (night.plan().back, night.due()) == ([identity], [])

@@ -9,13 +9,17 @@ from hypothesis.extra import numpy as hnp
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.outputs import number
 from analyzer.speech import Segment
-from analyzer.timeline import Row, Span, channel_figures, covered, ordered, row, spoken_together
+from analyzer.timeline import Figures, Row, Span, channel_figures, covered, ordered, row, spoken_together
 
 SAMPLES = np.full(8000, 0.1, np.float32)
 
 posteriors = hnp.arrays(np.float32, 8, elements=st.floats(0, 1, width=32)).map(
     lambda p: (p + np.float32(1e-6)) / (p + np.float32(1e-6)).sum()
 )
+
+
+def figures_of(channel: int, rows: list[Row], other: list[Span], length_s: float) -> Figures:
+    return channel_figures(channel, rows, other, length_s, speaker=f"channel {channel}", masked=False)
 
 
 def segment(start: float, end: float) -> Segment:
@@ -85,7 +89,7 @@ def test_seconds_are_those_of_a_count_by_tenths(parts: tuple) -> None:
     length_s = max([0.5, *(r.end for r in rows), *(s.end for s in other)])
     speaking, sounding = grid(rows, other, length_s)
     for channel in (1, 2):
-        figures = channel_figures(channel, rows, other, length_s)
+        figures = figures_of(channel, rows, other, length_s)
         own = [r for r in rows if r.channel == channel]
         assert figures["talk_s"] == pytest.approx(sum(r.seconds for r in own), abs=0.0006)
         assert figures["both_s"] == pytest.approx((speaking >= 2).sum() / 10, abs=0.0006)
@@ -100,7 +104,7 @@ def test_a_recording_full_of_speech_has_no_silence_and_not_less_than_none(millis
     ends = np.cumsum(milliseconds) / 1000
     pieces = zip([0.0, *ends[:-1]], ends, strict=True)
     rows = [row(segment(float(start), float(end)), 1, np.full(8, 0.125), 0.1) for start, end in pieces]
-    figures = channel_figures(1, rows, [], rows[-1].end)
+    figures = figures_of(1, rows, [], rows[-1].end)
     assert number(figures["silence_s"], 3) == "0.000"
     assert number(figures["both_s"], 3) == "0.000"
 
@@ -108,7 +112,7 @@ def test_a_recording_full_of_speech_has_no_silence_and_not_less_than_none(millis
 @given(conversations)
 def test_shares_of_talking_time_sum_to_one(parts: tuple) -> None:
     rows = rows_of(1, parts[0] or [(0, 5)], parts[3])
-    figures = channel_figures(1, rows, [], 100)
+    figures = figures_of(1, rows, [], 100)
     shares = [figures[f"share_{label}"] for label in (*EMOTIONS, UNCERTAIN)]
     assert sum(shares) == pytest.approx(1, abs=0.0005)
     assert sum(figures[f"mean_{emotion}"] for emotion in EMOTIONS) == pytest.approx(1, abs=0.001)
@@ -120,7 +124,7 @@ def test_shares_of_talking_time_sum_to_one(parts: tuple) -> None:
 @given(conversations)
 def test_a_peak_is_the_start_of_the_strongest_segment(parts: tuple) -> None:
     rows = rows_of(2, parts[1] or [(3, 5)], parts[3])
-    figures = channel_figures(2, rows, [], 100)
+    figures = figures_of(2, rows, [], 100)
     for k, emotion in enumerate(EMOTIONS):
         strongest = max(r.probabilities[k] for r in rows)
         assert figures[f"peak_{emotion}_s"] == next(r.start for r in rows if r.probabilities[k] == strongest)
@@ -129,14 +133,14 @@ def test_a_peak_is_the_start_of_the_strongest_segment(parts: tuple) -> None:
 def test_a_mean_weighs_segments_by_their_length() -> None:
     angry = np.eye(8)[EMOTIONS.index("angry")]
     rows = [row(segment(0, 1), 1, angry, 0.4), row(segment(1, 4), 1, np.full(8, 0.125), 0.1)]
-    figures = channel_figures(1, rows, [], 5)
+    figures = figures_of(1, rows, [], 5)
     assert figures["mean_angry"] == pytest.approx(0.25 * 1 + 0.75 * 0.125, abs=0.0001)
     assert figures["level_db"] == -20.0
     assert figures["silence_s"] == 1.0
 
 
 def test_a_channel_on_which_nobody_speaks_has_no_emotions() -> None:
-    figures = channel_figures(2, rows_of(1, [(0, 10)], 0), [Span(2, 3, 2)], 4)
+    figures = figures_of(2, rows_of(1, [(0, 10)], 0), [Span(2, 3, 2)], 4)
     assert (figures["talk_s"], figures["other_s"], figures["silence_s"], figures["both_s"]) == (0, 1, 2, 0)
     assert {value for column, value in figures.items() if not column.endswith(("talk_s", "other_s"))} >= {None}
     assert figures["mean_angry"] is figures["peak_angry_s"] is figures["share_uncertain"] is figures["level_db"] is None
@@ -144,7 +148,7 @@ def test_a_channel_on_which_nobody_speaks_has_no_emotions() -> None:
 
 def test_every_channel_has_the_same_columns() -> None:
     rows = rows_of(1, [(0, 10)], 0)
-    assert list(channel_figures(1, rows, [], 4)) == list(channel_figures(2, rows, [], 4))
+    assert list(figures_of(1, rows, [], 4)) == list(figures_of(2, rows, [], 4))
 
 
 def test_rows_are_ordered_by_start_then_channel() -> None:

@@ -70,7 +70,10 @@ def an_entry(label: str = "calls", path: str = "a.wav", **changes: object) -> En
         "rate": 8000,
         "channels": 2,
         "length_s": 10.0,
-        "figures": {channel: channel_figures(channel, rows, [], 10.0) for channel in (1, 2)},
+        "figures": {
+            channel: channel_figures(channel, rows, [], 10.0, speaker=f"channel {channel}", masked=False)
+            for channel in (1, 2)
+        },
     }
     return Entry(Identity(label, path), **(fields | changes))
 
@@ -96,7 +99,7 @@ def tables(ledger: Ledger, folder: Path) -> tuple[list[dict[str, str]], list[dic
 
 
 def sheets(ledger: Ledger, path: Path) -> openpyxl.Workbook:
-    workbook.write_workbook(path, views.recordings(ledger, BERLIN), views.files(ledger))
+    workbook.write_workbook(path, views.overview(ledger), views.recordings(ledger, BERLIN), views.files(ledger))
     return openpyxl.load_workbook(path)
 
 
@@ -162,7 +165,7 @@ def test_what_is_no_audio_is_a_file_but_no_recording(ledger: Ledger, tmp_path: P
 
 def test_a_recording_that_is_gone_keeps_its_rows(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(an_entry())
-    ledger.mark_present(Identity("calls", "a.wav"), False)
+    ledger.mark_present([Identity("calls", "a.wav")], False)
     recordings, files = tables(ledger, tmp_path)
     assert len(recordings) == 2
     assert [f["present"] for f in files] == ["no"]
@@ -201,7 +204,7 @@ def test_no_name_is_run_as_a_formula_or_breaks_a_line(ledger: Ledger, tmp_path: 
 def test_every_name_is_text_in_a_workbook_that_opens(ledger: Ledger, tmp_path: Path, name: str) -> None:
     ledger.record(an_entry(label=name, path=f"{name}.wav", reason="=1+1"))
     book = sheets(ledger, tmp_path / "s.xlsx")
-    for sheet in book:
+    for sheet in (book["Recordings"], book["Files"]):
         cell = sheet["A2"]
         assert cell.data_type == "s"
         assert cell.value == Identity(name, f"{name}.wav").shown
@@ -218,7 +221,7 @@ def test_numbers_below_zero_stay_numbers(ledger: Ledger, tmp_path: Path) -> None
 def test_the_workbook_has_two_sheets_that_can_be_read_and_filtered(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(an_entry())
     book = sheets(ledger, tmp_path / "s.xlsx")
-    assert book.sheetnames == ["Recordings", "Files"]
+    assert book.sheetnames == ["Overview", "Recordings", "Files"]
     for sheet, header, rows in ((book["Recordings"], RECORDINGS_HEADER, 3), (book["Files"], FILES_HEADER, 2)):
         titles = [cell.value for cell in sheet[1]]
         assert titles == [column.removesuffix("_s").replace("_", " ") for column in header.split(",")]

@@ -1,0 +1,202 @@
+"""What a run says of itself: a line per recording, a last line, run.json, and figures for Prometheus."""
+
+import json
+import logging
+import platform
+import signal
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from analyzer import __version__
+from analyzer.ledger import Entry
+from analyzer.names import show
+from analyzer.outputs import write_text
+from analyzer.plan import Plan
+from analyzer.recording import ANALYSIS_VERSION
+from analyzer.settings import RunSettings
+from analyzer.stream import clock
+from analyzer.work import Work
+
+log = logging.getLogger("call-emotions")
+
+FAILURES = ("failed", "given_up")
+#: How many failures the last line names.
+_NAMED = 5
+_METRICS = "call_emotions"
+
+
+@dataclass
+class Account:
+    """What a run has done so far. Its size does not grow with the recordings.
+
+    Attributes
+    ----------
+    status : exit status, as far as it is known.
+    statuses : number of recordings that were analysed, by what became of them.
+    audio_s : seconds of sound in them.
+    vanished : recordings that were gone before they could be read.
+    failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
+    due, unchanged, given_up : of the plan; `due` is a number.
+    """
+
+    settings: RunSettings
+    started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    status: int = 0
+    statuses: Counter[str] = field(default_factory=Counter)
+    audio_s: float = 0.0
+    vanished: int = 0
+    failures: int = 0
+    named: list[str] = field(default_factory=list)
+    due: int = 0
+    unchanged: int = 0
+    given_up: int = 0
+
+    def begin(self, plan: Plan) -> None:
+        """Take over what is to be done."""
+        self.due, self.unchanged, self.given_up = len(plan.due), plan.unchanged, plan.given_up
+
+    def judge(self, entry: Entry) -> None:
+        """Add a file that was not opened."""
+        tell(entry)
+        if entry.status in FAILURES:
+            self._name(entry)
+
+    def count(self, entry: Entry) -> None:
+        """Add a recording that a worker had in hand."""
+        tell(entry)
+        if not entry.present:
+            self.vanished += 1
+            return
+        self.statuses[entry.status] += 1
+        self.audio_s += entry.length_s or 0
+        if entry.status in FAILURES:
+            self._name(entry)
+
+    def _name(self, entry: Entry) -> None:
+        self.failures += 1
+        self.status = self.status or 1
+        if len(self.named) < _NAMED:
+            self.named.append(entry.identity.shown)
+
+    @property
+    def left(self) -> int:
+        """Recordings that are due and were not begun, or not finished."""
+        return self.due - self.statuses.total() - self.vanished
+
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return (datetime.now(UTC) - self.started).total_seconds()
+
+
+def tell(entry: Entry) -> None:
+    """Say what became of a recording."""
+    about = {"recording": entry.identity.shown, "status": entry.status, "reason": entry.reason}
+    name, note = entry.identity.shown, f" ({entry.reason})" if entry.reason else ""
+    if not entry.present:
+        log.info("%s: %s", name, entry.reason, extra=about)
+    elif entry.status in FAILURES:
+        given_up = " for the last time (see --retry-failed)" if entry.status == "given_up" else ""
+        log.warning("%s: failed%s: %s", name, given_up, entry.reason, extra=about)
+    elif entry.status == "incomplete":
+        log.info("%s: incomplete, waits for the next run: %s", name, entry.reason, extra=about)
+    elif entry.status != "skipped":
+        about["length_s"] = str(entry.length_s)
+        log.debug("%s: %s, %s%s", name, entry.status, clock(entry.length_s or 0), note, extra=about)
+
+
+def tell_end(account: Account) -> None:
+    """Say what the run has done, in one line; a warning where something failed or is left."""
+    speed = f", {account.audio_s / account.seconds:.0f} x real time" if account.audio_s else ""
+    parts = [f"{account.failures} failed", f"{account.unchanged} unchanged"]
+    parts += [f"{account.statuses['incomplete']} incomplete"] if account.statuses["incomplete"] else []
+    parts += [f"{account.vanished} vanished"] if account.vanished else []
+    parts += [f"{account.given_up} given up earlier"] if account.given_up else []
+    parts += [f"{account.left} left for the next run"] if account.left else []
+    more = f" and {account.failures - len(account.named)} more" if account.failures > len(account.named) else ""
+    named = f"; failed: {', '.join(account.named)}{more}" if account.named else ""
+    stopped = account.status - 128
+    if stopped > 0:
+        parts.append(f"stopped by {signal.Signals(stopped).name}")
+    log.log(
+        logging.WARNING if account.status == 1 or stopped > 0 else logging.INFO,
+        "analysed %d recordings (%.2f hours) in %s%s; %s%s",
+        account.statuses.total(),
+        account.audio_s / 3600,
+        clock(account.seconds),
+        speed,
+        ", ".join(parts),
+        named,
+        extra={"exit_status": account.status, "statuses": dict(account.statuses), "audio_s": account.audio_s},
+    )
+
+
+def write_manifest(account: Account, work: Work) -> None:
+    """Write run.json: what the run did, with which model and settings."""
+    settings, mask = account.settings, work.mask
+    asked = {
+        "prior": work.prior,
+        "speakers": list(settings.speakers),
+        "only": sorted(settings.only),
+        "name_pattern": settings.name_pattern.pattern if settings.name_pattern else None,
+        "mask_names": settings.mask_names,
+        "min_age": settings.min_age_s,
+        **vars(work.speech),
+    }
+    manifest = {
+        "version": __version__,
+        "python": platform.python_version(),
+        "started": account.started.isoformat(timespec="seconds"),
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        "exit_status": account.status,
+        "inputs": [show(mask.text(text) if mask else text) for text in settings.inputs],
+        "model": work.model_name,
+        "model_hash": work.model_hash,
+        "analysis_version": ANALYSIS_VERSION,
+        "fingerprint": work.fingerprint,
+        "settings": asked,
+        "jobs": settings.jobs,
+        "cluster": settings.cluster,
+        "analysed": dict(sorted(account.statuses.items())),
+        "unchanged": account.unchanged,
+        "given_up": account.given_up,
+        "left": account.left,
+        "audio_s": round(account.audio_s, 3),
+    }
+    write_text(settings.output / "run.json", json.dumps(manifest, indent=2) + "\n")
+
+
+def write_metrics(account: Account, known: Counter[str]) -> None:
+    """Write the file that Prometheus' node exporter collects, where one is asked for.
+
+    `known` are the recordings of the ledger by status, where it could be read.
+    """
+    if account.settings.metrics_file:
+        lines = _metrics(account, known)
+        write_text(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
+
+
+def _metrics(account: Account, known: Counter[str]) -> Iterator[str]:
+    """Lines of the text format that Prometheus reads."""
+    run = {
+        "end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
+        "duration_seconds": ("How long the last run took.", account.seconds),
+        "exit_status": ("What the last run ended with.", account.status),
+        "audio_seconds": ("Sound that the last run analysed.", account.audio_s),
+        "unchanged_recordings": ("Recordings whose results stood.", account.unchanged),
+        "left_recordings": ("Recordings that the last run left for the next.", account.left),
+    }
+    for name, (help_text, value) in run.items():
+        yield from _metric(f"last_run_{name}", help_text, {"": value})
+    by_status = {f'{{status="{status}"}}': count for status, count in sorted(account.statuses.items())}
+    yield from _metric("last_run_recordings", "Recordings of the last run, by what became of them.", by_status)
+    by_status = {f'{{status="{status}"}}': count for status, count in sorted(known.items())}
+    yield from _metric("known_recordings", "All recordings that are known, by status.", by_status)
+
+
+def _metric(name: str, help_text: str, values: Mapping[str, float]) -> Iterator[str]:
+    yield f"# HELP {_METRICS}_{name} {help_text}"
+    yield f"# TYPE {_METRICS}_{name} gauge"
+    yield from (f"{_METRICS}_{name}{labels} {round(value, 3)!r}" for labels, value in values.items())

@@ -1,0 +1,116 @@
+"""Options in a TOML file: the same names as on the command line, which wins over the file."""
+
+import argparse
+import difflib
+import os
+import subprocess
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from analyzer.errors import UsageError
+from analyzer.names import show
+
+#: Read where no file is named; commands in it are not run, since it may be anybody's who can write into the folder.
+FILE_NAME = "call-emotions.toml"
+ON_SUCCESS, ON_FAILURE = HOOKS = ("on_success", "on_failure")
+#: Options that make no sense in a file.
+_NOT_IN_FILES = frozenset(("help", "config", "version"))
+
+
+@dataclass(frozen=True)
+class Hooks:
+    """Commands to run after a night, each a list of the program and its arguments; empty for none."""
+
+    on_success: tuple[str, ...] = ()
+    on_failure: tuple[str, ...] = ()
+
+
+def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
+    """Make the options of a file the defaults of a parser; returns the commands to run after the night.
+
+    Without a name it is ./call-emotions.toml where there is one. Raises UsageError with what is wrong in the file.
+    """
+    path = named or Path(FILE_NAME)
+    if named is None and not path.exists():
+        return Hooks()
+    settings = _read(path)
+    hooks = {name: _command(settings.pop(name), f"{path}: {name}") for name in HOOKS if name in settings}
+    actions = {_key(action): action for action in parser._actions if action.dest not in _NOT_IN_FILES}
+    for key, value in settings.items():
+        name = key.replace("_", "-")
+        if name not in actions:
+            near = difflib.get_close_matches(name, [*actions, *HOOKS], 1)
+            hint = f": did you mean {near[0]}?" if near else f"; known are {', '.join(sorted([*actions, *HOOKS]))}"
+            raise UsageError(f"{show(str(path))}: unknown setting {show(key)}{hint}")
+        action = actions[name]
+        action.default = _converted(action, value, f"{show(str(path))}: {name}")
+        action.required = False
+    if hooks and named is None:
+        raise UsageError(f"{path}: {next(iter(hooks))} is only run from a file that is named with --config")
+    return Hooks(**hooks)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with open(path, "rb") as handle:
+            return tomllib.load(handle)
+    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the configuration {show(str(path))} cannot be read: {error}") from error
+
+
+def _key(action: argparse.Action) -> str:
+    """What an option is called in a file: as on the command line."""
+    long = [option for option in action.option_strings if option.startswith("--")]
+    return long[0].removeprefix("--") if long else action.dest
+
+
+def _converted(action: argparse.Action, value: Any, where: str) -> Any:
+    """A value from a file, as the command line would have understood it."""
+    if isinstance(action, argparse._StoreTrueAction):
+        if not isinstance(value, bool):
+            raise UsageError(f"{where} is true or false, not {value!r}")
+        return value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        if action.nargs == "*":
+            return value
+        value = ",".join(value)
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise UsageError(f"{where}: {value!r} is not what is asked for here")
+    text = str(value)
+    try:
+        converted = action.type(text) if callable(action.type) else text
+    except (argparse.ArgumentTypeError, ValueError) as error:
+        raise UsageError(f"{where}: {error}") from error
+    if action.choices is not None and converted not in action.choices:
+        raise UsageError(f"{where}: {text!r} is none of {', '.join(map(str, action.choices))}")
+    return [converted] if action.nargs == "*" else converted
+
+
+def _command(value: Any, where: str) -> tuple[str, ...]:
+    if not isinstance(value, list) or not value or not all(isinstance(part, str) for part in value):
+        raise UsageError(
+            f'{where} is a list of a program and its arguments, such as ["/usr/bin/logger", "all is well"]'
+        )
+    return tuple(value)
+
+
+def run_hook(hooks: Hooks, status: int, output: Path) -> str | None:
+    """Run the command for a night that ended with this status; returns what went wrong with it.
+
+    No shell takes part; the command learns of the night by CALL_EMOTIONS_STATUS and CALL_EMOTIONS_OUTPUT.
+    """
+    command: Sequence[str] = hooks.on_success if status == 0 else hooks.on_failure if status in (1, 3) else ()
+    if not command:
+        return None
+    told = {"CALL_EMOTIONS_STATUS": str(status), "CALL_EMOTIONS_OUTPUT": str(output)}
+    try:
+        environment = {**os.environ, **told}
+        ended = subprocess.run(  # noqa: S603  # the operator named it, in a file that they named
+            command, env=environment, stdin=subprocess.DEVNULL, timeout=600, check=False
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return f"the command {show(command[0])} did not run: {error}"
+    return f"the command {show(command[0])} ended with {ended.returncode}" if ended.returncode else None

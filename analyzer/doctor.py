@@ -1,0 +1,143 @@
+"""What works here, a line each: before the first night, and when one has gone wrong."""
+
+import os
+import platform
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+
+from analyzer import __version__, discovery, storage
+from analyzer.classifier import find_model, load_classifier, model_hash
+from analyzer.errors import AnotherRun, CallEmotionsError
+from analyzer.ledger import FILE_NAME, Ledger
+from analyzer.lock import held
+from analyzer.names import show
+from analyzer.signals import StopSignals
+
+_PACKAGES = ("numpy", "onnxruntime", "soundfile", "av", "soxr", "pandas", "openpyxl", "joblib", "filelock", "psutil")
+#: Extras: what they are for, by the package that they bring.
+_EXTRAS = {"distributed": "--cluster", "s3fs": "s3:// addresses"}
+#: Less room than this on the disk is worth a word.
+_LITTLE_ROOM = 1 << 30
+
+Check = Callable[[], Iterator[str]]
+
+
+def run(inputs: Sequence[str], output: Path | None, model: str) -> int:
+    """Say what works; returns 0 where all that is needed does, else 3."""
+    checks: list[tuple[str, Check]] = [
+        ("python", _python),
+        ("packages", _packages),
+        ("machine", _machine),
+        ("model", lambda: _model(model)),
+        ("decoding", _decoding),
+    ]
+    checks += [("results", lambda: _results(output))] if output else []
+    checks += [("recordings", lambda: _recordings(inputs))] if inputs else []
+    results = [_told(name, check) for name, check in checks]
+    return 0 if all(results) else 3
+
+
+def _told(name: str, check: Check) -> bool:
+    """Say what a check finds, and whether it went well."""
+    try:
+        for line in check():
+            print(f"ok    {name}: {line}")
+    except Exception as error:  # whatever it is, it is what the doctor is asked for
+        told = str(error) if isinstance(error, CallEmotionsError) else f"{type(error).__name__}: {error}"
+        print(f"FAIL  {name}: {show(told)}")
+        return False
+    return True
+
+
+def _python() -> Iterator[str]:
+    yield f"{platform.python_version()} on {platform.platform()}, call-emotions {__version__}"
+    yield f"SQLite {sqlite3.sqlite_version}"
+
+
+def _packages() -> Iterator[str]:
+    yield ", ".join(f"{name} {metadata.version(name)}" for name in _PACKAGES)
+    for name, use in _EXTRAS.items():
+        try:
+            yield f"{name} {metadata.version(name)}, for {use}"
+        except metadata.PackageNotFoundError:
+            yield f"no {name}: {use} will not work, and nothing else needs it"
+
+
+def _machine() -> Iterator[str]:
+    import psutil
+    from joblib import cpu_count
+
+    memory = psutil.virtual_memory()
+    yield f"{cpu_count()} cores, {memory.available / 2**30:.1f} of {memory.total / 2**30:.1f} GiB memory free"
+
+
+def _model(name: str) -> Iterator[str]:
+    folder = find_model(name)
+    classifier = load_classifier(folder, "calls")
+    front_end = classifier.settings.front_end
+    probabilities = classifier.probabilities([np.zeros((front_end.frames, front_end.bands), np.float32)])
+    if not np.allclose(probabilities[:, :8].sum(axis=1), 1, atol=1e-3):
+        raise ValueError("its probabilities do not sum to 1")
+    yield f"{classifier.settings.name}, {model_hash(folder)[:12]}, in {show(str(folder))}"
+
+
+def _decoding() -> Iterator[str]:
+    """Write a second of sound in the encodings of a telephone, and read it back the way of recordings."""
+    import soundfile
+
+    from analyzer.audio import open_audio
+
+    sound = np.sin(np.arange(8000) * 0.2).astype(np.float32) * 0.5
+    encodings = {"wav": ("WAV", "PCM_16"), "ulaw.wav": ("WAV", "ULAW"), "gsm.wav": ("WAV", "GSM610")}
+    encodings |= {"flac": ("FLAC", "PCM_16"), "mp3": ("MP3", "MPEG_LAYER_III"), "ogg": ("OGG", "VORBIS")}
+    with tempfile.TemporaryDirectory() as folder:
+        for name, (form, subtype) in encodings.items():
+            path = Path(folder) / f"a.{name}"
+            soundfile.write(path, sound, 8000, format=form, subtype=subtype)
+            with open_audio(path) as stream:
+                loudest = max(float(np.abs(block).max()) for block in stream.blocks())
+            if not 0.25 < loudest < 0.75:
+                raise ValueError(f"a {name} file does not come back as it was written")
+    import av
+
+    yield f"{', '.join(encodings)} by libsndfile {soundfile.__libsndfile_version__} and FFmpeg"
+    yield f"the rest by FFmpeg's libavcodec {'.'.join(map(str, av.library_versions['libavcodec']))}"
+
+
+def _results(output: Path) -> Iterator[str]:
+    place = output if output.exists() else next(folder for folder in output.absolute().parents if folder.exists())
+    with tempfile.TemporaryFile(dir=place):
+        pass
+    room = shutil.disk_usage(place).free
+    yield f"{show(str(output))} can be written" + ("" if output.exists() else ", and will be made by the first run")
+    if room < _LITTLE_ROOM:
+        raise OSError(f"only {room / 2**20:.0f} MiB are free in {show(str(place))}")
+    yield f"{room / 2**30:.0f} GiB free there"
+    if (output / FILE_NAME).exists():
+        ledger = Ledger(output, writable=False)
+        yield f"{ledger.count_by_status().total():,} recordings known"
+        ledger.close()
+        yield _lock(output)
+
+
+def _lock(output: Path) -> str:
+    try:
+        with StopSignals() as stop, held(output, 0, stop):
+            return "no run is at work there"
+    except AnotherRun as error:
+        return str(error)
+
+
+def _recordings(inputs: Sequence[str]) -> Iterator[str]:
+    for source in discovery.parse_inputs(inputs):
+        if storage.mount(source.folder) is None:
+            raise OSError(f"{show(str(source.folder))} is empty or cannot be listed: is it mounted?")
+        if isinstance(source.folder, Path) and not os.access(source.folder, os.R_OK | os.X_OK):
+            raise OSError(f"{show(str(source.folder))} cannot be read by this user")
+        yield f"{show(str(source.folder))}, called {show(source.label)}"

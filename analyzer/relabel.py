@@ -1,0 +1,121 @@
+"""What is stored of a recording, told anew when it is said otherwise who speaks, or whose emotions may be inferred.
+
+Nothing is listened to again: a stricter rule blanks what is stored, a looser one has to wait for another analysis.
+"""
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+from analyzer.errors import CannotWork
+from analyzer.ledger import Entry, Ledger
+from analyzer.masking import Mask
+from analyzer.names import Identity, show
+from analyzer.outputs import read_timeline, remove_empty_folders, result_paths, timeline_path, write_timeline
+from analyzer.roles import Roles
+from analyzer.timeline import without_emotions
+
+
+def speakers(entry: Entry, roles: Roles) -> tuple[str, ...]:
+    """What the speakers of a recording's channels are called."""
+    channels = entry.channels or len(entry.figures or ())
+    return roles.of(channels, alike=channels == 2 and len(entry.figures or ()) == 1)
+
+
+def is_told_otherwise(entry: Entry, roles: Roles) -> bool:
+    """Whether what is stored names other speakers, or shows emotions that are not to be inferred."""
+    wanted = speakers(entry, roles)
+    return any(
+        figures["speaker"] != wanted[channel - 1]
+        or (roles.is_masked(wanted[channel - 1]) and not figures.get("masked"))
+        for channel, figures in (entry.figures or {}).items()
+    )
+
+
+def lacks_emotions(entry: Entry, roles: Roles) -> bool:
+    """Whether emotions that may be inferred now are masked in what is stored."""
+    wanted = speakers(entry, roles)
+    return any(
+        bool(figures.get("masked")) and not roles.is_masked(wanted[channel - 1])
+        for channel, figures in (entry.figures or {}).items()
+    )
+
+
+def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
+    """The row of a recording with other speakers; its timeline is written again.
+
+    Raises CannotWork where that timeline cannot be read or written.
+    """
+    wanted = speakers(entry, roles)
+    masked = {channel for channel, name in enumerate(wanted, start=1) if roles.is_masked(name)}
+    path = timeline_path(output, entry.identity)
+    if path.exists():
+        rows = [
+            replace(row, emotion="", probabilities=()) if row.channel in masked else row for row in read_timeline(path)
+        ]
+        write_timeline(path, rows, wanted)
+    figures = {
+        channel: (without_emotions(told) if channel in masked else told) | {"speaker": wanted[channel - 1]}
+        for channel, told in (entry.figures or {}).items()
+    }
+    return replace(entry, figures=figures)
+
+
+def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str]) -> None:
+    """Blank the emotions of all speakers but these in everything stored, whether its recording is still there or not.
+
+    This looks at every recording, so it does nothing where the last run asked for the same.
+    """
+    asked = ",".join(sorted(only))
+    if asked == (ledger.note("only") or ""):
+        return
+    if only:
+        for entry in ledger.entries():
+            roles = Roles(_stored_speakers(entry), only)
+            if is_told_otherwise(entry, roles):
+                ledger.amend(told_anew(entry, roles, output))
+    ledger.remember("only", asked)
+
+
+def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> None:
+    """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough."""
+    if ledger.note("masked with") is not None:
+        return
+    for label, folder in ledger.labels():
+        masked = mask.identity(Identity(label, "")).label
+        ledger.rename_label(label, masked, mask.text(folder))
+    for entry in ledger.entries():
+        renamed = _masked(entry, mask)
+        if renamed != entry:
+            _move_results(output, entry.identity, renamed.identity)
+            ledger.rename(entry.identity, renamed)
+    ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
+
+
+def _masked(entry: Entry, mask: Mask) -> Entry:
+    def all_masked(groups: Mapping[str, str]) -> dict[str, str]:
+        return {key: mask.text(value) for key, value in groups.items()}
+
+    return replace(
+        entry,
+        identity=mask.identity(entry.identity),
+        reason=mask.text(entry.reason),
+        groups=all_masked(entry.groups),
+        told=replace(entry.told, groups=all_masked(entry.told.groups)),
+    )
+
+
+def _move_results(output: Path, identity: Identity, to: Identity) -> None:
+    for before, after in zip(result_paths(output, identity), result_paths(output, to), strict=True):
+        try:
+            if before != after and before.exists():
+                after.parent.mkdir(parents=True, exist_ok=True)
+                os.replace(before, after)
+                remove_empty_folders(before.parent, output)
+        except OSError as error:
+            raise CannotWork(f"{show(str(before))} cannot be renamed: {error.strerror}") from error
+
+
+def _stored_speakers(entry: Entry) -> tuple[str, ...]:
+    return tuple(str(figures["speaker"]) for figures in (entry.figures or {}).values())

@@ -1,0 +1,39 @@
+"""What one run is asked to do, as `call-emotions analyze --help` says it."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """What one run is asked to do; the fields are the options of `analyze`.
+
+    `progress` draws a bar on standard error; `formats` are csv, always written, and xlsx; `cluster` is the address of a
+    Dask scheduler whose workers do the work instead of `jobs` processes of this machine.
+    """
+
+    inputs: Sequence[str]
+    output: Path
+    jobs: int
+    model: str = "default"
+    prior: str = "calls"
+    formats: frozenset[str] = frozenset(("csv", "xlsx"))
+    force: bool = False
+    dry_run: bool = False
+    progress: bool = False
+    cluster: str | None = None
+    speakers: tuple[str, ...] = ()
+    only: frozenset[str] = frozenset()
+    name_pattern: re.Pattern[str] | None = None
+    metadata: Path | None = None
+    mask_names: bool = False
+    time_zone: str | None = None
+    min_age_s: float = 0.0
+    max_hours: float | None = None
+    retry_failed: bool = False
+    checksum: bool = False
+    follow_links: bool = False
+    lock_wait_s: float = 0.0
+    metrics_file: Path | None = None
