@@ -37,27 +37,26 @@ from analyzer.workers import analyse_here
 log = logging.getLogger("call-emotions")
 
 
-def run(settings: RunSettings) -> int:
+def run(settings: RunSettings, stop: StopSignals) -> int:
     """Analyse what is due below the inputs and bring the results up to date; returns the exit status.
 
     Raises CallEmotionsError where the run could not begin, or could not come to its end.
     """
     told = Account(settings)
-    with StopSignals() as stop:
-        try:
-            inputs = parse_inputs(settings.inputs)
-            work = _prepare(settings, inputs)
-            if settings.dry_run:
-                return _rehearse(settings, inputs, work, stop)
-            with held(settings.output, settings.lock_wait_s, stop):
-                return _run_alone(told, inputs, work, stop)
-        except Stopped as stopped:
-            log.error("stopped before anything was done: the next run does it all")
-            return stopped.exit_status
-        except (CannotWork, sqlite3.Error) as error:
-            told.status = CannotWork.exit_status
-            account.write_metrics(told, Counter())
-            raise error if isinstance(error, CannotWork) else CannotWork(f"the ledger: {error}") from error
+    try:
+        inputs = parse_inputs(settings.inputs)
+        work = _prepare(settings, inputs)
+        if settings.dry_run:
+            return _rehearse(settings, inputs, work, stop)
+        with held(settings.output, settings.lock_wait_s, stop):
+            return _run_alone(told, inputs, work, stop)
+    except Stopped as stopped:
+        log.error("stopped before anything was done: the next run does it all")
+        return stopped.exit_status
+    except (CannotWork, sqlite3.Error) as error:
+        told.status = CannotWork.exit_status
+        account.write_metrics(told, Counter())
+        raise error if isinstance(error, CannotWork) else CannotWork(f"the ledger: {error}") from error
 
 
 def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:

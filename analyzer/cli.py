@@ -14,6 +14,7 @@ from analyzer import __version__, config, logs
 from analyzer.emotions import PRIORS
 from analyzer.errors import CallEmotionsError, UsageError
 from analyzer.roles import parse_roles
+from analyzer.signals import Stopped, StopSignals
 
 FORMATS = ("csv", "xlsx")
 
@@ -201,17 +202,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     parser, analyze = _parser()
     options = parser.parse_args(arguments)
+    keep_private()
     logs.set_up()
     try:
-        if options.command == "analyze":
-            return _analyze(parser, analyze, arguments, options)
-        one_thread_per_process()
-        return _doctor(analyze, options) if options.command == "doctor" else _prune(parser, options)
+        with StopSignals() as stop:  # from here on, since to import what is needed takes long enough to be stopped at
+            if options.command == "analyze":
+                return _analyze(parser, analyze, arguments, options, stop)
+            one_thread_per_process()
+            return _doctor(analyze, options) if options.command == "doctor" else _prune(parser, options, stop)
     except CallEmotionsError as error:
         log.error("%s", error)
         return error.exit_status
-    except KeyboardInterrupt:
-        return 130
+    except Stopped as stopped:
+        return stopped.exit_status
     finally:
         logs.close()
 
@@ -221,6 +224,7 @@ def _analyze(
     analyze: argparse.ArgumentParser,
     arguments: Sequence[str] | None,
     said: argparse.Namespace,
+    stop: StopSignals,
 ) -> int:
     """Run `analyze`; `said` are the options of the command line, before those of a file are added."""
     hooks = config.apply(analyze, said.config)
@@ -230,7 +234,7 @@ def _analyze(
     logs.set_up(options.quiet, verbose, options.log_file, options.log_format)
     one_thread_per_process()
     try:
-        status = _run(options)
+        status = _run(options, stop)
     except CallEmotionsError as error:
         # Names of folders may hold what is masked in names of recordings.
         log.error("%s", re.sub(r"\d{7,}", "…", str(error)) if options.mask_names else error)
@@ -252,13 +256,11 @@ def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         analyze.error(f"--only names {','.join(options.only)}, and --speakers only {','.join(options.speakers)}")
 
 
-def _run(options: argparse.Namespace) -> int:
+def _run(options: argparse.Namespace, stop: StopSignals) -> int:
     from analyzer import batch, tables
     from analyzer.names import show
-    from analyzer.outputs import keep_private
     from analyzer.settings import RunSettings
 
-    keep_private()
     settings = RunSettings(
         inputs=options.inputs,
         output=Path(os.path.abspath(options.output)),
@@ -284,7 +286,7 @@ def _run(options: argparse.Namespace) -> int:
         lock_wait_s=options.lock_wait,
         metrics_file=options.metrics_file and Path(os.path.abspath(options.metrics_file)),
     )
-    status = batch.run(settings)
+    status = batch.run(settings, stop)
     if not options.quiet and not options.dry_run:
         results = [*tables.results(settings.output, settings.formats), settings.output / "timelines"]
         print("\n".join(["to open:", *(f"  {show(str(path))}" for path in results)]))
@@ -300,13 +302,11 @@ def _doctor(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> in
     return doctor.run(asked.inputs, output, asked.model)
 
 
-def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
+def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
     from analyzer import prune
-    from analyzer.outputs import keep_private
 
     if options.older_than is None and options.match is None:
         parser.error("prune: say which results, with --older-than or --match")
-    keep_private()
     return prune.run(
         prune.PruneSettings(
             output=Path(os.path.abspath(options.output)),
@@ -314,7 +314,8 @@ def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace) -> int:
             pattern=options.match,
             dry_run=options.dry_run,
             lock_wait_s=options.lock_wait,
-        )
+        ),
+        stop,
     )
 
 
@@ -325,6 +326,11 @@ def console() -> None:
         with suppress(OSError, ValueError):  # nobody may be listening any more
             stream.flush()
     os._exit(status)
+
+
+def keep_private() -> None:
+    """Results tell of people: files and folders are made for the owner and the group alone."""
+    os.umask(os.umask(0o027) | 0o027)
 
 
 def one_thread_per_process() -> None:

@@ -19,7 +19,6 @@ from analyzer.classifier import find_model, model_hash
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
 from analyzer.ledger import FILE_NAME
 from analyzer.names import show
-from analyzer.outputs import keep_private
 from analyzer.plan import Due
 from analyzer.signals import StopSignals
 from analyzer.work import Result, Work, analyse_due, failed
@@ -183,6 +182,6 @@ def _check_here(model: str, digest: str, version: str, output: Path, folders: tu
     for needed in (*folders, output / FILE_NAME):
         if not needed.exists():
             raise CannotWork(f"the worker on {here} does not see {show(str(needed))}: mount it there, too")
-    keep_private()
+    os.umask(os.umask(0o027) | 0o027)  # results are for the owner and the group alone
     # Sums must not depend on how many threads took part in them; a worker has as many at work as it says.
     threadpool_limits(1)

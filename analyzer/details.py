@@ -3,18 +3,17 @@
 import csv
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from datetime import date, datetime, time
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from analyzer import dates
 from analyzer.errors import UsageError
-from analyzer.masking import KEPT_GROUPS, Mask, found
+from analyzer.masking import Mask
 from analyzer.names import Identity, show
 from analyzer.roles import parse_roles
 
-_DATE = re.compile(r"(\d{4})\D?(\d{2})\D?(\d{2})")
-_TIME = re.compile(r"(\d{2})\D?(\d{2})(?:\D?(\d{2}))?")
 #: Columns of a metadata file that are not groups.
 _FILE, _RECORDED, _CHANNEL = "file", "recorded", re.compile(r"channel_([1-9]\d?)")
 
@@ -33,6 +32,11 @@ class Told:
     recorded: str = ""
     speakers: tuple[str, ...] = ()
     groups: Mapping[str, str] = field(default_factory=dict)
+
+    def masked(self, mask: Mask) -> "Told":
+        """The same without numbers that somebody can be called at."""
+        speakers = tuple(mask.text(role) for role in self.speakers)
+        return Told(self.recorded, speakers, mask.texts(self.groups))
 
 
 @dataclass(frozen=True)
@@ -80,9 +84,9 @@ class Naming:
 
     def told(self, identity: Identity) -> Told | None:
         """What the metadata say of a recording, by the name that its file has; None where it is not in them."""
-        name = f"{identity.label}/{identity.path}"
-        told = next((self.metadata[key] for key in _keys(name) if key in self.metadata), None)
-        return replace(told, groups=self._masked(told.groups)) if told else None
+        keys = _keys(identity, self.called(identity)) if self.metadata else ()
+        told = next((self.metadata[key] for key in keys if key in self.metadata), None)
+        return told.masked(self.mask) if told and self.mask else told
 
     def details(self, identity: Identity, told: Told) -> Details:
         """What is known of a recording, by the name that its file has and by what metadata say or said of it."""
@@ -91,50 +95,26 @@ class Naming:
             recorded=recorded or told.recorded,
             recorded_from="name" if recorded else "metadata" if told.recorded else "",
             speakers=told.speakers or self.speakers,
-            groups={**self._masked(groups), **told.groups},
+            groups={**(self.mask.texts(groups) if self.mask else groups), **told.groups},
             told=told,
         )
 
-    def _masked(self, groups: Mapping[str, str]) -> dict[str, str]:
-        return {key: self.mask.text(value) if self.mask else value for key, value in groups.items()}
 
-
-def _keys(name: str) -> Iterator[str]:
-    """The ways to name a recording in a metadata file, the clearest first."""
-    yield name
-    yield name.partition("/")[2]
-    yield name.rpartition("/")[2]
+def _keys(*identities: Identity) -> Iterator[str]:
+    """The ways to name a recording in a metadata file, the clearest first; each as it is, and as tables show it."""
+    names = [name for one in identities for name in (f"{one.label}/{one.path}", one.shown)]
+    yield from names
+    yield from (name.partition("/")[2] for name in names)
+    yield from (name.rpartition("/")[2] for name in names)
 
 
 def _read_name(pattern: re.Pattern[str] | None, name: str) -> tuple[str, dict[str, str]]:
     """When a recording was made and what it belongs to, as far as its name tells."""
-    match, _ = found(pattern, name)
+    match, _ = dates.found(pattern, name)
     if match is None:
         return "", {}
-    parts = {key: value for key, value in match.groupdict().items() if value}
-    groups = {key: value for key, value in parts.items() if key not in KEPT_GROUPS}
-    return _moment(parts.get("date", ""), parts.get("time", "")), groups
-
-
-def _moment(day: str, clock: str) -> str:
-    """A date and a time of day as tables show them; empty where there is no such day."""
-    try:
-        year, month, number = (int(part or 0) for part in _whole(_DATE, day))
-        shown = date(year, month, number).isoformat()
-    except ValueError:
-        return ""
-    try:
-        hour, minute, second = (int(part or 0) for part in _whole(_TIME, clock))
-        return f"{shown} {time(hour, minute, second).isoformat()}"
-    except ValueError:
-        return shown
-
-
-def _whole(pattern: re.Pattern[str], text: str) -> tuple[str | None, ...]:
-    match = pattern.fullmatch(text)
-    if match is None:
-        raise ValueError(text)
-    return match.groups()
+    groups = {key: value for key, value in match.groupdict().items() if value and key not in ("date", "time")}
+    return dates.moment(match), groups
 
 
 def read_metadata(path: Path) -> dict[str, Told]:
@@ -192,4 +172,4 @@ def _told_time(text: str) -> str:
         raise ValueError(f"{text!r} is no time: give one such as 2026-11-24 09:15:00") from None
     if moment.tzinfo:
         raise ValueError(f"{text!r} names an offset: give local time, such as 2026-11-24 09:15:00")
-    return moment.date().isoformat() if len(text) <= 10 else moment.strftime("%Y-%m-%d %H:%M:%S")
+    return moment.date().isoformat() if len(text) <= 10 else moment.isoformat(" ", "seconds")

@@ -4,6 +4,7 @@ import json
 import logging
 import logging.handlers
 import sys
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def close() -> None:
     for handler in list(logger.handlers):
         if isinstance(handler, logging.StreamHandler):  # the file's handler is one, too
             logger.removeHandler(handler)
-            handler.close()
+            with suppress(OSError):  # as of a disk that is full
+                handler.close()
 
 
 class _Plain(logging.Formatter):

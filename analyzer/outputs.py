@@ -53,11 +53,6 @@ def clear_unfinished(output: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def keep_private() -> None:
-    """Have this process make files and folders for the owner and the group alone."""
-    os.umask(os.umask(0o027) | 0o027)
-
-
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """Write a text file whole, as UTF-8 with plain line feeds."""
     with replacing(path, mode=mode) as temporary:

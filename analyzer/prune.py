@@ -12,10 +12,10 @@ from zoneinfo import ZoneInfo
 
 from analyzer import tables
 from analyzer.errors import CannotWork, UsageError
-from analyzer.ledger import FILE_NAME, Entry, Ledger
+from analyzer.ledger import FILE_NAME, VIEWS, Entry, Ledger
 from analyzer.lock import held
 from analyzer.masking import Mask
-from analyzer.names import show
+from analyzer.names import Identity, show
 from analyzer.outputs import remove_empty_folders, result_paths
 from analyzer.signals import StopSignals
 
@@ -29,7 +29,7 @@ _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 class PruneSettings:
     """Which results to delete: of recordings older than `days`, and of those whose name fits `pattern`; both if both.
 
-    `formats` are the tables that are brought up to date; `dry_run` only says what would be deleted.
+    `dry_run` only says what would be deleted.
     """
 
     output: Path
@@ -37,7 +37,6 @@ class PruneSettings:
     pattern: str | None = None
     dry_run: bool = False
     lock_wait_s: float = 0.0
-    formats: frozenset[str] = frozenset(("csv", "xlsx"))
 
 
 def parse_age(text: str) -> int:
@@ -48,12 +47,11 @@ def parse_age(text: str) -> int:
     return int(match[1]) * _DAYS[match[2]]
 
 
-def run(settings: PruneSettings) -> int:
+def run(settings: PruneSettings, stop: StopSignals) -> int:
     """Say what will be deleted, then delete it; returns the exit status."""
     if not (settings.output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(settings.output))}: name their folder with -o")
     with (
-        StopSignals() as stop,
         held(settings.output, settings.lock_wait_s, stop),
         closing(Ledger(settings.output, writable=not settings.dry_run)) as ledger,
     ):
@@ -70,39 +68,51 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
         return 0
     ledger.mark_pruned(entry.identity for entry in chosen)
     finish(ledger, settings.output)
-    tables.bring_up_to_date(ledger, settings.output, settings.formats)
+    tables.bring_up_to_date(ledger, settings.output, _formats(settings.output))
     print(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
     return 0
 
 
+def _formats(output: Path) -> frozenset[str]:
+    """The formats of the tables that are there; a workbook is not made for one who never wanted it."""
+    return frozenset(("csv", *(path.suffix[1:] for path in tables.results(output, VIEWS) if path.exists())))
+
+
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
     zone = tables.time_zone(ledger)
-    pattern = _as_named(settings.pattern, ledger) if settings.pattern else None
+    patterns = _as_named(settings.pattern, ledger) if settings.pattern is not None else {"*"}
     for entry in ledger.entries():
-        fits = pattern is None or fnmatchcase(entry.identity.shown, pattern)
+        fits = any(fnmatchcase(entry.identity.shown, pattern) for pattern in patterns)
         if fits and (settings.days is None or _is_older(entry, settings.days, zone)):
             yield entry
 
 
-def _as_named(pattern: str, ledger: Ledger) -> str:
-    """A pattern for names as they are told: with masked numbers where numbers are masked."""
-    return Mask(ledger.key()).text(pattern) if ledger.note("masked with") is not None else pattern
+def _as_named(pattern: str, ledger: Ledger) -> set[str]:
+    """The ways to say a pattern where numbers in names are masked: each number in it may be one of these, or a date."""
+    masked_with = ledger.note("masked with")
+    if masked_with is None:
+        return {pattern}
+    with_dates = Mask(ledger.key(), re.compile(masked_with)).identity(Identity("", pattern)).path
+    return {pattern, with_dates, Mask(ledger.key()).text(pattern)}
 
 
 def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:
     told, _ = entry.when(zone)
-    if not told:
-        return False
-    return datetime.fromisoformat(told).replace(tzinfo=zone) < datetime.now(zone) - timedelta(days=days)
+    return bool(told) and datetime.now(zone) - datetime.fromisoformat(told).replace(tzinfo=zone) > timedelta(days)
 
 
 def finish(ledger: Ledger, output: Path) -> None:
     """Delete the results of whatever is marked as pruned, also by a run that was killed over it."""
     for entry in ledger.being_pruned():
         for path in result_paths(output, entry.identity):
-            try:
-                path.unlink(missing_ok=True)
-            except OSError as error:
-                raise CannotWork(f"{show(str(path))} cannot be deleted: {error.strerror}") from error
-            remove_empty_folders(path.parent, output)
+            delete(path, output)
         ledger.end_pruning(entry)
+
+
+def delete(path: Path, output: Path) -> None:
+    """Delete a result, and the folders above it that are empty then; raises CannotWork where that is refused."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotWork(f"{show(str(path))} cannot be deleted: {error.strerror}") from error
+    remove_empty_folders(path.parent, output)

@@ -4,7 +4,7 @@ Nothing is listened to again: a stricter rule blanks what is stored, a looser on
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,15 @@ from analyzer.errors import CannotWork
 from analyzer.ledger import Entry, Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
-from analyzer.outputs import read_timeline, remove_empty_folders, result_paths, timeline_path, write_timeline
+from analyzer.outputs import (
+    TIMELINES,
+    read_timeline,
+    remove_empty_folders,
+    result_paths,
+    timeline_path,
+    write_timeline,
+)
+from analyzer.prune import delete
 from analyzer.roles import Roles
 from analyzer.timeline import without_emotions
 
@@ -71,6 +79,7 @@ def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str]) -> 
     if asked == (ledger.note("only") or ""):
         return
     if only:
+        _delete_strays(output, (entry.identity for entry in ledger.entries() if entry.figures))
         for entry in ledger.entries():
             roles = Roles(_stored_speakers(entry), only)
             if is_told_otherwise(entry, roles):
@@ -79,9 +88,15 @@ def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str]) -> 
 
 
 def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> None:
-    """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough."""
-    if ledger.note("masked with") is not None:
+    """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough.
+
+    How they are masked is noted first: no run may go on otherwise where this one was killed.
+    """
+    if ledger.note("all names masked") is not None:
         return
+    ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
+    heard = (entry.identity for entry in ledger.entries() if entry.figures)
+    _delete_strays(output, (name for identity in heard for name in (identity, mask.identity(identity))))
     for label, folder in ledger.labels():
         masked = mask.identity(Identity(label, "")).label
         ledger.rename_label(label, masked, mask.text(folder))
@@ -90,19 +105,30 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> None:
         if renamed != entry:
             _move_results(output, entry.identity, renamed.identity)
             ledger.rename(entry.identity, renamed)
-    ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
+        roles = Roles(tuple(map(mask.text, _stored_speakers(entry))))
+        if is_told_otherwise(renamed, roles):
+            ledger.amend(told_anew(renamed, roles, output))
+    ledger.remember("all names masked", "yes")
+
+
+def _delete_strays(output: Path, heard: Iterable[Identity]) -> None:
+    """Delete timelines of other recordings than these: no table tells of them, so they would stay as they are.
+
+    A run leaves one that is killed before it notes what it has heard, or where an analysis that once went well fails.
+    """
+    known = {timeline_path(output, identity) for identity in heard}
+    for path in list((output / TIMELINES).rglob("*.csv")):
+        if path not in known and not path.is_dir():
+            delete(path, output)
 
 
 def _masked(entry: Entry, mask: Mask) -> Entry:
-    def all_masked(groups: Mapping[str, str]) -> dict[str, str]:
-        return {key: mask.text(value) for key, value in groups.items()}
-
     return replace(
         entry,
         identity=mask.identity(entry.identity),
         reason=mask.text(entry.reason),
-        groups=all_masked(entry.groups),
-        told=replace(entry.told, groups=all_masked(entry.told.groups)),
+        groups=mask.texts(entry.groups),
+        told=entry.told.masked(mask),
     )
 
 

@@ -22,7 +22,7 @@ from analyzer.work import Result, Work, analyse_due, failed
 
 #: A recording that takes longer hangs in a decoder: seconds to start a process, and bytes that even the densest
 #: encoding on a slow machine gets through in a second.
-LEAST_S, BYTES_PER_S = 120.0, 5_000
+LEAST_S, BYTES_PER_S = 120.0, 20_000
 #: How often it is tried to start a process before it is the machine's fault.
 _STARTS = 5
 #: How often a process looks whether the one that started it is still there.

@@ -1,22 +1,26 @@
 """Nights that go wrong, on purpose: runs that are killed, worker processes that die, disks that are full."""
 
+import errno
 import os
 import random
-import shutil
+import shlex
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 import psutil
+import pytest
 
+from analyzer import ledger
 from tests import voices
 from tests.encoders import ENCODINGS, write_wav
-from tests.nights import at_noon, bad_calls, contents, good_calls
+from tests.nights import at_noon, bad_calls, good_calls
 
 #: A run that takes longer has stopped for good.
 _LONGEST_S = 120
@@ -44,10 +48,15 @@ class Command:
     def __init__(self, calls: Path, model: Path, *options: str) -> None:
         self._calls, self._options = calls, ("--model", str(model), "-j", "2", "-q", *options)
 
+    def arguments(self, output: Path) -> list[str]:
+        """The command line of a run."""
+        return [sys.executable, "-m", "analyzer", "analyze", str(self._calls), "-o", str(output), *self._options]
+
     def start(self, output: Path) -> "subprocess.Popen[str]":
         """Start a run."""
-        arguments = [sys.executable, "-m", "analyzer", "analyze", str(self._calls), "-o", str(output), *self._options]
-        return subprocess.Popen(arguments, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        return subprocess.Popen(
+            self.arguments(output), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+        )
 
     def run(self, output: Path) -> tuple[int, str]:
         """Run to the end; returns the exit status and what was said on standard error."""
@@ -112,26 +121,44 @@ def interrupted_at_random(command: Command, output: Path, night_s: float, rng: r
     return statuses
 
 
-def tables(output: Path) -> dict[str, bytes]:
-    """The bytes of every CSV of a night."""
-    return contents(output)
-
-
 @contextmanager
-def filling_up(monkeypatch: Callable[..., None], rng: random.Random) -> Iterator[None]:
-    """A disk that takes a random number of files, and no more."""
-    left, really = rng.randrange(1, 60), os.fsync
+def room_for(files: int, pages: int) -> Iterator[None]:
+    """A disk that takes so many more files, and a ledger of so many pages, until the block ends."""
+    left, really, connect = files, os.fsync, ledger._connect
 
     def fsync(descriptor: int) -> None:
         nonlocal left
         left -= 1
         if left < 0:
-            raise OSError(28, "No space left on device")
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         really(descriptor)
 
-    monkeypatch(os, "fsync", fsync)
-    yield
+    def connect_to_small_disk(path: Path | None, writable: bool) -> sqlite3.Connection:
+        connection = connect(path, writable)
+        connection.execute(f"PRAGMA max_page_count = {pages}")
+        return connection
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", fsync)
+        patch.setattr(ledger, "_connect", connect_to_small_disk)
+        yield
 
 
-def removed(output: Path) -> None:
-    shutil.rmtree(output, ignore_errors=True)
+def on_a_small_disk(command: Command, folder: Path, kilobytes: int) -> tuple[int, int]:
+    """Run on a file system of that size, and once more after it has been made large; returns both exit statuses.
+
+    The results are copied to `folder`. Needs Linux' namespaces, in which anybody may mount.
+    """
+    disk = folder.with_suffix(".disk")
+    disk.mkdir()
+    run = shlex.join(command.arguments(disk / "out"))
+    script = f"""
+        mount -t tmpfs -o size={kilobytes}k tmpfs {disk} || exit 99
+        {run}; first=$?
+        mount -o remount,size=100m {disk} || exit 99
+        {run}; second=$?
+        cp -r {disk}/out {folder} && echo $first $second
+    """
+    done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
+    first, second = done.stdout.split()
+    return int(first), int(second)

@@ -1,0 +1,146 @@
+"""Options in a file: named as on the command line, checked like there, and beaten by it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from analyzer.cli import main
+from tests.nights import Analyze, a_call, read_csv
+
+
+@pytest.fixture
+def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return a_call(tmp_path / "calls" / "a.wav").parent
+
+
+def write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_file_says_what_the_command_line_would(calls: Path, tiny_model: Path) -> None:
+    config = write(
+        calls.parent / "night.toml",
+        f'inputs = ["one={calls}"]\noutput = "{calls.parent}/out"\nmodel = "{tiny_model}"\njobs = 1\nquiet = true\n'
+        'format = ["csv"]\nmin-age = 0.5\nspeakers = ["agent", "customer"]\nname_pattern = "(?P<queue>a)"\n',
+    )
+    assert main(["analyze", "--config", str(config)]) == 0
+    assert [row["recording"] for row in read_csv(calls.parent / "out" / "recordings.csv")] == ["one/a.wav"]
+    assert not (calls.parent / "out" / "summary.xlsx").exists()
+    assert json.loads((calls.parent / "out" / "run.json").read_text())["settings"]["speakers"] == ["agent", "customer"]
+
+
+def test_the_command_line_wins(calls: Path, analyze: Analyze) -> None:
+    config = write(calls.parent / "night.toml", 'inputs = ["/nowhere"]\noutput = "/nowhere"\nquiet = true\n')
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 0
+    assert len(read_csv(calls.parent / "out" / "files.csv")) == 1
+
+
+@pytest.mark.parametrize(("said", "told", "lines"), [("-v", "true", True), ("-q", "false", False)])
+def test_the_command_line_wins_over_how_much_is_said(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], said: str, told: str, lines: bool
+) -> None:
+    config = write(calls.parent / "night.toml", f"quiet = {told}\nverbose = {'false' if lines else 'true'}\n")
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config, said) == 0
+    assert ("calls/a.wav: ok" in capsys.readouterr().err) == lines
+
+
+def test_a_file_in_the_working_folder_is_read_where_none_is_named(calls: Path, analyze: Analyze) -> None:
+    write(calls.parent / "call-emotions.toml", 'output = "elsewhere"\n')
+    assert analyze(calls) == 0
+    assert (calls.parent / "elsewhere" / "files.csv").exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("min-agee = 3", "unknown setting min-agee: did you mean min-age?"),
+        ("min_agee = 3", "did you mean min-age?"),
+        ("on_succes = ['x']", "did you mean on_success?"),
+        ("zzz = 3", "known are"),
+        ("help = true", "unknown setting help"),
+        ("config = 'x'", "unknown setting config"),
+        ("min-age = -1", "is no number of seconds"),
+        ("min-age = 'soon'", "is no number of seconds"),
+        ("min-age = true", "is not what is asked for"),
+        ("max-hours = 0", "is no number of hours"),
+        ("jobs = 0", "is not a number of recordings"),
+        ("jobs = 1.5", "is not a number of recordings"),
+        ("force = 1", "is true or false, not 1"),
+        ("force = 'yes'", "is true or false"),
+        ("prior = 'odd'", "is none of calls, even"),
+        ("format = ['pdf']", "unknown format 'pdf'"),
+        ("name-pattern = '('", "is no regular expression"),
+        ("time-zone = 'Mars/Olympus'", "is no time zone"),
+        ("speakers = ['a', 'a']", "given twice"),
+        ("speakers = [1, 2]", "is not what is asked for"),
+        ("on_failure = 'mail root'", "is a list of a program and its arguments"),
+        ("on_failure = []", "is a list of a program and its arguments"),
+        ("[analyze]\nmin-age = 3", "unknown setting analyze"),
+        ("min-age = ", "cannot be read"),
+        ("min-age = 3\nmin-age = 4", "cannot be read"),
+        ("caf\udce9 = 3", "cannot be read"),
+    ],
+)
+def test_what_is_wrong_in_a_file_is_a_usage_error_that_names_it(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], text: str, said: str
+) -> None:
+    config = calls.parent / "night.toml"
+    config.write_bytes(os.fsencode(text))
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line
+    assert "night.toml" in line
+    assert not (calls.parent / "out").exists()
+
+
+def test_a_file_that_is_not_there_is_a_usage_error(calls: Path, analyze: Analyze) -> None:
+    assert analyze(calls, "--config", calls.parent / "nowhere.toml") == 2
+
+
+def hook(path: Path, name: str) -> str:
+    """A setting whose command writes down what it is told."""
+    code = f"import os; open({str(path)!r}, 'a').write(os.environ['CALL_EMOTIONS_STATUS'] + ' {name}; ')"
+    return f"{name} = {json.dumps([sys.executable, '-c', code])}\n"
+
+
+def test_commands_are_run_after_the_night_as_it_ended(calls: Path, analyze: Analyze) -> None:
+    told, out = calls.parent / "told", calls.parent / "out"
+    config = write(calls.parent / "night.toml", hook(told, "on_success") + hook(told, "on_failure"))
+    assert analyze(calls, "-o", out, "--config", config) == 0
+    (calls / "bad.wav").touch()
+    assert analyze(calls, "-o", out, "--config", config) == 1
+    assert analyze(calls, "-o", out, "--config", config, model=Path("./nowhere")) == 3
+    assert analyze(calls, "-o", out, "--config", config, "--dry-run") == 0
+    assert told.read_text() == "0 on_success; 1 on_failure; 3 on_failure; "
+
+
+def test_no_shell_takes_part_in_a_command(calls: Path, analyze: Analyze, capfd: pytest.CaptureFixture[str]) -> None:
+    config = write(calls.parent / "night.toml", 'on_success = ["echo", "$HOME; touch owned"]\n')
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 0
+    assert "$HOME; touch owned" in capfd.readouterr().out
+    assert not (calls.parent / "owned").exists()
+
+
+@pytest.mark.parametrize("command", ["/no/such/program", sys.executable])
+def test_a_command_that_fails_is_told_and_changes_no_status(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], command: str
+) -> None:
+    config = write(calls.parent / "night.toml", f'on_success = ["{command}", "/no/such/file.py"]\n')
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config, "-q") == 0
+    assert "the command" in capsys.readouterr().err
+
+
+def test_commands_are_only_run_from_a_file_that_is_named(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write(calls.parent / "call-emotions.toml", hook(calls.parent / "told", "on_success"))
+    assert analyze(calls, "-o", calls.parent / "out") == 2
+    assert "--config" in capsys.readouterr().err
+    assert not (calls.parent / "told").exists()
+    assert analyze(calls, "-o", calls.parent / "out", "--config", calls.parent / "call-emotions.toml") == 0
+    assert (calls.parent / "told").exists()

@@ -1,0 +1,97 @@
+"""The doctor: a line for each thing that works or does not, and the exit status of the worst."""
+
+from pathlib import Path
+
+import pytest
+
+from analyzer import doctor
+from analyzer.cli import main
+from tests.nights import Analyze, a_call
+
+
+def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
+    """What was said, by `ok` and `FAIL`."""
+    said: dict[str, list[str]] = {"ok": [], "FAIL": []}
+    for line in capsys.readouterr().out.splitlines():
+        said[line.split()[0]].append(line)
+    return said
+
+
+def test_all_works_here(tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = a_call(tmp_path / "calls" / "a.wav").parent
+    assert analyze(calls, "-o", tmp_path / "out") == 0
+    capsys.readouterr()
+    assert main(["doctor", str(calls), "-o", str(tmp_path / "out")]) == 0
+    said = lines(capsys)
+    assert said["FAIL"] == []
+    text = "\n".join(said["ok"])
+    for told in (
+        "onnxruntime",
+        "cores",
+        "default, ",
+        "gsm.wav",
+        "1 recordings known",
+        "no run is at work",
+        "called calls",
+    ):
+        assert told in text
+
+
+def test_it_looks_at_nothing_that_it_is_not_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor"]) == 0
+    assert not [line for line in lines(capsys)["ok"] if "results" in line or "recordings" in line]
+
+
+def test_it_checks_a_configuration_and_what_that_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    calls = a_call(tmp_path / "calls" / "a.wav").parent
+    config = tmp_path / "night.toml"
+    config.write_text(f'inputs = ["{calls}"]\noutput = "{tmp_path}/out"\nmodel = "accurate"\n')
+    assert main(["doctor", "--config", str(config)]) == 0
+    text = capsys.readouterr().out
+    assert "accurate, " in text
+    assert "will be made by the first run" in text
+    assert not (tmp_path / "out").exists()
+    config.write_text("min-agee = 3\n")
+    assert main(["doctor", "--config", str(config)]) == 2
+
+
+def test_an_input_that_is_empty_may_not_be_mounted(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "calls").mkdir()
+    assert main(["doctor", str(tmp_path / "calls")]) == 3
+    (line,) = lines(capsys)["FAIL"]
+    assert "is it mounted?" in line
+
+
+def test_a_model_that_is_damaged_is_found(tmp_path: Path, tiny_model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = tmp_path / "damaged"
+    damaged.mkdir()
+    for path in tiny_model.iterdir():
+        (damaged / path.name).write_bytes(path.read_bytes()[:200])
+    assert doctor.run([], None, str(damaged)) == 3
+    (line,) = lines(capsys)["FAIL"]
+    assert line.startswith("FAIL  model: ")
+
+
+def test_a_disk_that_is_nearly_full_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "_LITTLE_ROOM", 1 << 60)
+    assert main(["doctor", "-o", str(tmp_path)]) == 3
+    assert "MiB are free" in lines(capsys)["FAIL"][0]
+
+
+def test_an_output_below_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    assert main(["doctor", "-o", str(tmp_path / "file" / "out")]) == 3
+    assert len(lines(capsys)["FAIL"]) == 1
+
+
+def test_a_decoder_that_does_not_give_back_what_was_written_is_found(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import soundfile
+
+    really = soundfile.write
+    monkeypatch.setattr(soundfile, "write", lambda path, sound, *rest, **more: really(path, sound * 0, *rest, **more))
+    assert main(["doctor"]) == 3
+    assert "does not come back" in lines(capsys)["FAIL"][0]

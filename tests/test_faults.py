@@ -1,0 +1,101 @@
+"""Whatever happens in the night, the runs after it leave the tables of a night in which nothing happened."""
+
+import random
+import time
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from analyzer.ledger import Ledger
+from tests.faults import (
+    Command,
+    interrupted_at_random,
+    killed_at_random,
+    mixed_calls,
+    on_a_small_disk,
+    room_for,
+    workers_killed_at_random,
+)
+from tests.nights import Analyze, contents
+
+SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 200))]
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A night over sixty mixed files in which nothing happens: how long it takes, and every CSV that it leaves."""
+
+    calls: Path
+    command: Command
+    seconds: float
+    tables: dict[str, bytes]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Undisturbed:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    command = Command(mixed_calls(folder / "calls"), tiny_model)
+    started = time.monotonic()
+    status, said = command.run(folder / "out")
+    assert (status, said.count("failed: ")) == (1, 9)  # a line for each of eight, and the last line
+    tables = contents(folder / "out")
+    assert len(tables) == 2 + 51  # two tables, and a timeline of whatever could be read
+    return Undisturbed(folder / "calls", command, time.monotonic() - started, tables)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_that_is_killed_again_and_again_is_completed(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
+    killed_at_random(undisturbed.command, tmp_path / "out", undisturbed.seconds, random.Random(seed))
+    assert contents(tmp_path / "out") == undisturbed.tables
+    assert not list((tmp_path / "out").rglob(".writing-*"))
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_run_whose_workers_are_killed_comes_to_its_end(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
+    workers_killed_at_random(undisturbed.command, tmp_path / "out", random.Random(seed))
+    assert contents(tmp_path / "out") == undisturbed.tables
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_disk_that_is_full_costs_nothing_that_was_finished(
+    undisturbed: Undisturbed, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], seed: int
+) -> None:
+    rng, output, status = random.Random(seed), tmp_path / "out", 3
+    for _ in range(4):
+        if status == 1:
+            break
+        with room_for(files=rng.randrange(60), pages=rng.randrange(8, 60)):
+            status = analyze(undisturbed.calls, "-o", output, "-q")
+        said = capsys.readouterr().err.splitlines()
+        assert status in (1, 3)
+        if status == 3:
+            (line,) = [line for line in said if line.startswith("call-emotions: ")]
+            assert "No space left" in line or "full" in line
+        left = contents(output, "timelines/**/*.csv")
+        assert left == {name: undisturbed.tables[name] for name in left}
+        with closing(Ledger(output, writable=False)) as ledger:
+            done = {str(e.identity.result_path(Path("timelines"), ".csv")) for e in ledger.entries() if e.figures}
+        assert done <= set(left)
+    if status == 3:
+        assert analyze(undisturbed.calls, "-o", output, "-q") == 1
+    assert contents(output) == undisturbed.tables
+
+
+@pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 30))])
+def test_a_run_that_is_stopped_by_signals_is_completed(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
+    statuses = interrupted_at_random(undisturbed.command, tmp_path / "out", undisturbed.seconds, random.Random(seed))
+    assert set(statuses) <= {1, 130, 143}
+    assert contents(tmp_path / "out") == undisturbed.tables
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kilobytes", [8, 64, 150, 200, 250, 300, 400, 600])
+def test_a_file_system_that_is_really_full_costs_nothing(
+    undisturbed: Undisturbed, tmp_path: Path, kilobytes: int
+) -> None:
+    first, second = on_a_small_disk(undisturbed.command, tmp_path / "out", kilobytes)
+    assert first == 3 or kilobytes > 400
+    assert second == 1
+    assert contents(tmp_path / "out") == undisturbed.tables

@@ -1,0 +1,54 @@
+"""Signals: the first asks a run to stop where nothing is half done, the second stops it at once."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from analyzer.signals import Stopped, StopSignals
+
+
+def test_a_signal_is_raised_where_the_run_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    with StopSignals() as stop:
+        stop.check()
+        os.kill(os.getpid(), signal.SIGTERM)
+        done = "what was being done"
+        with pytest.raises(Stopped) as stopped:
+            stop.check()
+    assert done
+    assert stopped.value.exit_status == 143
+
+
+def test_a_signal_ends_a_wait_at_once() -> None:
+    with StopSignals() as stop, pytest.raises(Stopped) as stopped, stop.waiting():
+        os.kill(os.getpid(), signal.SIGINT)
+        signal.pause()
+    assert stopped.value.exit_status == 130
+
+
+def test_a_signal_before_a_wait_ends_it_as_well() -> None:
+    with StopSignals() as stop:
+        os.kill(os.getpid(), signal.SIGINT)
+        with pytest.raises(Stopped), stop.waiting():
+            signal.pause()
+
+
+def test_afterwards_signals_mean_what_they_meant() -> None:
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    with StopSignals():
+        assert signal.getsignal(signal.SIGTERM) != before[1]
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+
+
+def test_a_second_signal_ends_the_process() -> None:
+    code = (
+        "import os, signal, time\n"
+        "from analyzer.signals import StopSignals\n"
+        "with StopSignals():\n"
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n"
+        "    time.sleep(60)\n"
+    )
+    assert subprocess.run([sys.executable, "-c", code], timeout=30, check=False).returncode == -signal.SIGTERM
