@@ -6,10 +6,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from analyzer import timeline
 from analyzer.classifier import BATCH, Classifier
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UnreadableRecording
@@ -110,6 +111,49 @@ def test_the_size_of_blocks_changes_nothing(
     monkeypatch.setattr("analyzer.stream.BLOCK_S", block_s)
     found = analysed(path, classifier)
     assert (found.rows, found.figures, found.envelope) == (expected.rows, expected.figures, expected.envelope)
+
+
+sounds = st.sampled_from(["speech", "noise", "tones", "silence", "loud"])
+channels = st.lists(st.lists(st.tuples(sounds, st.floats(0.05, 3)), min_size=1, max_size=4), min_size=1, max_size=3)
+
+
+def composed(channels: list[list[tuple[str, float]]], rate: int) -> np.ndarray:
+    """Pieces of sound one after the other on each channel, shaped (channels, samples)."""
+    make = {
+        "speech": lambda seconds: voices.speech(seconds, rate, seed=round(seconds * 1000)),
+        "noise": lambda seconds: voices.noise(seconds, rate, level_db=-30),
+        "tones": lambda seconds: voices.tones(seconds, 440, 480, rate=rate),
+        "silence": lambda seconds: np.zeros(round(seconds * rate), np.float32),
+        "loud": lambda seconds: 9 * voices.speech(seconds, rate, seed=1),
+    }
+    sides = [np.concatenate([make[kind](seconds) for kind, seconds in pieces]) for pieces in channels]
+    longest = max(map(len, sides))
+    return np.stack([np.pad(side, (0, longest - len(side))) for side in sides])
+
+
+@settings(max_examples=60)
+@given(channels, st.sampled_from([8000, 11025, 16000, 44100]), st.floats(0.01, 20))
+def test_a_timeline_is_in_order_inside_the_recording_and_each_channel_says_one_thing_at_a_time(
+    tmp_path_factory: pytest.TempPathFactory,
+    classifier: Classifier,
+    pieces: list[list[tuple[str, float]]],
+    rate: int,
+    block_s: float,
+) -> None:
+    path = write_wav(tmp_path_factory.getbasetemp() / "composed.wav", composed(pieces, rate), rate)
+    found = analysed(path, classifier)
+    assert found.rows == timeline.ordered(found.rows)
+    assert all(0 <= row.start < row.end <= found.length_s + 0.001 for row in found.rows)
+    assert {row.channel for row in found.rows} <= set(found.figures)
+    for channel in found.figures:
+        own = [row for row in found.rows if row.channel == channel]
+        assert all(before.end <= after.start for before, after in itertools.pairwise(own))
+    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in found.rows)
+    assert all(0 <= p <= 1 for row in found.rows for p in row.probabilities)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("analyzer.stream.BLOCK_S", block_s)
+        in_other_blocks = analysed(path, classifier)
+    assert (in_other_blocks.rows, in_other_blocks.figures) == (found.rows, found.figures)
 
 
 def test_a_truncated_wav_is_analysed_as_far_as_it_goes(tmp_path: Path, classifier: Classifier) -> None:
