@@ -3,10 +3,11 @@
 PYTHON ?= python3
 CALLS ?= examples/calls
 OUT ?= reports
+WHEELHOUSE ?= wheelhouse
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: analyze test test-slow lint format constraints clean
+.PHONY: analyze test test-slow lint format wheelhouse constraints clean
 
 analyze: .venv/analysis-installed
 	@echo "== analysing the recordings in $(CALLS)"
@@ -46,10 +47,21 @@ format: .venv/development-installed
 	$(PIP) -e '.[dev]'
 	@touch .venv/analysis-installed $@
 
+# What a server without a network needs: a wheel of this and of every package that the analysis uses, no training.
+# They fit machines of this one's kind (system, processor, version of Python). build/ would bring files of old builds.
+wheelhouse: .venv/bin/python
+	@echo "== collecting wheels in $(WHEELHOUSE)"
+	rm -rf "$(WHEELHOUSE)" build
+	$(BIN)/python -m pip wheel --quiet --disable-pip-version-check -c constraints.txt -w "$(WHEELHOUSE)" .
+	@rm -rf build
+	@echo "== copy $(WHEELHOUSE) there; then, with the same version of Python as here ($$($(BIN)/python -V)):"
+	@echo "   python3 -m venv /opt/call-emotions/.venv"
+	@echo "   /opt/call-emotions/.venv/bin/pip install --no-index --find-links $(WHEELHOUSE) call-emotions"
+
 # Every version, for every Python from 3.11 and every platform; needs uv.
 constraints:
 	uv pip compile setup.cfg --universal --fork-strategy fewest --python-version 3.11 --all-extras \
 	  --no-header --no-annotate -o constraints.txt
 
 clean:
-	rm -rf .venv build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist wheelhouse *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from analyzer import __version__
+from analyzer import __version__, tables
+from analyzer.errors import CannotWork
 from analyzer.ledger import Entry
 from analyzer.names import show
 from analyzer.outputs import write_text
@@ -36,9 +37,10 @@ class Account:
     status : exit status, as far as it is known.
     statuses : number of recordings that were analysed, by what became of them.
     audio_s : seconds of sound in them.
+    judged : number of files that were not opened, by what became of them.
     vanished : recordings that were gone before they could be read.
     failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
-    due, unchanged, given_up : of the plan; `due` is a number.
+    due, unchanged, given_up, waiting : of the plan; `due` is a number.
     """
 
     settings: RunSettings
@@ -46,22 +48,29 @@ class Account:
     status: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     audio_s: float = 0.0
+    judged: Counter[str] = field(default_factory=Counter)
     vanished: int = 0
     failures: int = 0
     named: list[str] = field(default_factory=list)
     due: int = 0
     unchanged: int = 0
     given_up: int = 0
+    waiting: int = 0
 
     def begin(self, plan: Plan) -> None:
         """Take over what is to be done."""
-        self.due, self.unchanged, self.given_up = len(plan.due), plan.unchanged, plan.given_up
+        self.due, self.unchanged = len(plan.due), plan.unchanged
+        self.given_up, self.waiting = plan.given_up, plan.waiting
+        for double in plan.doubles:
+            log.warning("%s: failed: another recording is called so, too", double)
+            self._name(double)
 
     def judge(self, entry: Entry) -> None:
         """Add a file that was not opened."""
         tell(entry)
+        self.judged[entry.status] += 1
         if entry.status in FAILURES:
-            self._name(entry)
+            self._name(entry.identity.shown)
 
     def count(self, entry: Entry) -> None:
         """Add a recording that a worker had in hand."""
@@ -72,18 +81,23 @@ class Account:
         self.statuses[entry.status] += 1
         self.audio_s += entry.length_s or 0
         if entry.status in FAILURES:
-            self._name(entry)
+            self._name(entry.identity.shown)
 
-    def _name(self, entry: Entry) -> None:
+    def _name(self, shown: str) -> None:
         self.failures += 1
         self.status = self.status or 1
         if len(self.named) < _NAMED:
-            self.named.append(entry.identity.shown)
+            self.named.append(shown)
 
     @property
     def left(self) -> int:
         """Recordings that are due and were not begun, or not finished."""
         return self.due - self.statuses.total() - self.vanished
+
+    @property
+    def incomplete(self) -> int:
+        """Files that are still being written."""
+        return self.statuses["incomplete"] + self.judged["incomplete"] + self.waiting
 
     @property
     def seconds(self) -> float:
@@ -93,7 +107,7 @@ class Account:
 
 def tell(entry: Entry) -> None:
     """Say what became of a recording."""
-    about = {"recording": entry.identity.shown, "status": entry.status, "reason": entry.reason}
+    about: dict[str, object] = {"recording": entry.identity.shown, "status": entry.status, "reason": entry.reason}
     name, note = entry.identity.shown, f" ({entry.reason})" if entry.reason else ""
     if not entry.present:
         log.info("%s: %s", name, entry.reason, extra=about)
@@ -103,7 +117,7 @@ def tell(entry: Entry) -> None:
     elif entry.status == "incomplete":
         log.info("%s: incomplete, waits for the next run: %s", name, entry.reason, extra=about)
     elif entry.status != "skipped":
-        about["length_s"] = str(entry.length_s)
+        about["length_s"] = entry.length_s
         log.debug("%s: %s, %s%s", name, entry.status, clock(entry.length_s or 0), note, extra=about)
 
 
@@ -111,7 +125,7 @@ def tell_end(account: Account) -> None:
     """Say what the run has done, in one line; a warning where something failed or is left."""
     speed = f", {account.audio_s / account.seconds:.0f} x real time" if account.audio_s else ""
     parts = [f"{account.failures} failed", f"{account.unchanged} unchanged"]
-    parts += [f"{account.statuses['incomplete']} incomplete"] if account.statuses["incomplete"] else []
+    parts += [f"{account.incomplete} incomplete"] if account.incomplete else []
     parts += [f"{account.vanished} vanished"] if account.vanished else []
     parts += [f"{account.given_up} given up earlier"] if account.given_up else []
     parts += [f"{account.left} left for the next run"] if account.left else []
@@ -129,7 +143,7 @@ def tell_end(account: Account) -> None:
         speed,
         ", ".join(parts),
         named,
-        extra={"exit_status": account.status, "statuses": dict(account.statuses), "audio_s": account.audio_s},
+        extra={"exit_status": account.status, "statuses": dict(account.statuses), "audio_s": round(account.audio_s, 3)},
     )
 
 
@@ -165,7 +179,7 @@ def write_manifest(account: Account, work: Work) -> None:
         "left": account.left,
         "audio_s": round(account.audio_s, 3),
     }
-    write_text(settings.output / "run.json", json.dumps(manifest, indent=2) + "\n")
+    write_text(settings.output / tables.MANIFEST, json.dumps(manifest, indent=2) + "\n")
 
 
 def write_metrics(account: Account, known: Counter[str]) -> None:
@@ -175,7 +189,10 @@ def write_metrics(account: Account, known: Counter[str]) -> None:
     """
     if account.settings.metrics_file:
         lines = _metrics(account, known)
-        write_text(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
+        try:
+            write_text(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
+        except CannotWork as error:  # the results are whole all the same, and monitoring sees that nothing is new
+            log.warning("%s", error)
 
 
 def _metrics(account: Account, known: Counter[str]) -> Iterator[str]:
@@ -186,11 +203,13 @@ def _metrics(account: Account, known: Counter[str]) -> Iterator[str]:
         "exit_status": ("What the last run ended with.", account.status),
         "audio_seconds": ("Sound that the last run analysed.", account.audio_s),
         "unchanged_recordings": ("Recordings whose results stood.", account.unchanged),
+        "incomplete_recordings": ("Files that were still being written.", account.incomplete),
         "left_recordings": ("Recordings that the last run left for the next.", account.left),
     }
     for name, (help_text, value) in run.items():
         yield from _metric(f"last_run_{name}", help_text, {"": value})
-    by_status = {f'{{status="{status}"}}': count for status, count in sorted(account.statuses.items())}
+    run_statuses = account.statuses + account.judged
+    by_status = {f'{{status="{status}"}}': count for status, count in sorted(run_statuses.items())}
     yield from _metric("last_run_recordings", "Recordings of the last run, by what became of them.", by_status)
     by_status = {f'{{status="{status}"}}': count for status, count in sorted(known.items())}
     yield from _metric("known_recordings", "All recordings that are known, by status.", by_status)

@@ -18,13 +18,13 @@ from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, model_hash, read_settings
 from analyzer.details import Naming, read_metadata
-from analyzer.discovery import Input, copied_name, parse_inputs
+from analyzer.discovery import Input, MissingInput, copied_name, parse_inputs
 from analyzer.errors import CallEmotionsError, CannotWork, UsageError
 from analyzer.ledger import Ledger
 from analyzer.lock import held
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
-from analyzer.outputs import clear_unfinished
+from analyzer.outputs import clear_unfinished, delete_results
 from analyzer.plan import Due, Plan, Rules, make_plan
 from analyzer.recording import ANALYSIS_VERSION
 from analyzer.settings import RunSettings
@@ -44,7 +44,7 @@ def run(settings: RunSettings, stop: StopSignals) -> int:
     """
     told = Account(settings)
     try:
-        inputs = parse_inputs(settings.inputs)
+        inputs = _inputs(settings)
         work = _prepare(settings, inputs)
         if settings.dry_run:
             return _rehearse(settings, inputs, work, stop)
@@ -53,10 +53,23 @@ def run(settings: RunSettings, stop: StopSignals) -> int:
     except Stopped as stopped:
         log.error("stopped before anything was done: the next run does it all")
         return stopped.exit_status
-    except (CannotWork, sqlite3.Error) as error:
+    except (CannotWork, sqlite3.Error, OSError) as error:
         told.status = CannotWork.exit_status
-        account.write_metrics(told, Counter())
-        raise error if isinstance(error, CannotWork) else CannotWork(f"the ledger: {error}") from error
+        if not settings.dry_run:
+            account.write_metrics(told, Counter())
+        raise error if isinstance(error, CannotWork) else CannotWork(show(str(error))) from error
+
+
+def _inputs(settings: RunSettings) -> list[Input]:
+    """The inputs; raises CannotWork for one that is gone and held recordings before, UsageError for one never seen."""
+    try:
+        return parse_inputs(settings.inputs)
+    except MissingInput as missing:
+        with closing(Ledger(settings.output, writable=False)) as ledger:
+            names = {missing.label, Mask(ledger.key()).text(missing.label)}
+            if names & {label for label, _ in ledger.labels()}:
+                raise CannotWork(f"{missing}, which held recordings before: is it mounted?") from missing
+        raise
 
 
 def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
@@ -123,9 +136,12 @@ def _bring_in_line(ledger: Ledger, settings: RunSettings, naming: Naming) -> Non
     """Have what earlier runs left agree with what is asked for now, before anything is added to it."""
     tables.choose_time_zone(ledger, settings.time_zone)
     prune.finish(ledger, settings.output)
-    if naming.mask:
-        relabel.mask_stored_names(ledger, settings.output, naming.mask)
-    relabel.mask_stored_emotions(ledger, settings.output, settings.only)
+    masked = naming.mask is not None and relabel.mask_stored_names(ledger, settings.output, naming.mask)
+    blanked = relabel.mask_stored_emotions(ledger, settings.output, settings.only, naming)
+    if masked or blanked:
+        # At once, and tables that are not asked for, too: whatever comes of this run, they must not tell it any more.
+        tables.delete(settings.output)
+        tables.bring_up_to_date(ledger, settings.output, settings.formats)
 
 
 def _work_through(
@@ -190,6 +206,9 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> li
 def _note_verdicts(ledger: Ledger, plan: Plan, told: Account) -> None:
     """Write down what needs no analysis."""
     for entry in plan.verdicts:
+        before = ledger.get(entry.identity)
+        if before and (before.size, before.mtime_ns) != (entry.size, entry.mtime_ns):
+            delete_results(told.settings.output, entry.identity)  # they tell of what the file was before
         ledger.record(entry)
         told.judge(entry)
     for identity in plan.gone:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from analyzer import __version__, config, logs
 from analyzer.emotions import PRIORS
-from analyzer.errors import CallEmotionsError, UsageError
+from analyzer.errors import CallEmotionsError, CannotWork, UsageError
 from analyzer.roles import parse_roles
 from analyzer.signals import Stopped, StopSignals
 
@@ -129,6 +129,7 @@ def _add_prune(prune: argparse.ArgumentParser) -> None:
     add("--match", metavar="PATTERN", help="by the recording's name, with * and ?")
     add("--lock-wait", type=_seconds, default=0.0, metavar="S", help="wait so long for a run in DIR to end")
     add("--dry-run", action="store_true", help="only say what would be deleted")
+    add("-q", "--quiet", action="store_true", help="say nothing but what went wrong")
 
 
 def _jobs(text: str) -> int:
@@ -215,6 +216,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except Stopped as stopped:
         return stopped.exit_status
+    except OSError as error:
+        log.error("%s", error)
+        return CannotWork.exit_status
     finally:
         logs.close()
 
@@ -252,8 +256,9 @@ def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         analyze.error("-j is about this machine: the workers of a --cluster say themselves how many threads they have")
     if options.only and not options.speakers and not options.metadata:
         analyze.error("--only needs to know who speaks: give --speakers, such as --speakers agent,customer")
-    if options.only and not options.metadata and not set(options.only) & {*options.speakers, "mixed"}:
-        analyze.error(f"--only names {','.join(options.only)}, and --speakers only {','.join(options.speakers)}")
+    unknown = [role for role in options.only if role not in (*options.speakers, "mixed")]
+    if unknown and not options.metadata:
+        analyze.error(f"--only names {','.join(unknown)}, and --speakers only {','.join(options.speakers)}")
 
 
 def _run(options: argparse.Namespace, stop: StopSignals) -> int:
@@ -296,10 +301,18 @@ def _run(options: argparse.Namespace, stop: StopSignals) -> int:
 def _doctor(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> int:
     from analyzer import doctor
 
-    config.apply(analyze, options.config)
+    hooks = config.apply(analyze, options.config)
     asked = analyze.parse_args(options.inputs)
-    output = options.output or (asked.output if options.config else None)
-    return doctor.run(asked.inputs, output, asked.model)
+    if options.config:
+        _check(analyze, asked)
+    return doctor.run(
+        inputs=asked.inputs,
+        output=options.output or (asked.output if options.config else None),
+        model=asked.model,
+        written=[path for path in (asked.log_file, asked.metrics_file) if path],
+        programs=[command[0] for command in (hooks.on_success, hooks.on_failure) if command],
+        metadata_file=asked.metadata,
+    )
 
 
 def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
@@ -314,6 +327,7 @@ def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: S
             pattern=options.match,
             dry_run=options.dry_run,
             lock_wait_s=options.lock_wait,
+            quiet=options.quiet,
         ),
         stop,
     )

@@ -16,6 +16,14 @@ from analyzer.storage import Location
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
 
 
+class MissingInput(UsageError):
+    """An input is not there; `label` is what its recordings would be called by."""
+
+    def __init__(self, message: str, label: str) -> None:
+        super().__init__(message)
+        self.label = label
+
+
 @dataclass(frozen=True)
 class Input:
     """A folder or a single file to analyse.
@@ -77,7 +85,10 @@ def _parse_input(argument: str) -> Input:
     if not argument or (separator and not rest):
         raise UsageError(f"an input is empty ({argument!r}): name a folder or a file")
     said = bool(separator and label) and "/" not in label and os.sep not in label and not os.path.exists(argument)
-    folder, file = _place(rest if said else argument)
+    try:
+        folder, file = _place(rest if said else argument)
+    except MissingInput as missing:
+        raise MissingInput(str(missing), label if said else missing.label) from None
     name = label if said else str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
     if not name or name in (".", ".."):
         raise UsageError(f"{show(str(folder))} has no name to call its recordings by: give LABEL={show(argument)}")
@@ -94,7 +105,7 @@ def _place(named: str) -> tuple[Location, str | None]:
         return folder, file
     path = Path(os.path.abspath(named))
     if not os.path.lexists(path):
-        raise UsageError(f"no such file or folder: {show(str(path))}")
+        raise MissingInput(f"no such file or folder: {show(str(path))}", path.name)
     return (path, None) if path.is_dir() else (path.parent, path.name)
 
 

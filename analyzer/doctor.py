@@ -13,6 +13,7 @@ import numpy as np
 
 from analyzer import __version__, discovery, storage
 from analyzer.classifier import find_model, load_classifier, model_hash
+from analyzer.details import read_metadata
 from analyzer.errors import AnotherRun, CallEmotionsError
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
@@ -28,8 +29,18 @@ _LITTLE_ROOM = 1 << 30
 Check = Callable[[], Iterator[str]]
 
 
-def run(inputs: Sequence[str], output: Path | None, model: str) -> int:
-    """Say what works; returns 0 where all that is needed does, else 3."""
+def run(
+    inputs: Sequence[str],
+    output: Path | None,
+    model: str,
+    written: Sequence[Path] = (),
+    programs: Sequence[str] = (),
+    metadata_file: Path | None = None,
+) -> int:
+    """Say what works; returns 0 where all that is needed does, else 3.
+
+    `written` are files besides the results that runs write, `programs` those that they start.
+    """
     checks: list[tuple[str, Check]] = [
         ("python", _python),
         ("packages", _packages),
@@ -39,6 +50,8 @@ def run(inputs: Sequence[str], output: Path | None, model: str) -> int:
     ]
     checks += [("results", lambda: _results(output))] if output else []
     checks += [("recordings", lambda: _recordings(inputs))] if inputs else []
+    checks += [("files", lambda: _files(written, metadata_file))] if written or metadata_file else []
+    checks += [("commands", lambda: _programs(programs))] if programs else []
     results = [_told(name, check) for name, check in checks]
     return 0 if all(results) else 3
 
@@ -134,6 +147,23 @@ def _lock(output: Path) -> str:
             return "no run is at work there"
     except AnotherRun as error:
         return str(error)
+
+
+def _files(written: Sequence[Path], metadata_file: Path | None) -> Iterator[str]:
+    for path in written:
+        folder = next(above for above in path.absolute().parents if above.exists())
+        if not os.access(path if path.exists() else folder, os.W_OK):
+            raise OSError(f"{show(str(path))} cannot be written by this user")
+        yield f"{show(str(path))} can be written"
+    if metadata_file:
+        yield f"{len(read_metadata(metadata_file)):,} recordings in {show(str(metadata_file))}"
+
+
+def _programs(programs: Sequence[str]) -> Iterator[str]:
+    for program in programs:
+        if shutil.which(program) is None:
+            raise OSError(f"there is no program {show(program)} that this user may start")
+        yield f"{show(program)} is there"
 
 
 def _recordings(inputs: Sequence[str]) -> Iterator[str]:

@@ -126,6 +126,7 @@ class Ledger:
     """
 
     def __init__(self, output: Path | None, writable: bool = True) -> None:
+        self._writable, self._unwritten = writable, dict[str, str]()
         path = output / FILE_NAME if output else None
         try:
             self._connection = _connect(path, writable)
@@ -329,12 +330,24 @@ class Ledger:
 
     def note(self, key: str) -> str | None:
         """A remembered fact about the output folder."""
+        if key in self._unwritten:
+            return self._unwritten[key]
         row = self._connection.execute("SELECT value FROM note WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def remember(self, key: str, value: str) -> None:
-        """Remember a fact about the output folder."""
+        """Remember a fact about the output folder; where the ledger is not writable, until it is closed."""
+        if not self._writable:
+            self._unwritten[key] = value
+            return
         self._write("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
+
+    def compact(self) -> None:
+        """Write the file anew, without what was deleted or replaced.
+
+        Where SQLite rearranges a page it leaves copies in it, which secure_delete does not see.
+        """
+        self._write("VACUUM", ())
 
     def stale_views(self) -> frozenset[str]:
         """The formats whose tables over all recordings are older than the ledger."""

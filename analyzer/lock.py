@@ -48,7 +48,8 @@ def _say_who(descriptor: int) -> None:
     who = f"process {os.getpid()} on {socket.gethostname()}, since {now}"
     with suppress(OSError):
         os.ftruncate(descriptor, 0)
-        os.pwrite(descriptor, who.encode(), 0)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        os.write(descriptor, who.encode())
 
 
 def _holder(path: Path) -> str:

@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from analyzer import dates
 from analyzer.names import Identity
 
-#: Longer runs of digits may be a number that somebody can be called at.
-LONGEST_KEPT = 6
-_RUN = re.compile(rf"\d{{{LONGEST_KEPT + 1},}}")
+#: Digits that may be a number that somebody can be called at.
+NUMBER = re.compile(r"\d{7,}")
 
 
 @dataclass(frozen=True)
@@ -26,7 +25,7 @@ class Mask:
 
     def text(self, text: str) -> str:
         """A text with its runs of digits replaced."""
-        return _RUN.sub(lambda run: self._hash(run[0]), text)
+        return NUMBER.sub(lambda run: self._hash(run[0]), text)
 
     def texts(self, texts: Mapping[str, str]) -> dict[str, str]:
         """The same of several texts, whatever they are about."""
@@ -47,6 +46,6 @@ class Mask:
         """Eight hex digits; anew where so many of them are digits that they look like a number themselves."""
         for count in range(1 << 16):
             told = hmac.digest(self.key, b"%d:" % count + os.fsencode(run), "sha256").hex()[:8]
-            if not _RUN.search(told):
+            if not NUMBER.search(told):
                 break
         return told

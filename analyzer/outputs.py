@@ -95,6 +95,21 @@ def remove_empty_folders(folder: Path, output: Path) -> None:
             folder = folder.parent
 
 
+def delete_results(output: Path, identity: Identity) -> None:
+    """Delete every file that tells of this recording alone; raises CannotWork where the file system refuses."""
+    for path in result_paths(output, identity):
+        delete(path, output)
+
+
+def delete(path: Path, output: Path) -> None:
+    """Delete a result, and the folders above it that are empty then; raises CannotWork where that is refused."""
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise CannotWork(f"{show(str(path))} cannot be deleted: {error.strerror}") from error
+    remove_empty_folders(path.parent, output)
+
+
 def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> None:
     """Write the timeline of one recording; `speakers` are those of its channels."""
     lines = (

@@ -13,6 +13,7 @@ from analyzer.names import Identity, show
 from analyzer.outputs import timeline_path
 from analyzer.roles import Roles
 from analyzer.signals import StopSignals
+from analyzer.storage import Location
 
 #: Why a recording is due, in the order in which they are analysed.
 NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REASONS = (
@@ -82,7 +83,9 @@ class Plan:
     verdicts : ledger entries of files that need no look inside: not audio, not to be opened, or not whole yet.
     amended : entries whose analysis stands and of which something else is told now, and their roles.
     gone, back : recordings whose file has vanished or come back since the ledger was written.
-    unchanged, given_up : number of recordings whose results stand, and of those that are not tried any more.
+    doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
+    unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
+        still being written as in the last run.
     """
 
     due: list[Due] = field(default_factory=list)
@@ -90,8 +93,10 @@ class Plan:
     amended: list[tuple[Entry, Roles]] = field(default_factory=list)
     gone: list[Identity] = field(default_factory=list)
     back: list[Identity] = field(default_factory=list)
+    doubles: list[str] = field(default_factory=list)
     unchanged: int = 0
     given_up: int = 0
+    waiting: int = 0
 
 
 def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rules, stop: StopSignals) -> Plan:
@@ -99,7 +104,7 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
 
     Raises CannotWork where an input is empty that held recordings before, as an unmounted share is.
     """
-    plan, done = Plan(), set()
+    plan, done = Plan(), dict[Identity, Location]()
     for source in inputs:
         label = rules.naming.called(Identity(source.label, "")).label
         known = ledger.identities(label) if source.file is None else set()
@@ -112,8 +117,10 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
             if found.is_folder:
                 unlisted.append(identity)
             if identity not in done:
-                done.add(identity)
+                done[identity] = found.path
                 _sort_in(plan, found, identity, ledger, output, rules)
+            elif done[identity] != found.path:
+                plan.doubles.append(identity.shown)
         if known and not found_any:
             raise CannotWork(f"{show(str(source.folder))} is empty, and held recordings before: is it mounted?")
         plan.gone += [identity for identity in known if _is_gone(ledger, identity, unlisted)]
@@ -140,8 +147,8 @@ def _urgency(due: Due) -> tuple[int, int]:
 
 def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
     """Find out what to do with a file; `identity` is what it is called in results."""
-    if ledger.is_pruned(identity, found.size, found.mtime_ns):
-        return
+    if any(ledger.is_pruned(name, found.size, found.mtime_ns) for name in {identity, found.identity}):
+        return  # perhaps when names were not masked yet
     known = ledger.get(identity)
     told = rules.naming.told(found.identity) or (known.told if known else Told())
     details = rules.naming.details(found.identity, told)
@@ -227,6 +234,7 @@ def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None,
         attempts = item.attempts + 1
         status = status if found.is_folder else failed_status(attempts)  # never silent about a whole folder
     elif known and (known.status, known.reason) == verdict:
+        plan.waiting += status == "incomplete"
         return
     entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts)
     plan.verdicts.append(replace(entry, **item.details.columns()))

@@ -2,21 +2,21 @@
 
 import logging
 import re
+import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
+from fnmatch import translate
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from analyzer import tables
+from analyzer import outputs, tables
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import FILE_NAME, VIEWS, Entry, Ledger
 from analyzer.lock import held
-from analyzer.masking import Mask
-from analyzer.names import Identity, show
-from analyzer.outputs import remove_empty_folders, result_paths
+from analyzer.masking import NUMBER, Mask
+from analyzer.names import show
 from analyzer.signals import StopSignals
 
 log = logging.getLogger("call-emotions")
@@ -37,6 +37,7 @@ class PruneSettings:
     pattern: str | None = None
     dry_run: bool = False
     lock_wait_s: float = 0.0
+    quiet: bool = False
 
 
 def parse_age(text: str) -> int:
@@ -55,21 +56,30 @@ def run(settings: PruneSettings, stop: StopSignals) -> int:
         held(settings.output, settings.lock_wait_s, stop),
         closing(Ledger(settings.output, writable=not settings.dry_run)) as ledger,
     ):
-        return _prune(ledger, settings, stop)
+        try:
+            return _prune(ledger, settings, stop)
+        except sqlite3.Error as error:
+            raise CannotWork(f"the ledger cannot be used: {error}") from error
 
 
 def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     chosen = list(_chosen(ledger, settings))
+    if not chosen and ledger.note("masked with") is not None and re.search(r"\d", settings.pattern or ""):
+        log.warning("numbers in these names are masked: only a whole number finds its recordings, no part of it")
+    say = (lambda text: None) if settings.quiet else print
     for entry in chosen:
-        print(f"{entry.identity.shown}: {entry.when(tables.time_zone(ledger))[0]}")
+        say(f"{entry.identity.shown}: {entry.when(tables.time_zone(ledger))[0]}")
     stop.check()
     if settings.dry_run:
-        print(f"would delete the results of {len(chosen)} recordings")
+        say(f"would delete the results of {len(chosen)} recordings")
         return 0
-    ledger.mark_pruned(entry.identity for entry in chosen)
+    if chosen:
+        ledger.remember("has traces", "yes")
+        ledger.mark_pruned(entry.identity for entry in chosen)
+        outputs.delete(settings.output / tables.MANIFEST, settings.output)  # its inputs may name a single recording
     finish(ledger, settings.output)
     tables.bring_up_to_date(ledger, settings.output, _formats(settings.output))
-    print(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
+    say(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
     return 0
 
 
@@ -80,20 +90,19 @@ def _formats(output: Path) -> frozenset[str]:
 
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
     zone = tables.time_zone(ledger)
-    patterns = _as_named(settings.pattern, ledger) if settings.pattern is not None else {"*"}
+    pattern = _as_named("*" if settings.pattern is None else settings.pattern, ledger)
     for entry in ledger.entries():
-        fits = any(fnmatchcase(entry.identity.shown, pattern) for pattern in patterns)
-        if fits and (settings.days is None or _is_older(entry, settings.days, zone)):
+        if pattern.match(entry.identity.shown) and (settings.days is None or _is_older(entry, settings.days, zone)):
             yield entry
 
 
-def _as_named(pattern: str, ledger: Ledger) -> set[str]:
-    """The ways to say a pattern where numbers in names are masked: each number in it may be one of these, or a date."""
-    masked_with = ledger.note("masked with")
-    if masked_with is None:
-        return {pattern}
-    with_dates = Mask(ledger.key(), re.compile(masked_with)).identity(Identity("", pattern)).path
-    return {pattern, with_dates, Mask(ledger.key()).text(pattern)}
+def _as_named(pattern: str, ledger: Ledger) -> re.Pattern[str]:
+    """What a pattern with * and ? finds; where numbers in names are masked, a number in it stands for its mask, too."""
+    written = translate(pattern)
+    if ledger.note("masked with") is not None:
+        mask = Mask(ledger.key())
+        written = NUMBER.sub(lambda number: f"(?:{number[0]}|{mask.text(number[0])})", written)
+    return re.compile(written)
 
 
 def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:
@@ -104,15 +113,8 @@ def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:
 def finish(ledger: Ledger, output: Path) -> None:
     """Delete the results of whatever is marked as pruned, also by a run that was killed over it."""
     for entry in ledger.being_pruned():
-        for path in result_paths(output, entry.identity):
-            delete(path, output)
+        outputs.delete_results(output, entry.identity)
         ledger.end_pruning(entry)
-
-
-def delete(path: Path, output: Path) -> None:
-    """Delete a result, and the folders above it that are empty then; raises CannotWork where that is refused."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotWork(f"{show(str(path))} cannot be deleted: {error.strerror}") from error
-    remove_empty_folders(path.parent, output)
+    if ledger.note("has traces") == "yes":
+        ledger.compact()
+        ledger.remember("has traces", "no")

@@ -65,25 +65,26 @@ def analyse(
     Raises UnreadableRecording with the reason where that cannot be done, and IncompleteRecording where it has to be
     `whole` and its header promises more than is there.
     """
-    alike = _is_fake_stereo(path) if roles.only and len(roles.speakers) > 1 else None
+    rate = classifier.settings.front_end.rate
+    alike = _is_fake_stereo(path, rate) if roles.only and len(roles.speakers) > 1 else None
     with open_audio(path) as stream:
         if whole and stream.missing_share > TOLERATED_LOSS:
             raise IncompleteRecording(f"{stream.missing_share:.0%} of what its header promises is not there yet")
         listener = _Listener(stream, classifier, speech, roles, alike)
-        for block in read_at(stream, classifier.settings.front_end.rate):
+        for block in read_at(stream, rate):
             listener.hear(block)
         return listener.conclude()
 
 
-def _is_fake_stereo(path: Location) -> bool:
-    """Whether both channels carry one sound; for that a recording is read an extra time.
+def _is_fake_stereo(path: Location, rate: int) -> bool:
+    """Whether both channels carry one sound at a rate; for that a recording is read an extra time.
 
     Who is mixed with whom has to be known before the network listens: not afterwards.
     """
     with open_audio(path) as stream:
         likeness = _Likeness()
         if stream.channels == 2:
-            for block in read_at(stream, stream.rate):
+            for block in read_at(stream, rate):
                 likeness.hear(block)
         return likeness.is_alike
 

@@ -8,20 +8,21 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
+from analyzer.details import Naming
 from analyzer.errors import CannotWork
 from analyzer.ledger import Entry, Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
 from analyzer.outputs import (
     TIMELINES,
+    delete,
     read_timeline,
     remove_empty_folders,
     result_paths,
     timeline_path,
     write_timeline,
 )
-from analyzer.prune import delete
-from analyzer.roles import Roles
+from analyzer.roles import EVERYBODY, Roles
 from analyzer.timeline import without_emotions
 
 
@@ -70,30 +71,42 @@ def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
     return replace(entry, figures=figures)
 
 
-def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str]) -> None:
+def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming) -> bool:
     """Blank the emotions of all speakers but these in everything stored, whether its recording is still there or not.
 
-    This looks at every recording, so it does nothing where the last run asked for the same.
+    Speakers keep the roles that they were given; those who were given none are called as `naming` says.
+    This looks at every recording, so it does nothing where the last run asked for the same. What a run has begun that
+    was killed over it is brought to its end first, lest timelines say one thing and tables another. Returns whether
+    there was anything to do.
     """
-    asked = ",".join(sorted(only))
-    if asked == (ledger.note("only") or ""):
-        return
-    if only:
-        _delete_strays(output, (entry.identity for entry in ledger.entries() if entry.figures))
-        for entry in ledger.entries():
-            roles = Roles(_stored_speakers(entry), only)
-            if is_told_otherwise(entry, roles):
-                ledger.amend(told_anew(entry, roles, output))
+    asked, begun = ",".join(sorted(only)), ledger.note("begun only") or ""
+    if asked == (ledger.note("only") or "") and not begun:
+        return False
+    for rule in filter(None, dict.fromkeys((begun, asked))):
+        ledger.remember("begun only", rule)
+        _blank(ledger, output, frozenset(rule.split(",")), naming)
+        ledger.compact()
     ledger.remember("only", asked)
+    ledger.remember("begun only", "")
+    return True
 
 
-def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> None:
+def _blank(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming) -> None:
+    _delete_strays(output, (entry.identity for entry in ledger.entries() if entry.figures))
+    for entry in ledger.entries():
+        roles = Roles(_known_speakers(entry, naming), only)
+        if is_told_otherwise(entry, roles):
+            ledger.amend(told_anew(entry, roles, output))
+
+
+def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
     """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough.
 
-    How they are masked is noted first: no run may go on otherwise where this one was killed.
+    How they are masked is noted first: no run may go on otherwise where this one was killed. Returns whether there was
+    anything to do.
     """
     if ledger.note("all names masked") is not None:
-        return
+        return False
     ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
     heard = (entry.identity for entry in ledger.entries() if entry.figures)
     _delete_strays(output, (name for identity in heard for name in (identity, mask.identity(identity))))
@@ -108,7 +121,9 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> None:
         roles = Roles(tuple(map(mask.text, _stored_speakers(entry))))
         if is_told_otherwise(renamed, roles):
             ledger.amend(told_anew(renamed, roles, output))
+    ledger.compact()
     ledger.remember("all names masked", "yes")
+    return True
 
 
 def _delete_strays(output: Path, heard: Iterable[Identity]) -> None:
@@ -141,6 +156,13 @@ def _move_results(output: Path, identity: Identity, to: Identity) -> None:
                 remove_empty_folders(before.parent, output)
         except OSError as error:
             raise CannotWork(f"{show(str(before))} cannot be renamed: {error.strerror}") from error
+
+
+def _known_speakers(entry: Entry, naming: Naming) -> tuple[str, ...]:
+    """The roles that the speakers of a recording were given, or are now."""
+    stored = _stored_speakers(entry)
+    unknown = stored == EVERYBODY.of(len(stored))
+    return naming.details(entry.identity, naming.told(entry.identity) or entry.told).speakers if unknown else stored
 
 
 def _stored_speakers(entry: Entry) -> tuple[str, ...]:

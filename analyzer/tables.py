@@ -3,8 +3,12 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from analyzer import outputs
 from analyzer.errors import UsageError
-from analyzer.ledger import Ledger
+from analyzer.ledger import VIEWS, Ledger
+
+#: What the last run did.
+MANIFEST = "run.json"
 
 
 def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> None:
@@ -22,6 +26,12 @@ def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> N
     if "xlsx" in formats:
         workbook.write_workbook(output / workbook.FILE_NAME, views.overview(ledger), recordings, files)
     ledger.views_are_fresh(formats)
+
+
+def delete(output: Path) -> None:
+    """Delete whatever tells of all recordings, to be made anew; raises CannotWork where that is refused."""
+    for path in (*results(output, VIEWS), output / MANIFEST):
+        outputs.delete(path, output)
 
 
 def choose_time_zone(ledger: Ledger, name: str | None) -> None:

@@ -11,7 +11,7 @@ from analyzer.errors import CallEmotionsError, IncompleteRecording, UnreadableRe
 from analyzer.ledger import Entry
 from analyzer.masking import Mask
 from analyzer.names import show
-from analyzer.outputs import timeline_path, write_timeline
+from analyzer.outputs import delete_results, timeline_path, write_timeline
 from analyzer.plan import CHANGED, Due, failed_status
 from analyzer.recording import Analysis, analyse
 from analyzer.roles import Roles
@@ -51,7 +51,6 @@ def analyse_due(due: Due, work: Work) -> Result:
 
     The row of one that has vanished says that it is not present. Raises CannotWork where no recording could be done.
     """
-    target = timeline_path(work.output, due.found.identity)
     try:
         analysis, checksum = _analysed(due, work)
     except CallEmotionsError:
@@ -60,9 +59,9 @@ def analyse_due(due: Due, work: Work) -> Result:
         return replace(failed(due, error, work.mask), present=False), None
     except Exception as error:  # whatever a decoder comes up with, it must not end the night
         if due.why == CHANGED:
-            target.unlink(missing_ok=True)  # it told of another recording
+            delete_results(work.output, due.found.identity)  # they told of another recording
         return failed(due, error, work.mask), None
-    write_timeline(target, analysis.rows, analysis.speakers)
+    write_timeline(timeline_path(work.output, due.found.identity), analysis.rows, analysis.speakers)
     entry = replace(
         _described(due),
         status=analysis.status,

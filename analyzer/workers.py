@@ -8,7 +8,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from itertools import islice
 from typing import Any, TypeVar
@@ -80,9 +80,9 @@ class _Slot:
     """A process, and the recording that it has in hand."""
 
     item: Due
-    future: "Future[Result]"
 
     def __init__(self) -> None:
+        self.future: Future[Any] | None = None
         self._executor: Any = None
         self._late_at, self._hung = 0.0, False
 
@@ -90,22 +90,24 @@ class _Slot:
         """Give the process a recording, to a new process if the last one has ended."""
         self.item, self._hung = item, False
         self._late_at = time.monotonic() + limit_s(item.found.size)
-        self.future = self.process().submit(analyse_due, item, work)
-        return self.future
+        return self.submit(analyse_due, item, work)
 
-    def process(self) -> Any:
-        """The executor of this slot's process."""
+    def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Have the process do something."""
         if self._executor is None:
             from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
             self._executor = ProcessPoolExecutor(max_workers=1, initializer=_enter, initargs=(os.getpid(),))
-        return self._executor
+        self.future = self._executor.submit(function, *arguments)
+        return self.future
 
     def result(self, work: Work) -> Result | None:
         """What came of the recording; None where the process died over it. Raises what the work raised."""
+        assert self.future
         error = self.future.exception()
         if error is None:
-            return self.future.result()
+            result: Result = self.future.result()
+            return result
         if not (self._hung or is_death(error)):
             raise error
         self.end()
@@ -119,9 +121,13 @@ class _Slot:
 
     def end(self) -> None:
         """End the process, whatever it is doing."""
-        if self._executor is not None:
-            self._executor.shutdown(wait=True, kill_workers=True)
-            self._executor = None
+        if self._executor is None:
+            return
+        # loky does not bear to be ended between taking a recording and handing it on, a matter of milliseconds.
+        while self.future and not (self.future.running() or self.future.done()):
+            time.sleep(0.001)
+        self._executor.shutdown(wait=True, kill_workers=True)
+        self._executor = None
 
 
 def is_death(error: BaseException) -> bool:
@@ -168,7 +174,7 @@ def _ready_slot(work: Work, stop: StopSignals) -> _Slot:
         slot = _Slot()
         try:
             with stop.waiting():
-                slot.process().submit(_load, work).result(timeout=LEAST_S)
+                slot.submit(_load, work).result(timeout=LEAST_S)
         except BaseException as error:
             slot.end()
             if not is_death(error):

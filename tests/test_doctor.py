@@ -95,3 +95,22 @@ def test_a_decoder_that_does_not_give_back_what_was_written_is_found(
     monkeypatch.setattr(soundfile, "write", lambda path, sound, *rest, **more: really(path, sound * 0, *rest, **more))
     assert main(["doctor"]) == 3
     assert "does not come back" in lines(capsys)["FAIL"][0]
+
+
+def test_it_looks_for_what_a_configuration_needs_in_the_night(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = a_call(tmp_path / "calls" / "a.wav").parent
+    (tmp_path / "calls.csv").write_text("file,channel_1\na.wav,customer\n")
+    (tmp_path / "file").touch()
+    config = tmp_path / "night.toml"
+    text = f'inputs = ["{calls}"]\noutput = "{tmp_path}/out"\nmetadata = "{tmp_path}/calls.csv"\n'
+    config.write_text(f'{text}log-file = "{tmp_path}/log"\non_failure = ["env"]\n')
+    assert main(["doctor", "--config", str(config)]) == 0
+    said = "\n".join(lines(capsys)["ok"])
+    assert "log can be written" in said
+    assert "1 recordings in" in said
+    assert "env is there" in said
+    config.write_text(f'{text}on_failure = ["/no/such/program"]\n')
+    assert main(["doctor", "--config", str(config)]) == 3
+    assert "/no/such/program" in lines(capsys)["FAIL"][0]

@@ -86,7 +86,7 @@ def test_json_is_an_object_a_line_with_fields(calls: Path, tmp_path: Path, analy
     assert by_name["calls/empty.wav"]["status"] == "failed"
     assert by_name["calls/empty.wav"]["reason"] == "the file is empty"
     assert by_name["calls/empty.wav"]["level"] == "warning"
-    assert by_name[r"calls/b\x0ac.wav"]["length_s"] == "2.0"
+    assert by_name[r"calls/b\x0ac.wav"]["length_s"] == 2.0
     assert told[-1]["exit_status"] == 1
     assert told[-1]["statuses"] == {"failed": 1, "ok": 2}
 
@@ -182,6 +182,49 @@ def test_metrics_tell_of_a_run_that_could_not_work(calls: Path, tmp_path: Path, 
     path = tmp_path / "call_emotions.prom"
     assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", path, model=Path("./nowhere")) == 3
     assert metrics(path)["call_emotions_last_run_exit_status"] == 3
+
+
+def test_files_that_wait_are_counted_also_in_later_nights(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    a_call(calls / "d.wav").rename(calls / "d.wav.part")
+    (calls / "gone.wav").symlink_to("nowhere.wav")
+    for _ in range(2):
+        assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", tmp_path / "m.prom") == 1
+        assert "1 failed" in capsys.readouterr().err.splitlines()[-1]
+        found = metrics(tmp_path / "m.prom")
+        assert found["call_emotions_last_run_incomplete_recordings"] == 1
+        assert found['call_emotions_last_run_recordings{status="failed"}'] == 1
+
+
+def test_metrics_that_cannot_be_written_are_told_and_cost_no_results(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert analyze(calls, "-o", tmp_path / "out", "-q", "--metrics-file", tmp_path / "file" / "m.prom") == 0
+    assert "cannot be written" in capsys.readouterr().err
+    assert (tmp_path / "out" / "recordings.csv").exists()
+
+
+def test_a_dry_run_writes_no_metrics(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+    arguments = ("--dry-run", "--metrics-file", tmp_path / "m.prom")
+    assert analyze(calls, "-o", tmp_path / "out", *arguments) == 0
+    assert analyze(calls, "-o", tmp_path / "out", *arguments, model=Path("./nowhere")) == 3
+    assert not (tmp_path / "m.prom").exists()
+
+
+def test_nothing_is_left_in_the_home_of_whoever_runs_it_and_nothing_is_reported(
+    calls: Path, tmp_path: Path, tiny_model: Path
+) -> None:
+    """ONNX Runtime writes a device's name there, and reports to its maker, unless it is told not to."""
+    home = tmp_path / "home"
+    home.mkdir()
+    command = Command(calls, tiny_model).arguments(tmp_path / "out")
+    done = subprocess.run(
+        command, env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}, check=False
+    )
+    assert done.returncode == 0
+    assert list(home.rglob("*")) == []
 
 
 def test_results_are_for_the_owner_and_the_group_alone(calls: Path, tmp_path: Path, tiny_model: Path) -> None:

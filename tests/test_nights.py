@@ -153,6 +153,16 @@ def test_a_file_that_changed_lately_waits(calls: Path, tmp_path: Path, analyze: 
     assert heard == ["a.wav", "fresh.wav"]
 
 
+def test_a_file_that_changes_after_it_was_analysed_is_told_of_no_more_until_it_is_whole(
+    calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    assert analyze(calls, "-o", tmp_path / "out") == 0
+    os.utime(a_call(calls / "a.wav", seed=7))
+    assert analyze(calls, "-o", tmp_path / "out", "--min-age", "300") == 0
+    assert files(tmp_path / "out") == {"a.wav": "incomplete"}
+    assert not list((tmp_path / "out" / "timelines").rglob("*.csv"))
+
+
 def test_without_a_least_age_nothing_waits_for_its_age(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     os.utime(a_call(calls / "fresh.wav", seed=1))
     assert analyze(calls, "-o", tmp_path / "out") == 0
@@ -358,6 +368,44 @@ def test_a_share_that_goes_away_in_the_night_ends_the_run_and_no_recording_is_bl
     assert len(files(out)) == 6
     with closing(Ledger(out, writable=False)) as ledger:
         assert {entry.attempts for entry in ledger.entries()} == {0}
+
+
+def test_an_input_that_is_gone_and_held_recordings_ends_with_3(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert analyze(calls, "-o", tmp_path / "out") == 0
+    before = states(tmp_path / "out", "**/*.csv")
+    calls.rename(tmp_path / "elsewhere")
+    assert analyze(calls, "-o", tmp_path / "out") == 3
+    assert analyze(f"calls={calls}", "-o", tmp_path / "out") == 3
+    assert "is it mounted?" in capsys.readouterr().err.splitlines()[-1]
+    assert states(tmp_path / "out", "**/*.csv") == before
+    assert analyze(f"never-seen={calls}", "-o", tmp_path / "out") == 2
+
+
+def test_a_result_that_cannot_even_be_looked_at_ends_with_3(
+    calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert analyze(calls, "-o", tmp_path / "out") == 0
+    capsys.readouterr()
+
+    def is_file(path: Path) -> bool:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "is_file", is_file)
+    assert analyze(calls, "-o", tmp_path / "out", "-q", model=Path("default")) == 3
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "Permission denied" in line
+
+
+def test_two_recordings_of_one_masked_name_are_not_forgotten_silently(
+    calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("analyzer.masking.Mask._hash", lambda mask, run: "deadbeef")
+    a_call(calls / "08211234567.wav", seed=1)
+    a_call(calls / "08217654321.wav", seed=2)
+    assert analyze(calls, "-o", tmp_path / "out", "--mask-names") == 1
+    assert "calls/deadbeef.wav: failed: another recording is called so, too" in capsys.readouterr().err
 
 
 # What is the same.

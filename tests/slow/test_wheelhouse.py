@@ -1,0 +1,73 @@
+"""The wheelhouse: what a server without a network is given, and that it is enough there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.nights import contents, read_csv
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+ROOT = Path(__file__).parents[2]
+#: Of pip's settings none may help out: it is to find all in the wheelhouse.
+BARE = {"PATH": os.defpath, "PIP_CONFIG_FILE": os.devnull}
+
+
+@pytest.fixture(scope="module")
+def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What `make wheelhouse` collects; this needs a package index."""
+    folder = tmp_path_factory.mktemp("server") / "wheelhouse"
+    subprocess.run(["make", "wheelhouse", f"WHEELHOUSE={folder}"], cwd=ROOT, check=True)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def tool(wheelhouse: Path) -> Path:
+    """The command, installed from the wheelhouse alone, as `make wheelhouse` says it."""
+    environment = wheelhouse.parent / "venv"
+    run(sys.executable, "-m", "venv", environment)
+    run(environment / "bin" / "pip", "install", "--no-index", "--find-links", wheelhouse, "call-emotions")
+    return environment / "bin" / "call-emotions"
+
+
+def run(*command: object) -> str:
+    """What a command prints that ends well, in a folder where none of this project's files are found."""
+    words = [os.fspath(word) for word in command]
+    ended = subprocess.run(words, cwd="/", env=BARE, capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    return ended.stdout
+
+
+def test_the_wheelhouse_holds_wheels_alone_each_once_and_in_the_pinned_version(wheelhouse: Path) -> None:
+    assert {path.suffix for path in wheelhouse.iterdir()} == {".whl"}
+    names = [path.name.split("-")[:2] for path in wheelhouse.iterdir()]
+    collected = {name.lower().replace("_", "-"): version for name, version in names}
+    assert len(collected) == len(names)
+    pinned = re.findall(r"^([\w.-]+)==(\S+)", (ROOT / "constraints.txt").read_text(), flags=re.MULTILINE)
+    assert all((name, version) in pinned for name, version in collected.items() if name != "call-emotions")
+
+
+def test_the_wheelhouse_holds_nothing_for_training(wheelhouse: Path) -> None:
+    names = {path.name.partition("-")[0].lower() for path in wheelhouse.iterdir()}
+    assert "call_emotions" in names
+    assert not names & {"tensorflow", "keras", "librosa", "matplotlib", "pytest", "distributed", "s3fs"}
+
+
+def test_the_tool_that_was_installed_from_the_wheelhouse_is_well(tool: Path) -> None:
+    said = run(tool, "doctor").splitlines()
+    assert said
+    assert all(line.startswith("ok ") for line in said)
+    assert any(f"in {tool.parents[1]}" in line for line in said)  # the model is its own, not the checkout's
+
+
+def test_the_tool_that_was_installed_from_the_wheelhouse_gives_the_same_bytes(tool: Path, tmp_path: Path) -> None:
+    calls = ROOT / "examples" / "calls"
+    run(tool, "analyze", calls, "--output", tmp_path / "there", "--quiet")
+    run(Path(sys.executable).with_name("call-emotions"), "analyze", calls, "--output", tmp_path / "here", "--quiet")
+    rows = read_csv(tmp_path / "there" / "files.csv")
+    assert [row["status"] for row in rows] == ["ok", "ok", "ok", "no_speech"]
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
