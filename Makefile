@@ -15,7 +15,7 @@ analyze: .venv/analysis-installed
 
 test: .venv/development-installed lint
 	@echo "== tests"
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile
 
 test-slow: .venv/development-installed
 	@echo "== tests that take long"

@@ -23,8 +23,9 @@ from analyzer.work import Result, Work, analyse_due, failed
 #: A recording that takes longer hangs in a decoder: seconds to start a process, and bytes that even the densest
 #: encoding on a slow machine gets through in a second.
 LEAST_S, BYTES_PER_S = 120.0, 20_000
-#: How often it is tried to start a process before it is the machine's fault.
-_STARTS = 5
+#: How often it is tried to start a process before it is the machine's fault, and seconds between: memory may be short
+#: for a moment.
+_STARTS, _PAUSE_S = 10, 0.5
 #: How often a process looks whether the one that started it is still there.
 _LOOKS_EVERY_S = 0.5
 
@@ -179,6 +180,8 @@ def _ready_slot(work: Work, stop: StopSignals) -> _Slot:
             slot.end()
             if not is_death(error):
                 raise
+            with stop.waiting():
+                time.sleep(_PAUSE_S)
         else:
             return slot
     raise CannotWork(

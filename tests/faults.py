@@ -70,12 +70,12 @@ def killed_at_random(command: Command, output: Path, night_s: float, rng: random
     for kills in range(100):
         process = command.start(output)
         try:
-            process.communicate(timeout=rng.uniform(0.05, 1.1) * night_s)
+            _, said = process.communicate(timeout=rng.uniform(0.05, 1.1) * night_s)
         except subprocess.TimeoutExpired:
             process.kill()
             process.communicate()
             continue
-        assert process.returncode in (0, 1)
+        assert process.returncode in (0, 1), said
         return kills
     raise AssertionError("no run came to its end")
 
@@ -89,8 +89,8 @@ def workers_killed_at_random(command: Command, output: Path, rng: random.Random)
         if workers and died < 6:
             rng.choice(workers).kill()
             died += 1
-    process.communicate()
-    assert process.returncode in (0, 1)
+    _, said = process.communicate()
+    assert process.returncode in (0, 1), said
     assert command.run(output)[0] in (0, 1)  # whoever died twice has failed, and is tried again
     return died
 
