@@ -19,7 +19,7 @@ test: .venv/development-installed lint
 
 test-slow: .venv/development-installed
 	@echo "== tests that take long"
-	$(BIN)/python -m pytest -m slow --timeout 3600
+	$(BIN)/python -m pytest -m slow --timeout 3600 -n auto --dist load
 
 lint: .venv/development-installed
 	@echo "== lint and types"
