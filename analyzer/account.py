@@ -95,6 +95,11 @@ class Account:
         return self.due - self.statuses.total() - self.vanished
 
     @property
+    def analysed(self) -> int:
+        """Recordings that were listened to, or failed over it."""
+        return self.statuses.total() - self.statuses["incomplete"]
+
+    @property
     def incomplete(self) -> int:
         """Files that are still being written."""
         return self.statuses["incomplete"] + self.judged["incomplete"] + self.waiting
@@ -137,7 +142,7 @@ def tell_end(account: Account) -> None:
     log.log(
         logging.WARNING if account.status == 1 or stopped > 0 else logging.INFO,
         "analysed %d recordings (%.2f hours) in %s%s; %s%s",
-        account.statuses.total(),
+        account.analysed,
         account.audio_s / 3600,
         clock(account.seconds),
         speed,

@@ -19,9 +19,9 @@ from analyzer.audio import open_audio
 from analyzer.classifier import find_model, model_hash, read_settings
 from analyzer.details import Naming, read_metadata
 from analyzer.discovery import Input, MissingInput, copied_name, parse_inputs
-from analyzer.errors import CallEmotionsError, CannotWork, UsageError
+from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Ledger
-from analyzer.lock import held
+from analyzer.lock import Hold, held
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
 from analyzer.outputs import clear_unfinished, delete_results
@@ -48,8 +48,8 @@ def run(settings: RunSettings, stop: StopSignals) -> int:
         work = _prepare(settings, inputs)
         if settings.dry_run:
             return _rehearse(settings, inputs, work, stop)
-        with held(settings.output, settings.lock_wait_s, stop):
-            return _run_alone(told, inputs, work, stop)
+        with held(settings.output, settings.lock_wait_s, stop) as hold:
+            return _run_alone(told, hold, inputs, work, stop)
     except Stopped as stopped:
         log.error("stopped before anything was done: the next run does it all")
         return stopped.exit_status
@@ -110,13 +110,16 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
     return 0
 
 
-def _run_alone(told: Account, inputs: Sequence[Input], work: Work, stop: StopSignals) -> int:
+def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, stop: StopSignals) -> int:
     """The run, once no other is at work in the output folder."""
     settings = told.settings
     clear_unfinished(settings.output)
     with closing(Ledger(settings.output)) as ledger:
         naming = _naming(settings, ledger)
         labels = _check_labels(ledger, inputs, naming)
+        if not hold.died_before:
+            ledger.begin_night()
+        hold.over = False
         try:
             _bring_in_line(ledger, settings, naming)
             plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming), stop)
@@ -124,7 +127,7 @@ def _run_alone(told: Account, inputs: Sequence[Input], work: Work, stop: StopSig
                 ledger.claim_label(label, folder)
             told.begin(plan)
             _work_through(ledger, plan, inputs, replace(work, mask=naming.mask), told, stop)
-            ledger.end_night()
+            hold.over = True
         except Stopped as stopped:
             told.status = stopped.exit_status
         account.tell_end(told)
@@ -153,8 +156,8 @@ def _work_through(
         _note_verdicts(ledger, plan, told)
         mounts = {source.folder: storage.mount(source.folder) for source in inputs}
         _analyse_all(ledger, plan.due, work, told, stop, mounts)
-    except (Stopped, CallEmotionsError) as ending:
-        told.status = ending.exit_status
+    except BaseException as ending:
+        told.status = getattr(ending, "exit_status", CannotWork.exit_status)
         raise
     finally:
         tables.bring_up_to_date(ledger, settings.output, settings.formats)

@@ -157,11 +157,11 @@ class Ledger:
 
     @property
     def night(self) -> int:
-        """Number of the night: how many runs have come to their end. One that was killed is part of the next."""
+        """Number of the night. A run that was killed, and those after it up to one that ends, are one night."""
         return self._night
 
-    def end_night(self) -> None:
-        """Say that a run has come to its end: what fails from now on fails for another time."""
+    def begin_night(self) -> None:
+        """Say that another night begins: what fails from now on fails for another time."""
         self._night += 1
         self.remember("night", str(self._night))
 
@@ -169,9 +169,10 @@ class Ledger:
         """The secret of this output folder, made when it is first asked for; for keyed hashes."""
         known = self.note("key")
         if known is None:
-            known = secrets.token_hex(32)
+            # In letters: where numbers are masked, no digits of it are to be taken for one that was left.
+            known = "".join(secrets.choice("abcdefghijklmnop") for _ in range(64))
             self.remember("key", known)
-        return bytes.fromhex(known)
+        return known.encode()
 
     def check_label(self, label: str, folder: str) -> None:
         """Raise UsageError if the recordings of this label came from another folder so far."""

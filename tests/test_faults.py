@@ -20,7 +20,7 @@ from tests.faults import (
 )
 from tests.nights import Analyze, contents
 
-SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 200))]
+SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 220))]
 
 
 @dataclass(frozen=True)

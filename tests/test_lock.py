@@ -56,6 +56,11 @@ def test_a_second_run_says_who_is_at_work_and_ends_with_75(
     assert not (tmp_path / "out" / "ledger.sqlite").exists()
 
 
+def test_a_lock_that_is_free_names_nobody(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+    assert analyze(calls, "-o", tmp_path / "out") == 0
+    assert (tmp_path / "out" / ".lock").read_bytes() == b""
+
+
 def test_a_run_that_was_killed_holds_nothing(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     with another_run(tmp_path / "out") as other:
         other.kill()
@@ -112,3 +117,24 @@ def test_of_two_starts_at_once_one_works_and_one_ends_with_75(calls: Path, tmp_p
     assert sorted(process.returncode for process in both) == [0, 75]
     assert {row["status"] for row in read_csv(tmp_path / "out" / "files.csv")} == {"ok"}
     assert len(read_csv(tmp_path / "out" / "files.csv")) == 21
+
+
+def test_a_night_is_over_when_the_folder_was_left_in_good_order(tmp_path: Path) -> None:
+    with held(tmp_path, 0, StopSignals()) as first:
+        assert not first.died_before
+        first.over = False  # as of a run that is stopped
+    with held(tmp_path, 0, StopSignals()) as second:
+        assert second.died_before
+    with held(tmp_path, 0, StopSignals()) as third:
+        assert third.died_before  # whoever did something else there did not end that night
+        third.over = True
+    with held(tmp_path, 0, StopSignals()) as fourth:
+        assert not fourth.died_before
+
+
+def test_a_killed_holder_has_not_come_to_the_end_of_its_night(tmp_path: Path) -> None:
+    with another_run(tmp_path) as other:
+        other.kill()
+        other.wait()
+        with held(tmp_path, 0, StopSignals()) as after:
+            assert after.died_before

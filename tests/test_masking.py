@@ -236,7 +236,7 @@ def test_masking_turned_on_later_renames_what_is_there(
     # All but the one whose speaker was called by a number is moved as it is.
     assert len(set(before) & set(contents(output / "timelines").values())) == len(before) - 1
     with closing(Ledger(output)) as ledger, closing(Ledger(fresh)) as other:
-        other.remember("key", ledger.key().hex())
+        other.remember("key", ledger.key().decode())
     gone.parent.rmdir()
     a_dialogue(gone)
     os.utime(gone, (MTIME, MTIME))
