@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from analyzer import __version__, tables
 from analyzer.errors import CannotWork
 from analyzer.ledger import Entry
+from analyzer.logs import LOGGER
 from analyzer.names import show
 from analyzer.outputs import write_text
 from analyzer.plan import Plan
@@ -20,7 +21,7 @@ from analyzer.settings import RunSettings
 from analyzer.stream import clock
 from analyzer.work import Work
 
-log = logging.getLogger("call-emotions")
+log = logging.getLogger(LOGGER)
 
 FAILURES = ("failed", "given_up")
 #: How many failures the last line names.

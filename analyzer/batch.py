@@ -22,6 +22,7 @@ from analyzer.discovery import Input, MissingInput, copied_name, parse_inputs
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Ledger
 from analyzer.lock import Hold, held
+from analyzer.logs import LOGGER
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
 from analyzer.outputs import clear_unfinished, delete_results
@@ -34,7 +35,7 @@ from analyzer.storage import Location
 from analyzer.work import Result, Work
 from analyzer.workers import analyse_here
 
-log = logging.getLogger("call-emotions")
+log = logging.getLogger(LOGGER)
 
 
 def run(settings: RunSettings, stop: StopSignals) -> int:

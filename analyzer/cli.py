@@ -264,6 +264,7 @@ def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 def _run(options: argparse.Namespace, stop: StopSignals) -> int:
     from analyzer import batch, tables
     from analyzer.names import show
+    from analyzer.outputs import TIMELINES
     from analyzer.settings import RunSettings
 
     settings = RunSettings(
@@ -293,7 +294,7 @@ def _run(options: argparse.Namespace, stop: StopSignals) -> int:
     )
     status = batch.run(settings, stop)
     if not options.quiet and not options.dry_run:
-        results = [*tables.results(settings.output, settings.formats), settings.output / "timelines"]
+        results = [*tables.results(settings.output, settings.formats), settings.output / TIMELINES]
         print("\n".join(["to open:", *(f"  {show(str(path))}" for path in results)]))
     return status
 

@@ -174,6 +174,8 @@ def _check_here(model: str, digest: str, version: str, output: Path, folders: tu
 
     from threadpoolctl import threadpool_limits
 
+    from analyzer.cli import keep_private
+
     here = socket.gethostname()
     if version != __version__:
         raise CannotWork(f"the worker on {here} has version {__version__} of this tool, and this is {version}")
@@ -182,6 +184,6 @@ def _check_here(model: str, digest: str, version: str, output: Path, folders: tu
     for needed in (*folders, output / FILE_NAME):
         if not needed.exists():
             raise CannotWork(f"the worker on {here} does not see {show(str(needed))}: mount it there, too")
-    os.umask(os.umask(0o027) | 0o027)  # results are for the owner and the group alone
+    keep_private()
     # Sums must not depend on how many threads took part in them; a worker has as many at work as it says.
     threadpool_limits(1)

@@ -15,7 +15,7 @@ from analyzer.names import show
 
 #: Read where no file is named; commands in it are not run, since it may be anybody's who can write into the folder.
 FILE_NAME = "call-emotions.toml"
-ON_SUCCESS, ON_FAILURE = HOOKS = ("on_success", "on_failure")
+HOOKS = ("on_success", "on_failure")
 #: Options that make no sense in a file.
 _NOT_IN_FILES = frozenset(("help", "config", "version"))
 
@@ -47,7 +47,6 @@ def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
             raise UsageError(f"{show(str(path))}: unknown setting {show(key)}{hint}")
         action = actions[name]
         action.default = _converted(action, value, f"{show(str(path))}: {name}")
-        action.required = False
     if hooks and named is None:
         raise UsageError(f"{path}: {next(iter(hooks))} is only run from a file that is named with --config")
     return Hooks(**hooks)

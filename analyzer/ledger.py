@@ -292,17 +292,16 @@ class Ledger:
 
     def mark_present(self, identities: Iterable[Identity], present: bool) -> None:
         """Say, of all in one transaction, whether the files of recordings are still there."""
-        rows = [(present, *_key(identity)) for identity in identities]
-        if rows:
+        if identities := list(identities):
             with self._transaction():
-                for row in rows:
-                    self._write("UPDATE recording SET present = ? WHERE label = ? AND path = ?", row)
+                for identity in identities:
+                    self._update("UPDATE", {"present": present}, identity)
 
     def mark_pruned(self, identities: Iterable[Identity]) -> None:
         """Say, of all in one transaction, that their results are to go: from now on no table shows them."""
         with self._transaction():
             for identity in identities:
-                self._write("UPDATE recording SET status = ? WHERE label = ? AND path = ?", (PRUNED, *_key(identity)))
+                self._update("UPDATE", {"status": PRUNED}, identity)
 
     def being_pruned(self) -> list[Entry]:
         """What was marked as pruned, and whose results may still be there."""

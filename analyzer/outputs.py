@@ -26,9 +26,8 @@ _UNFINISHED = ".writing-"
 def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iterator[Path]:
     """A temporary path in the same folder, that takes the place of `path` when the block ends well.
 
-    It ends in `suffix`, for writers who look at that.
-    Results tell of people: they are for the owner and the group alone, unless `mode` says otherwise. Raises CannotWork
-    where the file system refuses.
+    It ends in `suffix`, for writers who look at that. Results tell of people: they are for the owner and the group
+    alone, unless `mode` says otherwise. Raises CannotWork where the file system refuses.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -15,11 +15,12 @@ from analyzer import outputs, tables
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import FILE_NAME, VIEWS, Entry, Ledger
 from analyzer.lock import held
+from analyzer.logs import LOGGER
 from analyzer.masking import NUMBER, Mask
 from analyzer.names import show
 from analyzer.signals import StopSignals
 
-log = logging.getLogger("call-emotions")
+log = logging.getLogger(LOGGER)
 
 _AGE = re.compile(r"([1-9]\d{0,4})([dwmy])")
 _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
@@ -63,12 +64,13 @@ def run(settings: PruneSettings, stop: StopSignals) -> int:
 
 
 def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
+    zone = tables.time_zone(ledger)
     chosen = list(_chosen(ledger, settings))
     if not chosen and ledger.note("masked with") is not None and re.search(r"\d", settings.pattern or ""):
         log.warning("numbers in these names are masked: only a whole number finds its recordings, no part of it")
     say = (lambda text: None) if settings.quiet else print
     for entry in chosen:
-        say(f"{entry.identity.shown}: {entry.when(tables.time_zone(ledger))[0]}")
+        say(f"{entry.identity.shown}: {entry.when(zone)[0]}")
     stop.check()
     if settings.dry_run:
         say(f"would delete the results of {len(chosen)} recordings")
