@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from analyzer import __version__, tables
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork
-from analyzer.ledger import Entry
 from analyzer.logs import LOGGER
 from analyzer.names import show
 from analyzer.outputs import write_text

@@ -241,11 +241,11 @@ def _analyse_all(
         _progress(due, told.settings.progress) as bar,
         closing(_in_parallel(due, work, told.settings, stop)) as results,
     ):
-        for entry, envelope in results:
+        for entry, sketch in results:
             if entry.status in account.FAILURES:
                 _check_mounts(mounts)
             if entry.present:
-                ledger.record(entry, envelope)
+                ledger.record(entry, sketch)
             elif ledger.get(entry.identity):
                 ledger.mark_present([entry.identity], False)
             told.count(entry)

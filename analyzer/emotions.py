@@ -1,6 +1,8 @@
 """The eight emotions that every model of this project tells apart, in the order of every table and network output."""
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+#: Those of somebody who is not well served.
+NEGATIVE = ("sad", "angry", "fearful", "disgust")
 UNCERTAIN = "uncertain"
 #: What a network may hear besides: music, tones, noise.
 OTHER = "other"

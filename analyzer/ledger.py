@@ -12,20 +12,16 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
-from zoneinfo import ZoneInfo
 
-from analyzer.details import Told
+from analyzer.entry import COLUMNS, Entry, from_row
 from analyzer.errors import CannotWork, UsageError
+from analyzer.formats import TABLES
 from analyzer.names import Identity, show
-from analyzer.timeline import Figures
+from analyzer.timeline import Sketch, Span
 
 FILE_NAME = "ledger.sqlite"
-#: Formats of the tables that are made from the ledger.
-VIEWS = frozenset(("csv", "xlsx"))
 #: Status of recordings whose results are being deleted; no table shows them.
 PRUNED = "pruned"
 
@@ -57,66 +53,15 @@ CREATE TABLE IF NOT EXISTS recording (
     groups TEXT NOT NULL,
     told TEXT NOT NULL,
     envelope BLOB,
+    other TEXT,
+    written TEXT NOT NULL,
     PRIMARY KEY (label, path)
 );
 CREATE TABLE IF NOT EXISTS pruned (hash BLOB PRIMARY KEY) WITHOUT ROWID;
-PRAGMA user_version = 1;
+PRAGMA user_version = 2;
 COMMIT;
 """
-_SCHEMA_VERSION = 1
-
-
-@dataclass(frozen=True)
-class Entry:
-    """A recording as the ledger knows it.
-
-    Attributes
-    ----------
-    identity, size, mtime_ns : which file, as it was when it was last looked at.
-    status : ok, no_speech, failed, given_up, incomplete or skipped.
-    reason : why it failed, waits or was skipped; else what a reader should know, such as `fake stereo`.
-    fingerprint : of model and settings that made the result; empty where there is none.
-    model : name of that model.
-    codec, rate, channels, length_s : what the file is, where it could be read.
-    figures : the figures of recordings.csv by channel, counted from 1.
-    present : whether the file was there when its input was last walked.
-    attempts : nights in a row in which it failed.
-    night : the night in which this was written, see `Ledger.night`.
-    checksum : of the content, where runs ask for it.
-    recorded, recorded_from : when the call was, in local time, and where that stands (`name`, `metadata`); else empty.
-    groups : what it belongs to, such as `queue`, and which.
-    told : what metadata said of it.
-    """
-
-    identity: Identity
-    size: int
-    mtime_ns: int
-    status: str
-    reason: str = ""
-    fingerprint: str = ""
-    model: str = ""
-    codec: str = ""
-    rate: int | None = None
-    channels: int | None = None
-    length_s: float | None = None
-    figures: dict[int, Figures] | None = None
-    present: bool = True
-    attempts: int = 0
-    night: int = 0
-    checksum: str = ""
-    recorded: str = ""
-    recorded_from: str = ""
-    groups: Mapping[str, str] = field(default_factory=dict)
-    told: Told = field(default_factory=Told)
-
-    def when(self, zone: ZoneInfo) -> tuple[str, str]:
-        """When the recording was made, in local time, and where that is known from; empty where it is not known."""
-        if self.recorded:
-            return self.recorded, f"from the {self.recorded_from}"
-        if not self.mtime_ns:
-            return "", ""
-        moment = datetime.fromtimestamp(self.mtime_ns // 10**9, zone)
-        return moment.strftime("%Y-%m-%d %H:%M:%S"), "time of the file"
+_SCHEMA_VERSION = 2
 
 
 class Ledger:
@@ -137,7 +82,7 @@ class Ledger:
             version = self._connection.execute("PRAGMA user_version").fetchone()[0]
             if version not in (0, _SCHEMA_VERSION):
                 raise CannotWork(
-                    f"{show(str(path))} was written by a newer version of this tool: use that one, or another folder"
+                    f"{show(str(path))} was written by another version of this tool: use that one, or another folder"
                 )
             # What is pruned or masked is not to be found in free pages of the file either.
             self._connection.execute("PRAGMA secure_delete = ON")
@@ -191,13 +136,13 @@ class Ledger:
     def get(self, identity: Identity) -> Entry | None:
         """What is known of a recording."""
         rows = self._connection.execute(f"{_SELECT} WHERE label = ? AND path = ?", _key(identity))
-        return next((_entry(row) for row in rows), None)
+        return next((from_row(row) for row in rows), None)
 
     def entries(self) -> Iterator[Entry]:
         """All recordings but those that are being pruned, in the order of the bytes of their names."""
         # label || '/' || path, not (label, path): 'a b/x' comes before 'a/x'.
         query = f"{_SELECT} WHERE status <> ? ORDER BY CAST(label || x'2f' || path AS BLOB)"
-        return map(_entry, self._connection.execute(query, (PRUNED,)))
+        return map(from_row, self._connection.execute(query, (PRUNED,)))
 
     def count_by_status(self) -> Counter[str]:
         """How many recordings have which status."""
@@ -217,62 +162,57 @@ class Ledger:
         rows = self._connection.execute("SELECT path FROM recording WHERE label = ?", (os.fsencode(label),))
         return {Identity(label, os.fsdecode(path)) for (path,) in rows}
 
-    def record(self, entry: Entry, envelope: bytes | None = None) -> None:
+    def record(self, entry: Entry, sketch: Sketch | None = None) -> None:
         """Write what became of a recording, in one transaction."""
-        values = (
-            *_key(entry.identity),
-            entry.size,
-            entry.mtime_ns,
-            entry.checksum,
-            entry.present,
-            entry.status,
-            entry.reason,
-            entry.fingerprint,
-            entry.attempts,
-            self._night,
-            datetime.now(UTC).isoformat(timespec="seconds"),
-            entry.model,
-            entry.codec,
-            entry.rate,
-            entry.channels,
-            entry.length_s,
-            json.dumps(entry.figures or {}),
-            entry.recorded,
-            entry.recorded_from,
-            json.dumps(entry.groups),
-            json.dumps(vars(entry.told)),
-            envelope,
-        )
+        values = {
+            **entry.columns(),
+            "night": self._night,
+            "changed_at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "envelope": sketch and sketch.envelope,
+            "other": sketch and json.dumps([(span.start, span.end, span.channel) for span in sketch.other]),
+            "written": "",
+        }
+        places = ", ".join("?" * len(values))
         with self._transaction():
-            self._write(f"INSERT OR REPLACE INTO recording VALUES ({', '.join('?' * len(values))})", values)
+            statement = f"INSERT OR REPLACE INTO recording ({', '.join(values)}) VALUES ({places})"
+            self._write(statement, tuple(values.values()))
 
     def amend(self, entry: Entry) -> None:
         """Write anew what is told of a recording whose analysis stands: its state, details and figures."""
-        changes = {
-            "size": entry.size,
-            "mtime_ns": entry.mtime_ns,
-            "checksum": entry.checksum,
-            "present": entry.present,
-            "figures": json.dumps(entry.figures or {}),
-            "recorded": entry.recorded,
-            "recorded_from": entry.recorded_from,
-            "groups": json.dumps(entry.groups),
-            "told": json.dumps(vars(entry.told)),
-        }
+        changed = ("size", "mtime_ns", "checksum", "present", "figures", "recorded", "recorded_from", "groups", "told")
         with self._transaction():
-            self._update("UPDATE", changes, entry.identity)
+            self._update("UPDATE", _only(entry, changed) | {"written": ""}, entry.identity)
 
     def rename(self, identity: Identity, entry: Entry) -> None:
         """Give a recording another name, and what is told of it in words."""
-        changes = {
-            "label": os.fsencode(entry.identity.label),
-            "path": os.fsencode(entry.identity.path),
-            "reason": entry.reason,
-            "groups": json.dumps(entry.groups),
-            "told": json.dumps(vars(entry.told)),
-        }
+        changes = _only(entry, ("label", "path", "reason", "groups", "told")) | {"written": ""}
         with self._transaction():
             self._update("UPDATE OR REPLACE", changes, identity)
+
+    def sketch(self, identity: Identity) -> Sketch | None:
+        """What pictures need of a recording besides its rows; None where nothing was kept of it."""
+        query = "SELECT envelope, other FROM recording WHERE label = ? AND path = ?"
+        row = self._connection.execute(query, _key(identity)).fetchone()
+        if row is None or row["envelope"] is None:
+            return None
+        return Sketch(row["envelope"], tuple(Span(*span) for span in json.loads(row["other"])))
+
+    def not_written(self, formats: Iterable[str]) -> Iterator[Entry]:
+        """The recordings that were heard and are not written yet, as they are told now, in all of these formats."""
+        missing = " OR ".join(f"instr(written, ',{name},') = 0" for name in sorted(formats))
+        query = f"{_SELECT} WHERE status IN ('ok', 'no_speech') AND ({missing or 0}) ORDER BY label, path"
+        return map(from_row, self._connection.execute(query))
+
+    def note_written(self, identity: Identity, formats: Iterable[str]) -> None:
+        """Say that a recording is written in these formats, besides those that it was written in before."""
+        query = "SELECT written FROM recording WHERE label = ? AND path = ?"
+        (before,) = self._connection.execute(query, _key(identity)).fetchone()
+        names = sorted({*filter(None, before.split(",")), *formats})
+        self._update("UPDATE", {"written": f",{','.join(names)},"}, identity)
+
+    def nothing_is_written(self) -> None:
+        """Say that every recording has to be written anew in every format."""
+        self._write("UPDATE recording SET written = ''", ())
 
     def labels(self) -> list[tuple[str, str]]:
         """The labels that are tied to a folder, and that folder."""
@@ -305,7 +245,7 @@ class Ledger:
 
     def being_pruned(self) -> list[Entry]:
         """What was marked as pruned, and whose results may still be there."""
-        return [_entry(row) for row in self._connection.execute(f"{_SELECT} WHERE status = ?", (PRUNED,))]
+        return [from_row(row) for row in self._connection.execute(f"{_SELECT} WHERE status = ?", (PRUNED,))]
 
     def end_pruning(self, entry: Entry) -> None:
         """Keep of a recording only a keyed hash of its name, size and time, once its results are gone."""
@@ -351,7 +291,7 @@ class Ledger:
 
     def stale_views(self) -> frozenset[str]:
         """The formats whose tables over all recordings are older than the ledger."""
-        return frozenset(name for name in VIEWS if self.note(f"{name} views") != "fresh")
+        return frozenset(name for name in TABLES if self.note(f"{name} views") != "fresh")
 
     def views_are_fresh(self, formats: frozenset[str]) -> None:
         """Say that the tables in these formats have been written from the ledger as it is."""
@@ -360,7 +300,7 @@ class Ledger:
 
     def tables_are_stale(self) -> None:
         """Say that all tables are out of date."""
-        for name in VIEWS - self.stale_views():
+        for name in TABLES - self.stale_views():
             self.remember(f"{name} views", "stale")
 
     @contextmanager
@@ -401,41 +341,13 @@ def _connect(path: Path | None, writable: bool) -> sqlite3.Connection:
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
-# All but the envelope, which is large and which no table shows.
-_SELECT = (
-    "SELECT label, path, size, mtime_ns, checksum, present, status, reason, fingerprint, attempts, night, model, "
-    "codec, rate, channels, length_s, figures, recorded, recorded_from, groups, told FROM recording"
-)
+_SELECT = f"SELECT {', '.join(COLUMNS)} FROM recording"
 
 
 def _key(identity: Identity) -> tuple[bytes, bytes]:
     return os.fsencode(identity.label), os.fsencode(identity.path)
 
 
-def _entry(row: sqlite3.Row) -> Entry:
-    return Entry(
-        identity=Identity(os.fsdecode(row["label"]), os.fsdecode(row["path"])),
-        size=row["size"],
-        mtime_ns=row["mtime_ns"],
-        status=row["status"],
-        reason=row["reason"],
-        fingerprint=row["fingerprint"],
-        model=row["model"],
-        codec=row["codec"],
-        rate=row["rate"],
-        channels=row["channels"],
-        length_s=row["length_s"],
-        figures={int(channel): values for channel, values in json.loads(row["figures"]).items()},
-        present=bool(row["present"]),
-        attempts=row["attempts"],
-        night=row["night"],
-        checksum=row["checksum"],
-        recorded=row["recorded"],
-        recorded_from=row["recorded_from"],
-        groups=json.loads(row["groups"]),
-        told=_told(json.loads(row["told"])),
-    )
-
-
-def _told(fields: dict[str, Any]) -> Told:
-    return Told(fields["recorded"], tuple(fields["speakers"]), fields["groups"])
+def _only(entry: Entry, columns: Iterable[str]) -> dict[str, object]:
+    written = entry.columns()
+    return {column: written[column] for column in columns}

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
+from analyzer.formats import EXTENSIONS
 from analyzer.names import Identity, show
 from analyzer.timeline import Row
 
@@ -81,9 +82,14 @@ def timeline_path(output: Path, identity: Identity) -> Path:
     return identity.result_path(output / TIMELINES, ".csv")
 
 
-def result_paths(output: Path, identity: Identity) -> list[Path]:
-    """Every file that tells of this recording alone."""
-    return [timeline_path(output, identity)]
+def format_path(output: Path, identity: Identity, name: str) -> Path:
+    """Where a recording is written in a format for people or for other tools."""
+    return identity.result_path(output / name, EXTENSIONS[name])
+
+
+def format_paths(output: Path, identity: Identity) -> list[Path]:
+    """Every file that is made from the timeline of a recording."""
+    return [format_path(output, identity, name) for name in EXTENSIONS]
 
 
 def remove_empty_folders(folder: Path, output: Path) -> None:
@@ -96,8 +102,15 @@ def remove_empty_folders(folder: Path, output: Path) -> None:
 
 def delete_results(output: Path, identity: Identity) -> None:
     """Delete every file that tells of this recording alone; raises CannotWork where the file system refuses."""
-    for path in result_paths(output, identity):
-        delete(path, output)
+    delete_formats(output, identity)
+    delete(timeline_path(output, identity), output)
+
+
+def delete_formats(output: Path, identity: Identity) -> None:
+    """Delete what was made from a timeline that is not to be believed any more; raises CannotWork as above."""
+    for path in format_paths(output, identity):
+        if path.exists():
+            delete(path, output)
 
 
 def delete(path: Path, output: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 from analyzer import discovery, relabel, storage
 from analyzer.details import Details, Naming, Told
 from analyzer.discovery import Found, Input
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
-from analyzer.ledger import Entry, Ledger
+from analyzer.ledger import Ledger
 from analyzer.names import Identity, show
 from analyzer.outputs import timeline_path
 from analyzer.roles import Roles

@@ -12,8 +12,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from analyzer import outputs, tables
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UsageError
-from analyzer.ledger import FILE_NAME, VIEWS, Entry, Ledger
+from analyzer.formats import TABLES
+from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
 from analyzer.masking import NUMBER, Mask
@@ -87,7 +89,7 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
 
 def _formats(output: Path) -> frozenset[str]:
     """The formats of the tables that are there; a workbook is not made for one who never wanted it."""
-    return frozenset(("csv", *(path.suffix[1:] for path in tables.results(output, VIEWS) if path.exists())))
+    return frozenset(("csv", *(path.suffix[1:] for path in tables.results(output, TABLES) if path.exists())))
 
 
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:

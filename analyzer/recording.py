@@ -1,31 +1,26 @@
 """One recording down the whole way: audio, speech, features, classifier, timeline."""
 
-import zlib
 from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer import smoothing, timeline
+from analyzer import envelope, figures, timeline
 from analyzer.audio import open_audio, read_at
-from analyzer.classifier import BATCH, Classifier
-from analyzer.emotions import EMOTIONS
+from analyzer.classifier import Classifier
+from analyzer.envelope import Envelope
 from analyzer.errors import IncompleteRecording, UnreadableRecording
-from analyzer.features import network_input
+from analyzer.figures import Figures
+from analyzer.hearing import Heard, Hearing
 from analyzer.roles import EVERYBODY, Roles
-from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+from analyzer.speech import SpeechSettings
 from analyzer.storage import Location
 from analyzer.stream import AudioStream
+from analyzer.timeline import Sketch
 from analyzer.wav import TOLERATED_LOSS
 
 #: Raised by hand whenever the same recording and model would give other results than before.
-ANALYSIS_VERSION = 4
+ANALYSIS_VERSION = 5
 
-ENVELOPE_STEP_S = 0.1
-#: A segment is no speech where the network finds that more probable by itself, and on the channel of late as well: a
-#: word or two of somebody who has been talking is often taken for a noise, music and tones go on.
-_OTHER_WINS = 0.5
-#: How long what was heard counts, of emotions and of what is no speech, see `smoothing.follow`.
-_FADES_S, _OTHER_FADES_S = 3.0, 20.0
 #: Two channels whose difference is this far below their sum are one sound on two channels.
 _ALIKE_DB = 40.0
 
@@ -42,7 +37,7 @@ class Analysis:
     rows : the timeline, ordered.
     speakers : what the speaker of each channel is called.
     figures : what recordings.csv says, a dictionary per channel, by channel.
-    envelope : least and greatest sample per 0.1 s, see `pack_envelope`.
+    sketch : what pictures need of the sound besides.
     """
 
     status: str
@@ -53,8 +48,8 @@ class Analysis:
     note: str
     rows: list[timeline.Row]
     speakers: tuple[str, ...]
-    figures: dict[int, timeline.Figures]
-    envelope: bytes = field(repr=False)
+    figures: dict[int, Figures]
+    sketch: Sketch = field(repr=False)
 
 
 def analyse(
@@ -120,37 +115,30 @@ class _Listener:
         roles: Roles,
         known_alike: bool | None,
     ) -> None:
-        self._stream, self._classifier, self._roles = stream, classifier, roles
+        self._stream, self._roles = stream, roles
         self._known_alike, self._likeness = known_alike, _Likeness()
         speakers = roles.of(stream.channels, bool(known_alike))
         self._masked = {channel for channel, name in enumerate(speakers, start=1) if roles.is_masked(name)}
         self._rate = classifier.settings.front_end.rate
-        self._detectors = [SpeechDetector(self._rate, speech) for _ in range(stream.channels)]
-        self._waiting: list[tuple[Segment, int, np.ndarray]] = []
-        self._told: dict[int, smoothing.Told] = {}
-        self._told_other: dict[int, smoothing.Told] = {}
+        self._hearing = Hearing(classifier, stream.channels, speech, self._masked)
+        self._envelope = Envelope(self._rate, stream.channels)
         self._rows: list[timeline.Row] = []
         self._other: list[timeline.Span] = []
         self._samples = 0
-        self._envelope: list[np.ndarray] = []
-        self._envelope_rest = np.empty((stream.channels, 0), np.float32)
 
     def hear(self, block: np.ndarray) -> None:
         """Take the next samples of all channels, shaped (channels, samples)."""
         self._samples += block.shape[1]
         if len(block) == 2:
             self._likeness.hear(block)
-        self._draw(block)
-        for channel, detector in enumerate(self._detectors, start=1):
-            self._take(detector.push(block[channel - 1]), channel)
+        self._envelope.push(block)
+        self._keep(self._hearing.push(block))
 
     def conclude(self) -> Analysis:
         """The analysis, once all samples were heard."""
         if not self._samples:
             raise UnreadableRecording("it holds no sound")
-        for channel, detector in enumerate(self._detectors, start=1):
-            self._take(detector.finish(), channel)
-        self._classify(len(self._waiting))
+        self._keep(self._hearing.finish())
         notes, channels = list(self._stream.notes), range(1, self._stream.channels + 1)
         alike = self._likeness.is_alike if self._known_alike is None else self._known_alike
         if alike:
@@ -170,77 +158,15 @@ class _Listener:
             rows=rows,
             speakers=speakers,
             figures={
-                channel: timeline.channel_figures(
+                channel: figures.channel_figures(
                     channel, rows, other, length_s, speaker=speakers[channel - 1], masked=channel in self._masked
                 )
                 for channel in channels
             },
-            envelope=pack_envelope(self._finished_envelope()),
+            sketch=Sketch(envelope.pack(self._envelope.finish()), tuple(timeline.ordered(other))),
         )
 
-    def _take(self, segments: list[Segment], channel: int) -> None:
-        for segment in segments:
-            if segment.is_speech and channel in self._masked:
-                self._rows.append(timeline.masked_row(segment, channel))
-            elif segment.is_speech:
-                inputs = network_input(segment.samples, self._classifier.settings.front_end)
-                self._waiting.append((segment, channel, inputs))
-            else:
-                self._other.append(timeline.span(segment, channel))
-        while len(self._waiting) >= BATCH:
-            self._classify(BATCH)
-
-    def _classify(self, count: int) -> None:
-        """Turn the first `count` waiting segments into rows."""
-        batch, self._waiting = self._waiting[:count], self._waiting[count:]
-        if not batch:
-            return
-        found = self._classifier.probabilities([inputs for _, _, inputs in batch])
-        threshold = self._classifier.settings.uncertain_below
-        for (segment, channel, _), heard in zip(batch, found, strict=True):
-            if self._is_other(segment, channel, heard[len(EMOTIONS) :]):
-                self._other.append(timeline.span(segment, channel))
-            else:
-                told = _lately(self._told, segment, channel, heard[: len(EMOTIONS)], _FADES_S)
-                self._rows.append(timeline.row(segment, channel, told, threshold))
-
-    def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
-        """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""
-        if not len(heard):
-            return False
-        told = _lately(self._told_other, segment, channel, heard, _OTHER_FADES_S)
-        return min(float(heard[0]), float(told[0])) > _OTHER_WINS
-
-    def _draw(self, block: np.ndarray) -> None:
-        step = round(ENVELOPE_STEP_S * self._rate)
-        block = np.concatenate([self._envelope_rest, block], axis=1)
-        whole = block.shape[1] // step * step
-        pieces = block[:, :whole].reshape(len(block), -1, step)
-        self._envelope.append(np.stack([pieces.min(axis=2), pieces.max(axis=2)], axis=2))
-        self._envelope_rest = block[:, whole:]
-
-    def _finished_envelope(self) -> np.ndarray:
-        rest = self._envelope_rest
-        if rest.shape[1]:
-            self._envelope.append(np.stack([rest.min(axis=1), rest.max(axis=1)], axis=1)[:, None])
-        return np.concatenate(self._envelope, axis=1)
-
-
-def _lately(
-    told: dict[int, smoothing.Told], segment: Segment, channel: int, heard: np.ndarray, fades_s: float
-) -> np.ndarray:
-    """What was heard of a segment, averaged with what was `told` of its channel before, and remembered there."""
-    told[channel] = smoothing.follow(heard, segment.start, segment.end, told.get(channel), fades_s)
-    return told[channel].probabilities
-
-
-def pack_envelope(envelope: np.ndarray) -> bytes:
-    """Bytes for the ledger of an envelope shaped (channels, points, 2), samples between -1 and 1."""
-    steps = np.rint(np.clip(envelope, -1, 1) * 127).astype(np.int8)
-    return zlib.compress(steps.tobytes())
-
-
-def unpack_envelope(packed: bytes, channels: int) -> np.ndarray:
-    """The envelope that `pack_envelope` packed, shaped (channels, points, 2), float32, to 1/127."""
-    steps = np.frombuffer(zlib.decompress(packed), np.int8)
-    return steps.reshape(channels, -1, 2).astype(np.float32) / 127
+    def _keep(self, heard: Heard) -> None:
+        rows, other = heard
+        self._rows += rows
+        self._other += other

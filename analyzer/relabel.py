@@ -9,21 +9,24 @@ from dataclasses import replace
 from pathlib import Path
 
 from analyzer.details import Naming
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork
-from analyzer.ledger import Entry, Ledger
+from analyzer.figures import without_emotions
+from analyzer.formats import EXTENSIONS
+from analyzer.ledger import Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
 from analyzer.outputs import (
     TIMELINES,
     delete,
+    delete_formats,
+    format_paths,
     read_timeline,
     remove_empty_folders,
-    result_paths,
     timeline_path,
     write_timeline,
 )
 from analyzer.roles import EVERYBODY, Roles
-from analyzer.timeline import without_emotions
 
 
 def speakers(entry: Entry, roles: Roles) -> tuple[str, ...]:
@@ -52,12 +55,13 @@ def lacks_emotions(entry: Entry, roles: Roles) -> bool:
 
 
 def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
-    """The row of a recording with other speakers; its timeline is written again.
+    """The row of a recording with other speakers; its timeline is written again, other formats are deleted.
 
     Raises CannotWork where that timeline cannot be read or written.
     """
     wanted = speakers(entry, roles)
     masked = {channel for channel, name in enumerate(wanted, start=1) if roles.is_masked(name)}
+    delete_formats(output, entry.identity)
     path = timeline_path(output, entry.identity)
     if path.exists():
         rows = [
@@ -116,7 +120,7 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
     for entry in ledger.entries():
         renamed = _masked(entry, mask)
         if renamed != entry:
-            _move_results(output, entry.identity, renamed.identity)
+            _move_timeline(output, entry.identity, renamed.identity)
             ledger.rename(entry.identity, renamed)
         roles = Roles(tuple(map(mask.text, _stored_speakers(entry))))
         if is_told_otherwise(renamed, roles):
@@ -127,14 +131,15 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
 
 
 def _delete_strays(output: Path, heard: Iterable[Identity]) -> None:
-    """Delete timelines of other recordings than these: no table tells of them, so they would stay as they are.
+    """Delete results of other recordings than these: no table tells of them, so they would stay as they are.
 
     A run leaves one that is killed before it notes what it has heard, or where an analysis that once went well fails.
     """
-    known = {timeline_path(output, identity) for identity in heard}
-    for path in list((output / TIMELINES).rglob("*.csv")):
-        if path not in known and not path.is_dir():
-            delete(path, output)
+    known = {path for identity in heard for path in (timeline_path(output, identity), *format_paths(output, identity))}
+    for folder in (TIMELINES, *EXTENSIONS):
+        for path in list((output / folder).rglob("*")):
+            if path not in known and not path.is_dir():
+                delete(path, output)
 
 
 def _masked(entry: Entry, mask: Mask) -> Entry:
@@ -147,15 +152,17 @@ def _masked(entry: Entry, mask: Mask) -> Entry:
     )
 
 
-def _move_results(output: Path, identity: Identity, to: Identity) -> None:
-    for before, after in zip(result_paths(output, identity), result_paths(output, to), strict=True):
-        try:
-            if before != after and before.exists():
-                after.parent.mkdir(parents=True, exist_ok=True)
-                os.replace(before, after)
-                remove_empty_folders(before.parent, output)
-        except OSError as error:
-            raise CannotWork(f"{show(str(before))} cannot be renamed: {error.strerror}") from error
+def _move_timeline(output: Path, identity: Identity, to: Identity) -> None:
+    """Give a timeline another name. Other formats are deleted, since they hold the name."""
+    delete_formats(output, identity)
+    before, after = timeline_path(output, identity), timeline_path(output, to)
+    try:
+        if before != after and before.exists():
+            after.parent.mkdir(parents=True, exist_ok=True)
+            os.replace(before, after)
+            remove_empty_folders(before.parent, output)
+    except OSError as error:
+        raise CannotWork(f"{show(str(before))} cannot be renamed: {error.strerror}") from error
 
 
 def _known_speakers(entry: Entry, naming: Naming) -> tuple[str, ...]:

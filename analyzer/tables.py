@@ -5,7 +5,8 @@ from zoneinfo import ZoneInfo
 
 from analyzer import outputs
 from analyzer.errors import UsageError
-from analyzer.ledger import VIEWS, Ledger
+from analyzer.formats import TABLES
+from analyzer.ledger import Ledger
 
 #: What the last run did.
 MANIFEST = "run.json"
@@ -30,7 +31,7 @@ def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> N
 
 def delete(output: Path) -> None:
     """Delete whatever tells of all recordings, to be made anew; raises CannotWork where that is refused."""
-    for path in (*results(output, VIEWS), output / MANIFEST):
+    for path in (*results(output, TABLES), output / MANIFEST):
         outputs.delete(path, output)
 
 

@@ -1,22 +1,15 @@
-"""Rows of a timeline, and the figures of a channel that are counted from them."""
+"""A timeline: rows of speech, what else sounds, and all that is told of one recording."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import TypeVar
 
 import numpy as np
 
-from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
 from analyzer.speech import Segment
 
-#: What recordings.csv says of a channel, by column; and whether it is `masked`.
-Figures = dict[str, float | int | str | None]
-
-
-_EMOTION_FIGURES = (
-    *(f"share_{emotion}" for emotion in (*EMOTIONS, UNCERTAIN)),
-    *(f"mean_{emotion}" for emotion in EMOTIONS),
-    *(f"peak_{emotion}_s" for emotion in EMOTIONS),
-)
+_NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
 @dataclass(frozen=True)
@@ -45,6 +38,11 @@ class Row:
         """Length of the segment."""
         return self.end - self.start
 
+    @property
+    def negative(self) -> float | None:
+        """Probability that the emotion is a negative one, see `emotions.NEGATIVE`; None of a masked channel."""
+        return sum(self.probabilities[k] for k in _NEGATIVE_AT) if self.probabilities else None
+
 
 def row(segment: Segment, channel: int, probabilities: np.ndarray, uncertain_below: float) -> Row:
     """The row of a segment; `probabilities` is shaped (8,). Under the threshold its emotion is `uncertain`."""
@@ -59,11 +57,6 @@ def masked_row(segment: Segment, channel: int) -> Row:
     return Row(round(segment.start, 3), round(segment.end, 3), channel, "", (), round(segment.level_db, 1))
 
 
-def ordered(rows: Sequence[Row]) -> list[Row]:
-    """Rows by start, then channel."""
-    return sorted(rows, key=lambda row: (row.start, row.channel))
-
-
 @dataclass(frozen=True)
 class Span:
     """Something that sounds on a channel and is not speech: seconds from the start."""
@@ -73,73 +66,55 @@ class Span:
     channel: int
 
 
+Piece = TypeVar("Piece", Row, Span)
+
+
+def ordered(pieces: Sequence[Piece]) -> list[Piece]:
+    """Rows or spans by start, then channel."""
+    return sorted(pieces, key=lambda piece: (piece.start, piece.channel))
+
+
+@dataclass(frozen=True)
+class Sketch:
+    """What pictures need of a recording besides its rows: the packed `envelope`, and what sounds and is no speech."""
+
+    envelope: bytes
+    other: tuple[Span, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class Timeline:
+    """One recording, told whole: what every format for people and for other tools is made of.
+
+    Attributes
+    ----------
+    recording : what the recording is called.
+    length_s : seconds of sound.
+    speakers : what the speaker of each channel is called.
+    rows : segments of speech, by start, then channel.
+    other : what sounds and is no speech, in the same order.
+    envelope : least and greatest sample per 0.1 s, shaped (channels, points, 2), between -1 and 1.
+    about : what else is known of it, by what it is, such as `recorded`, `queue`, `model` and `note`; in order.
+    """
+
+    recording: str
+    length_s: float
+    speakers: tuple[str, ...]
+    rows: tuple[Row, ...]
+    other: tuple[Span, ...] = ()
+    envelope: np.ndarray = field(repr=False, default_factory=lambda: np.empty((0, 0, 2), np.float32))
+    about: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def channels(self) -> range:
+        """The channels that are told of, counted from 1; one of two that carry one sound."""
+        return range(1, len(self.speakers) + 1)
+
+    def speaker(self, row: Row) -> str:
+        """Who speaks in a row."""
+        return self.speakers[row.channel - 1]
+
+
 def span(segment: Segment, channel: int) -> Span:
     """The span of a segment that is no speech."""
     return Span(round(segment.start, 3), round(segment.end, 3), channel)
-
-
-def channel_figures(
-    channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float, *, speaker: str, masked: bool
-) -> Figures:
-    """What recordings.csv says of one channel, by column.
-
-    `rows` and `other` are those of the whole recording: `both_s` and `silence_s` are about all of its channels.
-    A `masked` channel has no figures of emotions.
-    """
-    own = [row for row in rows if row.channel == channel]
-    talk_s = sum(row.seconds for row in own)
-    sounding = [(row.start, row.end) for row in rows] + [(span.start, span.end) for span in other]
-    figures: Figures = {
-        "speaker": speaker,
-        "talk_s": round(talk_s, 3),
-        "other_s": round(sum(span.end - span.start for span in other if span.channel == channel), 3),
-        "silence_s": round(max(0.0, length_s - covered(sounding)), 3),
-        "both_s": round(spoken_together(rows), 3),
-    }
-    figures |= _emotion_figures(own, talk_s)
-    return without_emotions(figures) if masked else figures
-
-
-def without_emotions(figures: Figures) -> Figures:
-    """The figures of a channel whose emotions are not to be inferred."""
-    return figures | dict.fromkeys(_EMOTION_FIGURES) | {"masked": True}
-
-
-def _emotion_figures(rows: Sequence[Row], talk_s: float) -> Figures:
-    """Shares of the talking time by label, mean probabilities over it, and where each emotion is strongest."""
-    if not rows:
-        return dict.fromkeys((*_EMOTION_FIGURES, "level_db"))
-    weights = np.array([row.seconds for row in rows]) / talk_s
-    power = weights @ 10 ** (np.array([row.level_db for row in rows]) / 10)
-    level: Figures = {"level_db": round(10 * float(np.log10(power)), 1)}
-    if not rows[0].probabilities:
-        return level
-    probabilities = np.array([row.probabilities for row in rows])
-    figures: Figures = {}
-    for emotion in (*EMOTIONS, UNCERTAIN):
-        figures[f"share_{emotion}"] = round(float(weights[[row.emotion == emotion for row in rows]].sum()), 4)
-    for k, emotion in enumerate(EMOTIONS):
-        figures[f"mean_{emotion}"] = round(float(weights @ probabilities[:, k]), 4)
-    for k, emotion in enumerate(EMOTIONS):
-        figures[f"peak_{emotion}_s"] = rows[int(probabilities[:, k].argmax())].start
-    return figures | level
-
-
-def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """Seconds that lie in at least one of the spans."""
-    total, until = 0.0, -np.inf
-    for start, end in sorted(spans):
-        total += max(0.0, end - max(start, until))
-        until = max(until, end)
-    return total
-
-
-def spoken_together(rows: Sequence[Row]) -> float:
-    """Seconds in which two channels or more speak."""
-    changes = sorted([(row.start, 1) for row in rows] + [(row.end, -1) for row in rows])
-    total, speaking, before = 0.0, 0, 0.0
-    for at, step in changes:
-        if speaking >= 2:
-            total += at - before
-        speaking, before = speaking + step, at
-    return total

@@ -10,7 +10,8 @@ import pandas as pd
 
 from analyzer import outputs
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.ledger import Entry, Ledger
+from analyzer.entry import Entry
+from analyzer.ledger import Ledger
 from analyzer.outputs import harmless, number
 
 RECORDINGS_FILE, FILES_FILE = "recordings.csv", "files.csv"

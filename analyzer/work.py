@@ -7,18 +7,19 @@ from pathlib import Path
 from analyzer import storage
 from analyzer.classifier import find_model, load_classifier
 from analyzer.discovery import check_unchanged
+from analyzer.entry import Entry
 from analyzer.errors import CallEmotionsError, IncompleteRecording, UnreadableRecording, VanishedRecording
-from analyzer.ledger import Entry
 from analyzer.masking import Mask
 from analyzer.names import show
-from analyzer.outputs import delete_results, timeline_path, write_timeline
+from analyzer.outputs import delete_formats, delete_results, timeline_path, write_timeline
 from analyzer.plan import CHANGED, Due, failed_status
 from analyzer.recording import Analysis, analyse
 from analyzer.roles import Roles
 from analyzer.speech import SpeechSettings
+from analyzer.timeline import Sketch
 
-#: A row for the ledger, and the envelope where there is one.
-Result = tuple[Entry, bytes | None]
+#: A row for the ledger, and what pictures need besides where there is a timeline.
+Result = tuple[Entry, Sketch | None]
 
 #: A recording whose header promises more than is there is still being written, unless it has not changed for so long.
 WAITS_S = 24 * 3600
@@ -47,7 +48,7 @@ class Work:
 
 
 def analyse_due(due: Due, work: Work) -> Result:
-    """Analyse one recording and write its timeline; returns its row for the ledger and its envelope.
+    """Analyse one recording and write its timeline; returns its row for the ledger and its sketch.
 
     The row of one that has vanished says that it is not present. Raises CannotWork where no recording could be done.
     """
@@ -61,6 +62,7 @@ def analyse_due(due: Due, work: Work) -> Result:
         if due.why == CHANGED:
             delete_results(work.output, due.found.identity)  # they told of another recording
         return failed(due, error, work.mask), None
+    delete_formats(work.output, due.found.identity)  # they tell of what was heard before
     write_timeline(timeline_path(work.output, due.found.identity), analysis.rows, analysis.speakers)
     entry = replace(
         _described(due),
@@ -75,7 +77,7 @@ def analyse_due(due: Due, work: Work) -> Result:
         figures=analysis.figures,
         checksum=checksum,
     )
-    return entry, analysis.envelope
+    return entry, analysis.sketch
 
 
 def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:

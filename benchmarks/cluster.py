@@ -12,11 +12,12 @@ import psutil
 
 from analyzer import cluster
 from analyzer.discovery import Found
-from analyzer.ledger import Entry
+from analyzer.entry import Entry
+from analyzer.figures import Figures
 from analyzer.names import Identity
 from analyzer.plan import NEW, Due
 from analyzer.signals import StopSignals
-from analyzer.timeline import Figures
+from analyzer.timeline import Sketch
 
 WORKERS = 2
 #: After each of so many bundles the scheduler's memory is looked at.
@@ -70,11 +71,12 @@ def workers(
             stop(process)
 
 
-def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, bytes]]:
-    """What comes back of recordings, without the work: a row for the ledger and an envelope of three minutes each."""
+def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, Sketch]]:
+    """What comes back of recordings, without the work: a row for the ledger and a sketch of three minutes each."""
     figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
     found = [due.found for due in bundle]
-    return [(Entry(one.identity, one.size, one.mtime_ns, "ok", figures=figures), bytes(2000)) for one in found]
+    sketch = Sketch(bytes(2000), ())
+    return [(Entry(one.identity, one.size, one.mtime_ns, "ok", figures=figures), sketch) for one in found]
 
 
 def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.details import Naming, Told, read_metadata
+from analyzer.entry import Entry
 from analyzer.errors import UsageError
-from analyzer.ledger import Entry, Ledger
+from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from tests.nights import MTIME, Analyze, a_call, at_noon, contents, read_csv
 from tests.test_roles import a_dialogue, analysed

@@ -9,9 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UsageError
-from analyzer.ledger import FILE_NAME, Entry, Ledger
+from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.names import Identity
+from analyzer.timeline import Sketch
 
 parts = (
     st.binary(min_size=1, max_size=12)
@@ -77,7 +79,7 @@ def test_nothing_is_known_of_what_was_never_seen() -> None:
 def test_what_is_known_outlives_the_process(tmp_path: Path) -> None:
     entry = Entry(Identity("calls", os.fsdecode(b"\xff.wav")), 1, 2, "ok", figures={2: {"talk_s": 1.5}})
     with closing(Ledger(tmp_path / "out")) as ledger:
-        ledger.record(entry, envelope=b"peaks")
+        ledger.record(entry, Sketch(b"peaks", ()))
         ledger.remember("time zone", "Europe/Berlin")
     with closing(Ledger(tmp_path / "out")) as ledger:
         assert list(ledger.entries()) == [entry]
@@ -97,11 +99,11 @@ def test_every_write_says_that_the_tables_are_out_of_date() -> None:
     identity = Identity("calls", "a.wav")
     with closing(Ledger(None)) as ledger:
         ledger.record(Entry(identity, 1, 2, "ok"))
-        assert ledger.stale_views() == {"csv", "xlsx"}
+        assert ledger.stale_views() == {"csv", "xlsx", "html"}
         ledger.views_are_fresh(frozenset(("csv",)))
-        assert ledger.stale_views() == {"xlsx"}
+        assert ledger.stale_views() == {"xlsx", "html"}
         ledger.mark_present([identity], False)
-        assert ledger.stale_views() == {"csv", "xlsx"}
+        assert ledger.stale_views() == {"csv", "xlsx", "html"}
         assert ledger.get(identity) == Entry(identity, 1, 2, "ok", figures={}, present=False)
 
 
@@ -117,12 +119,12 @@ def test_a_label_belongs_to_one_folder() -> None:
         ledger.check_label("calls", "/b/calls")
 
 
-def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
+def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
     Ledger(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CannotWork, match="newer version of this tool"):
+    with pytest.raises(CannotWork, match="another version of this tool"):
         Ledger(tmp_path)
     assert (tmp_path / FILE_NAME).read_bytes() == before
 

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from analyzer.discovery import parse_inputs
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork
-from analyzer.ledger import Entry, Ledger
+from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import timeline_path
 from analyzer.plan import CHANGED, FAILED, FORCED, MISSING, NEW, STALE, Plan, Rules, make_plan

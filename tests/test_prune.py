@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from analyzer import outputs, prune, tables
 from analyzer.cli import main
-from analyzer.ledger import FILE_NAME, Entry, Ledger
+from analyzer.entry import Entry
+from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.names import Identity
 from analyzer.prune import parse_age

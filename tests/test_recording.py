@@ -13,8 +13,9 @@ from hypothesis.extra import numpy as hnp
 from analyzer import timeline
 from analyzer.classifier import BATCH, Classifier
 from analyzer.emotions import EMOTIONS
+from analyzer.envelope import pack, unpack
 from analyzer.errors import UnreadableRecording
-from analyzer.recording import Analysis, analyse, pack_envelope, unpack_envelope
+from analyzer.recording import Analysis, analyse
 from analyzer.speech import SpeechSettings
 from tests import voices
 from tests.encoders import ENCODINGS, Encoding, write_wav
@@ -110,7 +111,7 @@ def test_the_size_of_blocks_changes_nothing(
     expected = analysed(path, classifier)
     monkeypatch.setattr("analyzer.stream.BLOCK_S", block_s)
     found = analysed(path, classifier)
-    assert (found.rows, found.figures, found.envelope) == (expected.rows, expected.figures, expected.envelope)
+    assert (found.rows, found.figures, found.sketch) == (expected.rows, expected.figures, expected.sketch)
 
 
 sounds = st.sampled_from(["speech", "noise", "tones", "silence", "loud"])
@@ -181,7 +182,7 @@ def test_the_envelope_is_the_least_and_greatest_of_every_tenth_of_a_second(
     sound = np.stack([voices.speech(2.55), np.zeros(20_400, np.float32)])
     sound[0, 3999] = -1
     found = analysed(write_wav(tmp_path / "a.wav", sound, subtype="FLOAT"), classifier)
-    drawn = unpack_envelope(found.envelope, 2)
+    drawn = unpack(found.sketch.envelope, 2)
     assert drawn.shape == (2, 26, 2)
     assert drawn[0, 4, 0] == -1
     assert drawn[0, 10] == pytest.approx([sound[0, 8000:8800].min(), sound[0, 8000:8800].max()], abs=1 / 127)
@@ -195,7 +196,7 @@ def test_the_envelope_is_the_least_and_greatest_of_every_tenth_of_a_second(
 )
 def test_a_packed_envelope_reads_back(envelope: np.ndarray) -> None:
     if envelope.size:
-        found = unpack_envelope(pack_envelope(envelope), len(envelope))
+        found = unpack(pack(envelope), len(envelope))
         assert found.shape == envelope.shape
         assert np.abs(found - np.clip(envelope, -1, 1)).max() <= 0.5 / 127 + 1e-6
 

@@ -12,13 +12,15 @@ from hypothesis import strategies as st
 
 from analyzer import relabel, tables, work
 from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
-from analyzer.ledger import FILE_NAME, Entry, Ledger
+from analyzer.figures import channel_figures
+from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity
 from analyzer.outputs import read_timeline, timeline_path, write_timeline
 from analyzer.roles import Roles
-from analyzer.timeline import Row, channel_figures, ordered
+from analyzer.timeline import Row, Sketch, ordered
 from tests.nights import Analyze, contents, read_csv
 from tests.test_roles import BOTH, CUSTOMER, a_dialogue, analysed, has_emotions, kept_figures
 
@@ -143,7 +145,7 @@ def test_blanking_that_is_killed_and_not_wanted_any_more_leaves_no_half(tmp_path
 @pytest.mark.parametrize("call", [1, 2])
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(relabel, "_move_results"), (Ledger, "rename"), (Ledger, "rename_label"), (tables, "bring_up_to_date")],
+    [(relabel, "_move_timeline"), (Ledger, "rename"), (Ledger, "rename_label"), (tables, "bring_up_to_date")],
     ids=["move", "ledger", "label", "tables"],
 )
 def test_masking_that_is_killed_is_completed_by_the_next_run(
@@ -217,7 +219,7 @@ def a_large_ledger(output: Path) -> None:
         for k in range(2000):
             name = f"{k % 13}/{NUMBER}{rng.randrange(1000)}-{'secret' if k % 2 else 'open'}-{k}.wav"
             entry = Entry(Identity("calls", name), 1, 1, "ok", reason="x" * (k % 300), groups={"customer": NUMBER})
-            ledger.record(entry, rng.randbytes(k * 7 % 5000))
+            ledger.record(entry, Sketch(rng.randbytes(k * 7 % 5000), ()))
 
 
 def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:

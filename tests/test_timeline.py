@@ -7,9 +7,10 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.figures import Figures, channel_figures, covered, spoken_together
 from analyzer.outputs import number
 from analyzer.speech import Segment
-from analyzer.timeline import Figures, Row, Span, channel_figures, covered, ordered, row, spoken_together
+from analyzer.timeline import Row, Span, ordered, row
 
 SAMPLES = np.full(8000, 0.1, np.float32)
 

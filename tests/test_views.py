@@ -14,10 +14,12 @@ from hypothesis import strategies as st
 
 from analyzer import views, workbook
 from analyzer.emotions import EMOTIONS
-from analyzer.ledger import Entry, Ledger
+from analyzer.entry import Entry
+from analyzer.figures import channel_figures
+from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.speech import Segment
-from analyzer.timeline import channel_figures, row
+from analyzer.timeline import row
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: 2026-11-24 12:00:00 UTC.

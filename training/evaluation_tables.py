@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, NEGATIVE, OTHER
 from training.evaluation_measures import (
     BINS,
     MEASURES,
@@ -33,7 +33,6 @@ from training.evaluation_measures import (
 )
 from training.evaluation_rows import CONDITIONS, FOLDS
 
-NEGATIVE = ("angry", "sad", "fearful", "disgust")
 LEVEL = ("neutral", "calm")
 PRIORS = {"even": EVEN_PRIOR, "calls": CALL_PRIOR}
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, NEGATIVE
 from training import evaluation_measures as measures
 from training import evaluation_tables as tables
 from training import published, whisper
@@ -18,7 +18,6 @@ from training.student import TARGETS
 if TYPE_CHECKING:
     from training.ship import Shipped
 
-NEGATIVE = ("sad", "angry", "fearful", "disgust")
 
 #: What is told of a model beside what all cards have in common.
 INTRODUCTIONS = {

@@ -1,0 +1,102 @@
+"""A recording as the ledger knows it: what every table and page over many recordings is made of."""
+
+import json
+import os
+import sqlite3
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from analyzer.details import Told
+from analyzer.figures import Figures
+from analyzer.names import Identity
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A recording as the ledger knows it.
+
+    Attributes
+    ----------
+    identity, size, mtime_ns : which file, as it was when it was last looked at.
+    status : ok, no_speech, failed, given_up, incomplete or skipped.
+    reason : why it failed, waits or was skipped; else what a reader should know, such as `fake stereo`.
+    fingerprint : of model and settings that made the result; empty where there is none.
+    model : name of that model.
+    codec, rate, channels, length_s : what the file is, where it could be read.
+    figures : the figures of recordings.csv by channel, counted from 1.
+    present : whether the file was there when its input was last walked.
+    attempts : nights in a row in which it failed.
+    night : the night in which this was written, see `Ledger.night`.
+    checksum : of the content, where runs ask for it.
+    recorded, recorded_from : when the call was, in local time, and where that stands (`name`, `metadata`); else empty.
+    groups : what it belongs to, such as `queue`, and which.
+    told : what metadata said of it.
+    """
+
+    identity: Identity
+    size: int
+    mtime_ns: int
+    status: str
+    reason: str = ""
+    fingerprint: str = ""
+    model: str = ""
+    codec: str = ""
+    rate: int | None = None
+    channels: int | None = None
+    length_s: float | None = None
+    figures: dict[int, Figures] | None = None
+    present: bool = True
+    attempts: int = 0
+    night: int = 0
+    checksum: str = ""
+    recorded: str = ""
+    recorded_from: str = ""
+    groups: Mapping[str, str] = field(default_factory=dict)
+    told: Told = field(default_factory=Told)
+
+    def when(self, zone: ZoneInfo) -> tuple[str, str]:
+        """When the recording was made, in local time, and where that is known from; empty where it is not known."""
+        if self.recorded:
+            return self.recorded, f"from the {self.recorded_from}"
+        if not self.mtime_ns:
+            return "", ""
+        moment = datetime.fromtimestamp(self.mtime_ns // 10**9, zone)
+        return moment.strftime("%Y-%m-%d %H:%M:%S"), "time of the file"
+
+    def columns(self) -> dict[str, object]:
+        """What the ledger writes of it, by column."""
+        return {
+            **{name: getattr(self, name) for name in _AS_THEY_ARE},
+            "label": os.fsencode(self.identity.label),
+            "path": os.fsencode(self.identity.path),
+            "figures": json.dumps(self.figures or {}),
+            "groups": json.dumps(self.groups),
+            "told": json.dumps(vars(self.told)),
+        }
+
+
+_AS_THEY_ARE = (
+    *("size", "mtime_ns", "status", "reason", "fingerprint", "model", "codec", "rate", "channels", "length_s"),
+    *("present", "attempts", "night", "checksum", "recorded", "recorded_from"),
+)
+#: All columns but those of pictures, which are large and which no table shows.
+COLUMNS = ("label", "path", *_AS_THEY_ARE, "figures", "groups", "told")
+
+
+def from_row(row: sqlite3.Row) -> Entry:
+    """The entry that `Entry.columns` wrote."""
+    return Entry(
+        identity=Identity(os.fsdecode(row["label"]), os.fsdecode(row["path"])),
+        figures={int(channel): values for channel, values in json.loads(row["figures"]).items()},
+        groups=json.loads(row["groups"]),
+        told=_told(json.loads(row["told"])),
+        **{name: row[name] for name in _AS_THEY_ARE if name != "present"},
+        present=bool(row["present"]),
+    )
+
+
+def _told(fields: dict[str, Any]) -> Told:
+    return Told(fields["recorded"], tuple(fields["speakers"]), fields["groups"])

@@ -1,0 +1,111 @@
+"""The figures of a channel, counted from the rows of a timeline."""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer import passages
+from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.timeline import Row, Span
+
+#: What recordings.csv says of a channel, by column; what the workbook says besides; and whether it is `masked`.
+Figures = dict[str, float | int | str | None]
+
+_PASSAGE_FIGURES = (
+    *("passages", "passage_start_s", "passage_end_s", "passage_emotion", "passage_negative_s", "passage_mean"),
+)
+_EMOTION_FIGURES = (
+    *(f"share_{emotion}" for emotion in (*EMOTIONS, UNCERTAIN)),
+    *(f"mean_{emotion}" for emotion in EMOTIONS),
+    *(f"peak_{emotion}_s" for emotion in EMOTIONS),
+    *("first_third", "last_third", *_PASSAGE_FIGURES),
+)
+
+
+def channel_figures(
+    channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float, *, speaker: str, masked: bool
+) -> Figures:
+    """What recordings.csv and the workbook say of one channel, by column.
+
+    `rows` and `other` are those of the whole recording: `both_s` and `silence_s` are about all of its channels.
+    A `masked` channel has no figures of emotions.
+    """
+    own = [row for row in rows if row.channel == channel]
+    talk_s = sum(row.seconds for row in own)
+    sounding = [(row.start, row.end) for row in rows] + [(span.start, span.end) for span in other]
+    figures: Figures = {
+        "speaker": speaker,
+        "talk_s": round(talk_s, 3),
+        "other_s": round(sum(span.end - span.start for span in other if span.channel == channel), 3),
+        "silence_s": round(max(0.0, length_s - covered(sounding)), 3),
+        "both_s": round(spoken_together(rows), 3),
+    }
+    figures |= _emotion_figures(own, talk_s, length_s)
+    return without_emotions(figures) if masked else figures
+
+
+def without_emotions(figures: Figures) -> Figures:
+    """The figures of a channel whose emotions are not to be inferred."""
+    return figures | dict.fromkeys(_EMOTION_FIGURES) | {"masked": True}
+
+
+def _emotion_figures(rows: Sequence[Row], talk_s: float, length_s: float) -> Figures:
+    """Shares of the talking time by label, mean probabilities, where each emotion is strongest, and how it went on."""
+    if not rows:
+        return dict.fromkeys((*_EMOTION_FIGURES, "level_db"))
+    weights = np.array([row.seconds for row in rows]) / talk_s
+    power = weights @ 10 ** (np.array([row.level_db for row in rows]) / 10)
+    level: Figures = {"level_db": round(10 * float(np.log10(power)), 1)}
+    if not rows[0].probabilities:
+        return level
+    probabilities = np.array([row.probabilities for row in rows])
+    figures: Figures = {}
+    for emotion in (*EMOTIONS, UNCERTAIN):
+        figures[f"share_{emotion}"] = round(float(weights[[row.emotion == emotion for row in rows]].sum()), 4)
+    for k, emotion in enumerate(EMOTIONS):
+        figures[f"mean_{emotion}"] = round(float(weights @ probabilities[:, k]), 4)
+    for k, emotion in enumerate(EMOTIONS):
+        figures[f"peak_{emotion}_s"] = rows[int(probabilities[:, k].argmax())].start
+    figures["first_third"] = _mean_negative(rows, 0, length_s / 3)
+    figures["last_third"] = _mean_negative(rows, length_s * 2 / 3, length_s)
+    return figures | _passage_figures(rows) | level
+
+
+def _passage_figures(rows: Sequence[Row]) -> Figures:
+    """How many negative passages there are, and the one that is negative for the longest."""
+    found = passages.passages(rows)
+    if not found:
+        return dict.fromkeys(_PASSAGE_FIGURES) | {"passages": 0}
+    most = max(found, key=lambda passage: passage.negative_s)
+    told = (len(found), most.start, most.end, most.emotion, most.negative_s, most.mean)
+    return dict(zip(_PASSAGE_FIGURES, told, strict=True))
+
+
+def _mean_negative(rows: Sequence[Row], start: float, end: float) -> float | None:
+    """Mean negative probability of what is said between two moments; None where nothing is."""
+    total = talk_s = 0.0
+    for row in rows:
+        seconds = max(0.0, min(row.end, end) - max(row.start, start))
+        talk_s += seconds
+        total += seconds * (row.negative or 0.0)
+    return round(total / talk_s, 4) if talk_s else None
+
+
+def covered(spans: Sequence[tuple[float, float]]) -> float:
+    """Seconds that lie in at least one of the spans."""
+    total, until = 0.0, -np.inf
+    for start, end in sorted(spans):
+        total += max(0.0, end - max(start, until))
+        until = max(until, end)
+    return total
+
+
+def spoken_together(rows: Sequence[Row]) -> float:
+    """Seconds in which two channels or more speak."""
+    changes = sorted([(row.start, 1) for row in rows] + [(row.end, -1) for row in rows])
+    total, speaking, before = 0.0, 0, 0.0
+    for at, step in changes:
+        if speaking >= 2:
+            total += at - before
+        speaking, before = speaking + step, at
+    return total

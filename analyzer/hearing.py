@@ -1,0 +1,109 @@
+"""What is heard in sound that goes by: speech, features, classifier and smoothing, on every channel by itself.
+
+Files and streams are heard by the same code, and what is heard does not depend on how the sound is cut into blocks.
+Nothing grows with the sound: whoever listens keeps the rows.
+"""
+
+from collections.abc import Collection
+
+import numpy as np
+
+from analyzer import smoothing, timeline
+from analyzer.classifier import BATCH, Classifier
+from analyzer.emotions import EMOTIONS
+from analyzer.features import network_input
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+from analyzer.timeline import Row, Span
+
+#: A segment is no speech where the network finds that more probable by itself, and on the channel of late as well: a
+#: word or two of somebody who has been talking is often taken for a noise, music and tones go on.
+_OTHER_WINS = 0.5
+#: How long what was heard counts, of emotions and of what is no speech, see `smoothing.follow`.
+_FADES_S, _OTHER_FADES_S = 3.0, 20.0
+
+#: Rows of speech, and spans of what sounds and is no speech.
+Heard = tuple[list[Row], list[Span]]
+
+
+class Hearing:
+    """Hears the channels of one sound.
+
+    Parameters
+    ----------
+    classifier : the network; the samples have to come at its rate.
+    channels : number of channels.
+    speech : what counts as speech.
+    masked : channels, counted from 1, whose emotions are not to be inferred.
+    batch : segments that the network is given at a time. What is heard does not depend on it, only when.
+    """
+
+    def __init__(
+        self,
+        classifier: Classifier,
+        channels: int,
+        speech: SpeechSettings,
+        masked: Collection[int] = (),
+        batch: int = BATCH,
+    ) -> None:
+        self._classifier, self._masked, self._batch = classifier, frozenset(masked), batch
+        self._detectors = [SpeechDetector(classifier.settings.front_end.rate, speech) for _ in range(channels)]
+        self._waiting: list[tuple[Segment, int, np.ndarray]] = []
+        self._told: dict[int, smoothing.Told] = {}
+        self._told_other: dict[int, smoothing.Told] = {}
+
+    def push(self, block: np.ndarray) -> Heard:
+        """Take the next samples of all channels, shaped (channels, samples); returns what has become clear by now."""
+        rows: list[Row] = []
+        other: list[Span] = []
+        for channel, detector in enumerate(self._detectors, start=1):
+            self._take(detector.push(block[channel - 1]), channel, rows, other)
+        while len(self._waiting) >= self._batch:
+            self._classify(self._batch, rows, other)
+        return rows, other
+
+    def finish(self) -> Heard:
+        """What the end of the sound makes clear."""
+        rows: list[Row] = []
+        other: list[Span] = []
+        for channel, detector in enumerate(self._detectors, start=1):
+            self._take(detector.finish(), channel, rows, other)
+        while self._waiting:
+            self._classify(self._batch, rows, other)
+        return rows, other
+
+    def _take(self, segments: list[Segment], channel: int, rows: list[Row], other: list[Span]) -> None:
+        for segment in segments:
+            if segment.is_speech and channel in self._masked:
+                rows.append(timeline.masked_row(segment, channel))
+            elif segment.is_speech:
+                inputs = network_input(segment.samples, self._classifier.settings.front_end)
+                self._waiting.append((segment, channel, inputs))
+            else:
+                other.append(timeline.span(segment, channel))
+
+    def _classify(self, count: int, rows: list[Row], other: list[Span]) -> None:
+        """Turn the first `count` waiting segments into rows, or spans of other sound."""
+        batch, self._waiting = self._waiting[:count], self._waiting[count:]
+        found = self._classifier.probabilities([inputs for _, _, inputs in batch])
+        threshold = self._classifier.settings.uncertain_below
+        for (segment, channel, _), heard in zip(batch, found, strict=True):
+            if self._is_other(segment, channel, heard[len(EMOTIONS) :]):
+                other.append(timeline.span(segment, channel))
+            else:
+                told = _lately(self._told, segment, channel, heard[: len(EMOTIONS)], _FADES_S)
+                rows.append(timeline.row(segment, channel, told, threshold))
+
+    def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
+        """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""
+        if not len(heard):
+            return False
+        told = _lately(self._told_other, segment, channel, heard, _OTHER_FADES_S)
+        return min(float(heard[0]), float(told[0])) > _OTHER_WINS
+
+
+def _lately(
+    told: dict[int, smoothing.Told], segment: Segment, channel: int, heard: np.ndarray, fades_s: float
+) -> np.ndarray:
+    """What was heard of a segment, averaged with what was `told` of its channel before, and remembered there."""
+    told[channel] = smoothing.follow(heard, segment.start, segment.end, told.get(channel), fades_s)
+    return told[channel].probabilities
