@@ -1,7 +1,7 @@
 """The colours of emotions, the same in every picture, page and chart.
 
-Those that colour-blind people tell apart best (Okabe and Ito, 2008), and greys for what is level; lively ones are light,
-negative ones dark, so that they differ in print without colours, too.
+Those that colour-blind people tell apart best (Okabe and Ito, 2008), and greys for what is level; lively ones are light
+and negative ones dark, so that they differ in print without colours, too.
 """
 
 from analyzer.emotions import UNCERTAIN
