@@ -1,8 +1,39 @@
-"""The nightly tool: from a folder of call recordings to emotion timelines and spreadsheets."""
+"""Emotion timelines and spreadsheets from call recordings: a tool for every night, and its engine for other programs.
 
+What other programs need is `EmotionStream` and `analyze`, see docs/api.md. They are loaded when they are asked for.
+"""
+
+import importlib
 import os
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from analyzer.api import EmotionStream, analyze
+    from analyzer.errors import CannotWork, UnreadableRecording
+    from analyzer.timeline import Row, Span, Timeline
 
 # ONNX Runtime reports to its maker unless it is told not to. Nothing leaves this machine.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
+
+__all__ = ["CannotWork", "EmotionStream", "Row", "Span", "Timeline", "UnreadableRecording", "__version__", "analyze"]
+
+if not TYPE_CHECKING:  # or a type checker would take any name for one of this module
+    _PLACES = {
+        "CannotWork": "errors",
+        "EmotionStream": "api",
+        "Row": "timeline",
+        "Span": "timeline",
+        "Timeline": "timeline",
+        "UnreadableRecording": "errors",
+        "analyze": "api",
+    }
+
+    def __getattr__(name: str) -> object:
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})

@@ -10,8 +10,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from analyzer import __version__, tables
+from analyzer.classifier import find_model, read_scores, read_settings
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
+from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import show
 from analyzer.outputs import write_text
@@ -153,10 +155,35 @@ def tell_end(account: Account) -> None:
     )
 
 
-def write_manifest(account: Account, work: Work) -> None:
-    """Write run.json: what the run did, with which model and settings."""
-    settings, mask = account.settings, work.mask
-    asked = {
+def note_settings(ledger: Ledger, settings: RunSettings, work: Work) -> None:
+    """Have the ledger know what workbooks say of settings and of the model: both may be gone when one is made."""
+    folder = find_model(work.model)
+    known = {"name": work.model_name, "uncertain_below": read_settings(folder).uncertain_below, **read_scores(folder)}
+    ledger.remember(f"model {work.fingerprint}", json.dumps(known))
+    told = {
+        "call-emotions": __version__,
+        "model": work.model_name,
+        "model hash": work.model_hash,
+        "time zone": tables.time_zone(ledger).key,
+        **{key.replace("_", " "): _in_words(value) for key, value in _asked(settings, work).items()},
+    }
+    text = json.dumps(told)
+    if text != ledger.note("settings"):
+        ledger.remember("settings", text)
+        ledger.tables_are_stale()
+
+
+def _in_words(value: object) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
+
+
+def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
+    """The settings that decide what is heard, and what is told of it."""
+    return {
         "prior": work.prior,
         "speakers": list(settings.speakers),
         "only": sorted(settings.only),
@@ -165,6 +192,11 @@ def write_manifest(account: Account, work: Work) -> None:
         "min_age": settings.min_age_s,
         **vars(work.speech),
     }
+
+
+def write_manifest(account: Account, work: Work) -> None:
+    """Write run.json: what the run did, with which model and settings."""
+    settings, mask = account.settings, work.mask
     manifest = {
         "version": __version__,
         "python": platform.python_version(),
@@ -176,7 +208,7 @@ def write_manifest(account: Account, work: Work) -> None:
         "model_hash": work.model_hash,
         "analysis_version": ANALYSIS_VERSION,
         "fingerprint": work.fingerprint,
-        "settings": asked,
+        "settings": _asked(settings, work),
         "jobs": settings.jobs,
         "cluster": settings.cluster,
         "analysed": dict(sorted(account.statuses.items())),

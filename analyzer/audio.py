@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -190,16 +191,54 @@ def _try_libsndfile(source: Source) -> soundfile.SoundFile | None:
 
 
 def read_at(stream: AudioStream, wanted_rate: int) -> Iterator[np.ndarray]:
-    """The blocks of a recording at another sampling rate; samples that are no numbers, or absurd ones, made silent.
+    """The blocks of a recording at another sampling rate; samples that are no numbers, or absurd ones, made silent."""
+    conversion = Conversion(stream.rate, wanted_rate, stream.channels)
+    for block in stream.blocks():
+        yield conversion.push(block)
+    rest = conversion.finish()
+    if rest.size:
+        yield rest
+
+
+class Conversion:
+    """Sound that goes by, at another sampling rate; samples that are no numbers, or absurd ones, made silent.
 
     The state of the resampler is carried from block to block, so there are no seams.
+
+    Parameters
+    ----------
+    rate, wanted_rate : samples per second, before and after.
+    channels : number of channels.
     """
-    # What is not a number is not below anything either.
-    cleaned = (np.where(np.abs(block) < _LOUDEST, block, np.float32(0)) for block in stream.blocks())
-    if stream.rate == wanted_rate:
-        yield from cleaned
-        return
-    resampler = soxr.ResampleStream(stream.rate, wanted_rate, stream.channels, dtype="float32")
-    for block in cleaned:
-        yield resampler.resample_chunk(np.ascontiguousarray(block.T)).T
-    yield resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).T
+
+    def __init__(self, rate: int, wanted_rate: int, channels: int) -> None:
+        self._resampler = None
+        if rate != wanted_rate:
+            self._resampler = soxr.ResampleStream(rate, wanted_rate, channels, dtype="float32")
+        self._nothing = np.empty((channels, 0), np.float32)
+
+    def push(self, block: np.ndarray) -> np.ndarray:
+        """What is known after the next samples, shaped (channels, samples) as those are; both are float32."""
+        # What is not a number is not below anything either.
+        clean = np.where(np.abs(block) < _LOUDEST, block, np.float32(0))
+        return self._resampled(clean) if self._resampler else clean
+
+    def finish(self) -> np.ndarray:
+        """The samples that the resampler still holds at the end, shaped (channels, samples)."""
+        return self._resampled(self._nothing, last=True) if self._resampler else self._nothing
+
+    def _resampled(self, block: np.ndarray, last: bool = False) -> np.ndarray:
+        assert self._resampler
+        return self._resampler.resample_chunk(np.ascontiguousarray(block.T), last=last).T
+
+
+@lru_cache(maxsize=8)
+def conversion_lag_s(rate: int, wanted_rate: int) -> float:
+    """Seconds by which a conversion is behind what it was given, at most: found by trying it on silence."""
+    conversion, step = Conversion(rate, wanted_rate, 1), max(1, rate // 100)
+    given_s, told_s, lag_s = 0.0, 0.0, 0.0
+    for _ in range(300):
+        told_s += conversion.push(np.zeros((1, step), np.float32)).shape[1] / wanted_rate
+        given_s += step / rate
+        lag_s = max(lag_s, given_s - told_s)
+    return lag_s

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyzer import __version__, account, prune, relabel, storage, tables
+from analyzer import __version__, account, prune, relabel, rendering, storage, tables
 from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, model_hash, read_settings
@@ -25,8 +25,8 @@ from analyzer.lock import Hold, held
 from analyzer.logs import LOGGER
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
-from analyzer.outputs import clear_unfinished, delete_results
-from analyzer.plan import Due, Plan, Rules, make_plan
+from analyzer.outputs import clear_unfinished, delete_formats, delete_results
+from analyzer.plan import NEW, Due, Plan, Rules, make_plan
 from analyzer.recording import ANALYSIS_VERSION
 from analyzer.settings import RunSettings
 from analyzer.signals import Stopped, StopSignals
@@ -123,6 +123,7 @@ def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, s
         hold.over = False
         try:
             _bring_in_line(ledger, settings, naming)
+            account.note_settings(ledger, settings, work)
             plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming), stop)
             for label, folder in labels:
                 ledger.claim_label(label, folder)
@@ -156,7 +157,13 @@ def _work_through(
     try:
         _note_verdicts(ledger, plan, told)
         mounts = {source.folder: storage.mount(source.folder) for source in inputs}
+        # Of what is analysed again, files are deleted before the ledger is told what was heard.
+        ledger.note_unwritten(item.found.identity for item in plan.due if item.why != NEW)
         _analyse_all(ledger, plan.due, work, told, stop, mounts)
+        if rendering.bring_up_to_date(
+            ledger, settings.output, settings.formats, settings.jobs, stop, embed=settings.embed_audio
+        ):
+            told.status = told.status or 1
     except BaseException as ending:
         told.status = getattr(ending, "exit_status", CannotWork.exit_status)
         raise
@@ -221,6 +228,7 @@ def _note_verdicts(ledger: Ledger, plan: Plan, told: Account) -> None:
     ledger.mark_present(plan.gone, False)
     ledger.mark_present(plan.back, True)
     for entry, roles in plan.amended:
+        delete_formats(told.settings.output, entry.identity, but=told.settings.formats)
         otherwise = relabel.is_told_otherwise(entry, roles)
         ledger.amend(relabel.told_anew(entry, roles, told.settings.output) if otherwise else entry)
 

@@ -122,6 +122,15 @@ def model_hash(folder: Path) -> str:
     return digest.hexdigest()[:16]
 
 
+def read_scores(folder: Path) -> dict[str, str | None]:
+    """What a model's `metrics.json` says in words: how it does `on_strangers`, `on_level_voices`; None for nothing."""
+    try:
+        found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        found = {}
+    return {key: found.get(key) for key in ("on_strangers", "on_level_voices")}
+
+
 class Classifier:
     """A network loaded for inference on one thread: processes, not threads, share a machine's cores.
 

@@ -17,3 +17,4 @@ EXTENSIONS = {
 }
 
 FORMATS = ("csv", "xlsx", *EXTENSIONS)
+DEFAULT_FORMATS = frozenset(("csv", "xlsx"))

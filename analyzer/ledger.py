@@ -10,7 +10,7 @@ import os
 import secrets
 import sqlite3
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -131,6 +131,10 @@ class Ledger:
 
     def claim_label(self, label: str, folder: str) -> None:
         """Tie a label to a folder, for this run and later ones."""
+        known = self._connection.execute("SELECT folder FROM label WHERE name = ?", (os.fsencode(label),)).fetchone()
+        if known and known[0] != os.fsencode(folder):  # where pages lead
+            statement = "UPDATE recording SET written = replace(written, ',html,', ',') WHERE label = ?"
+            self._write(statement, (os.fsencode(label),))
         self._write("INSERT OR REPLACE INTO label VALUES (?, ?)", (os.fsencode(label), os.fsencode(folder)))
 
     def get(self, identity: Identity) -> Entry | None:
@@ -197,18 +201,27 @@ class Ledger:
             return None
         return Sketch(row["envelope"], tuple(Span(*span) for span in json.loads(row["other"])))
 
-    def not_written(self, formats: Iterable[str]) -> Iterator[Entry]:
-        """The recordings that were heard and are not written yet, as they are told now, in all of these formats."""
-        missing = " OR ".join(f"instr(written, ',{name},') = 0" for name in sorted(formats))
-        query = f"{_SELECT} WHERE status IN ('ok', 'no_speech') AND ({missing or 0}) ORDER BY label, path"
-        return map(from_row, self._connection.execute(query))
+    def not_written(self, formats: Iterable[str]) -> set[Identity]:
+        """The recordings that are not written yet, as they are told now, in all of these formats."""
+        missing = " OR ".join("instr(written, ?) = 0" for _ in formats) or "0"
+        query = f"SELECT label, path FROM recording WHERE {missing}"
+        rows = self._connection.execute(query, tuple(f",{name}," for name in formats))
+        return {Identity(os.fsdecode(label), os.fsdecode(path)) for label, path in rows}
 
-    def note_written(self, identity: Identity, formats: Iterable[str]) -> None:
-        """Say that a recording is written in these formats, besides those that it was written in before."""
+    def note_written(self, identities: Iterable[Identity], formats: Collection[str]) -> None:
+        """Say, of all in one transaction, that recordings are written in these formats, besides those before."""
         query = "SELECT written FROM recording WHERE label = ? AND path = ?"
-        (before,) = self._connection.execute(query, _key(identity)).fetchone()
-        names = sorted({*filter(None, before.split(",")), *formats})
-        self._update("UPDATE", {"written": f",{','.join(names)},"}, identity)
+        with self._transaction(tables_change=False):
+            for identity in identities:
+                (before,) = self._connection.execute(query, _key(identity)).fetchone()
+                names = sorted({*filter(None, before.split(",")), *formats})
+                self._update("UPDATE", {"written": f",{','.join(names)},"}, identity)
+
+    def note_unwritten(self, identities: Iterable[Identity]) -> None:
+        """Say, of all in one transaction, that recordings have to be written anew in every format."""
+        with self._transaction(tables_change=False):
+            for identity in identities:
+                self._update("UPDATE", {"written": ""}, identity)
 
     def nothing_is_written(self) -> None:
         """Say that every recording has to be written anew in every format."""
@@ -304,15 +317,16 @@ class Ledger:
             self.remember(f"{name} views", "stale")
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        """Changes of what tables show, all or none of them, with the word that the tables are out of date.
+    def _transaction(self, tables_change: bool = True) -> Iterator[None]:
+        """Changes, all or none of them; where they are of what tables show, with the word that these are out of date.
 
         In one transaction, so that even a killed run cannot forget it.
         """
         self._write("BEGIN IMMEDIATE", ())
         try:
             yield
-            self.tables_are_stale()
+            if tables_change:
+                self.tables_are_stale()
             self._write("COMMIT", ())
         except BaseException:
             self._connection.rollback()

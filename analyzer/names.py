@@ -47,7 +47,7 @@ class Identity:
 
 def show(name: str) -> str:
     r"""A name as text that any table, log or terminal takes: undecodable bytes and control characters become \xNN."""
-    return "".join(_shown(character) for character in name)
+    return name if name.isprintable() else "".join(_shown(character) for character in name)
 
 
 def _shown(character: str) -> str:

@@ -3,7 +3,7 @@
 import csv
 import os
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -106,10 +106,14 @@ def delete_results(output: Path, identity: Identity) -> None:
     delete(timeline_path(output, identity), output)
 
 
-def delete_formats(output: Path, identity: Identity) -> None:
-    """Delete what was made from a timeline that is not to be believed any more; raises CannotWork as above."""
-    for path in format_paths(output, identity):
-        if path.exists():
+def delete_formats(output: Path, identity: Identity, but: Collection[str] = ()) -> None:
+    """Delete what was made of a recording that is not told so any more; raises CannotWork as above.
+
+    `but` are formats that are written anew anyway.
+    """
+    for name in EXTENSIONS:
+        path = format_path(output, identity, name)
+        if name not in but and path.exists():
             delete(path, output)
 
 
@@ -144,8 +148,13 @@ def read_timeline(path: Path) -> list[Row]:
     """The rows of a timeline that `write_timeline` wrote; raises CannotWork where it is none."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
-            return [_read_row(line) for line in csv.DictReader(handle)]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+            lines = csv.DictReader(handle)
+            if not {*TIMELINE_COLUMNS} <= {*(lines.fieldnames or ())}:
+                raise ValueError("its columns have no names")
+            return [_read_row(line) for line in lines]
+    except FileNotFoundError as error:
+        raise CannotWork(f"{show(str(path))} is gone: it is made anew where its recording is still there") from error
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
         raise CannotWork(f"{show(str(path))} is no timeline any more ({error}): delete it, it is made anew") from error
 
 

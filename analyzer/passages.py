@@ -40,17 +40,17 @@ class Passage:
 
 
 def passages(rows: Sequence[Row]) -> list[Passage]:
-    """The passages of one channel, in order; `rows` are its segments in order, none of them masked."""
-    return [_passage(run) for run in _runs(rows) if sum(row.seconds for row in run) >= _LEAST_S]
+    """The passages of one channel, in order; `rows` are its segments in order."""
+    return [_passage(run) for run in _runs(rows) if round(sum(row.seconds for row in run), 3) >= _LEAST_S]
 
 
 def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Negative rows that belong together."""
+    """Negative rows that belong together; compared as rounded as they are told, since 0.1 + 0.2 is not 0.3 here."""
     run: list[Row] = []
     for row in rows:
-        if (row.negative or 0.0) < _NEGATIVE_FROM:
+        if round(row.negative or 0.0, 4) < _NEGATIVE_FROM:
             continue
-        if run and row.start - run[-1].end > _BRIDGE_S:
+        if run and round(row.start - run[-1].end, 3) > _BRIDGE_S:
             yield run
             run = []
         run.append(row)

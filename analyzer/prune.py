@@ -7,19 +7,17 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from fnmatch import translate
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from analyzer import outputs, tables
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UsageError
-from analyzer.formats import TABLES
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
-from analyzer.masking import NUMBER, Mask
 from analyzer.names import show
+from analyzer.selection import name_pattern
 from analyzer.signals import StopSignals
 
 log = logging.getLogger(LOGGER)
@@ -77,36 +75,23 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     if settings.dry_run:
         say(f"would delete the results of {len(chosen)} recordings")
         return 0
+    outputs.clear_unfinished(settings.output)
     if chosen:
         ledger.remember("has traces", "yes")
         ledger.mark_pruned(entry.identity for entry in chosen)
         outputs.delete(settings.output / tables.MANIFEST, settings.output)  # its inputs may name a single recording
     finish(ledger, settings.output)
-    tables.bring_up_to_date(ledger, settings.output, _formats(settings.output))
+    tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))
     say(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
     return 0
 
 
-def _formats(output: Path) -> frozenset[str]:
-    """The formats of the tables that are there; a workbook is not made for one who never wanted it."""
-    return frozenset(("csv", *(path.suffix[1:] for path in tables.results(output, TABLES) if path.exists())))
-
-
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
     zone = tables.time_zone(ledger)
-    pattern = _as_named("*" if settings.pattern is None else settings.pattern, ledger)
+    pattern = name_pattern("*" if settings.pattern is None else settings.pattern, ledger)
     for entry in ledger.entries():
         if pattern.match(entry.identity.shown) and (settings.days is None or _is_older(entry, settings.days, zone)):
             yield entry
-
-
-def _as_named(pattern: str, ledger: Ledger) -> re.Pattern[str]:
-    """What a pattern with * and ? finds; where numbers in names are masked, a number in it stands for its mask, too."""
-    written = translate(pattern)
-    if ledger.note("masked with") is not None:
-        mask = Mask(ledger.key())
-        written = NUMBER.sub(lambda number: f"(?:{number[0]}|{mask.text(number[0])})", written)
-    return re.compile(written)
 
 
 def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:

@@ -117,7 +117,9 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
     for label, folder in ledger.labels():
         masked = mask.identity(Identity(label, "")).label
         ledger.rename_label(label, masked, mask.text(folder))
+    ledger.nothing_is_written()
     for entry in ledger.entries():
+        delete_formats(output, entry.identity)  # they hold names, and lead to folders of names
         renamed = _masked(entry, mask)
         if renamed != entry:
             _move_timeline(output, entry.identity, renamed.identity)
@@ -153,8 +155,7 @@ def _masked(entry: Entry, mask: Mask) -> Entry:
 
 
 def _move_timeline(output: Path, identity: Identity, to: Identity) -> None:
-    """Give a timeline another name. Other formats are deleted, since they hold the name."""
-    delete_formats(output, identity)
+    """Give a timeline another name."""
     before, after = timeline_path(output, identity), timeline_path(output, to)
     try:
         if before != after and before.exists():

@@ -5,13 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from analyzer.formats import DEFAULT_FORMATS
+
 
 @dataclass(frozen=True)
 class RunSettings:
     """What one run is asked to do; the fields are the options of `analyze`.
 
-    `progress` draws a bar on standard error; `formats` are csv, always written, and xlsx; `cluster` is the address of a
-    Dask scheduler whose workers do the work instead of `jobs` processes of this machine.
+    `progress` draws a bar on standard error; `formats` are some of formats.FORMATS, csv always among them; `cluster` is
+    the address of a Dask scheduler whose workers do the work instead of `jobs` processes of this machine.
     """
 
     inputs: Sequence[str]
@@ -19,7 +21,8 @@ class RunSettings:
     jobs: int
     model: str = "default"
     prior: str = "calls"
-    formats: frozenset[str] = frozenset(("csv", "xlsx"))
+    formats: frozenset[str] = DEFAULT_FORMATS
+    embed_audio: bool = False
     force: bool = False
     dry_run: bool = False
     progress: bool = False

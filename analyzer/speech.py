@@ -7,7 +7,9 @@ as in steady noise, or hold two lines as the tones of a telephone do? Nothing wa
 memory stays the same however long it is.
 """
 
+import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -21,6 +23,8 @@ _POWER_FLOOR = 1e-12
 _SMOOTH = 6
 #: The noise of the line before anything was heard of it, so that a recording may begin in the middle of a word.
 _FIRST_NOISE_DB = -52.0
+#: Frames over which it is measured how soft a place is.
+_SOFT = 5
 #: Frames in one step of the movement of the spectrum; bands this far below the loudest count as still.
 _BLOCK = 4
 _RANGE_DB = 45.0
@@ -92,10 +96,12 @@ class SpeechDetector:
     ----------
     rate : samples per second.
     settings : what counts as speech.
+    patience_s : seconds after which it has to be known where a long stretch is cut, for whoever listens while somebody
+        speaks: then it is cut where it has been softest so far. At least 0.5, or too little may be left of it.
     """
 
-    def __init__(self, rate: int, settings: SpeechSettings) -> None:
-        self.rate, self.settings = rate, settings
+    def __init__(self, rate: int, settings: SpeechSettings, patience_s: float = math.inf) -> None:
+        self.rate, self.settings, self._patience = rate, settings, patience_s / HOP_S
         self._frame, self._hop = round(FRAME_S * rate), round(HOP_S * rate)
         self._in_band, self._bands = _band_filters(rate, self._frame)
         self._memory = self._frames(settings.memory_s)
@@ -116,15 +122,16 @@ class SpeechDetector:
         self._spectra = np.concatenate([self._spectra, spectra])
         active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
         found = self._follow(active)
-        quiet = framed + len(spectra) - self._last_active
-        if self._open_at is not None and quiet > self._frames(self.settings.bridge_s):
-            found += self._close()
+        last = framed + len(spectra) - 1
+        if self._open_at is not None:
+            ended = last - self._last_active >= self._frames(self.settings.bridge_s)
+            found += self._close() if ended else self._cut(last)
         self._forget()
         return found
 
     def finish(self) -> list[Segment]:
         """The segments that the end of the recording ends."""
-        return self._close() if self._open_at is not None else []
+        return self._end() if self._open_at is not None else []
 
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / HOP_S))
@@ -155,23 +162,44 @@ class SpeechDetector:
             if self._open_at is None:
                 self._open_at = int(run[0])
             self._last_active = int(run[-1])
-            found += self._cut()
+            found += self._cut(self._last_active)
         return found
 
-    def _cut(self) -> list[Segment]:
-        """End segments inside a stretch that is longer than one may be, each where it is softest."""
+    def _cut(self, now: int) -> list[Segment]:
+        """End segments inside a stretch that is longer than one may be; `now` is the last frame known to be in it."""
         found = []
-        assert self._open_at is not None
-        while self._last_active - self._open_at >= self._frames(self.settings.longest_s):
-            first = self._open_at + self._frames(self.settings.cut_from_s)
-            last = self._open_at + self._frames(self.settings.cut_to_s)
-            levels = self._spectra[first - self._kept_from : last - self._kept_from].sum(axis=1)
-            softest = first + int(np.argmin(np.convolve(levels, np.ones(5), mode="valid"))) + 2
-            found.append(self._segment(self._open_at, softest, softest * self._hop))
-            self._open_at = softest
+        while (at := self._place_to_cut(now)) is not None:
+            assert self._open_at is not None
+            found.append(self._segment(self._open_at, at, at * self._hop))
+            self._open_at = at
         return found
+
+    def _place_to_cut(self, now: int) -> int | None:
+        """The frame where the stretch under way is softest and, as far as is known by `now`, to be cut."""
+        assert self._open_at is not None
+        grown = self._last_active - self._open_at >= self._frames(self.settings.longest_s)
+        if not grown and math.isinf(self._patience):
+            return None
+        first = self._open_at + self._frames(self.settings.cut_from_s)
+        last = min(now + 1, self._open_at + self._frames(self.settings.cut_to_s))
+        levels = self._spectra[first - self._kept_from : max(first, last) - self._kept_from].sum(axis=1)
+        if len(levels) < _SOFT:
+            return None
+        softness = np.convolve(levels, np.ones(_SOFT), mode="valid")
+        softer = np.flatnonzero(softness[1:] < np.minimum.accumulate(softness)[:-1]) + 1
+        # Each of these frames was the softest so far, from when the frames around it were known until the next one was.
+        places = [first + _SOFT // 2 + int(k) for k in (0, *softer)]
+        for place, following in pairwise(places):
+            if following + _SOFT // 2 - place > self._patience:
+                return place
+        return places[-1] if grown or now - places[-1] >= self._patience else None
 
     def _close(self) -> list[Segment]:
+        """End the stretch under way, which a pause has ended."""
+        found = self._cut(self._last_active + self._frames(self.settings.bridge_s) - 1)
+        return found + self._end()
+
+    def _end(self) -> list[Segment]:
         """End the stretch under way at its last active frame."""
         assert self._open_at is not None
         first, self._open_at = self._open_at, None

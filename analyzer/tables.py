@@ -1,5 +1,6 @@
 """The tables over all recordings: written again when the ledger has changed since, or one of them is gone."""
 
+from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -7,26 +8,61 @@ from analyzer import outputs
 from analyzer.errors import UsageError
 from analyzer.formats import TABLES
 from analyzer.ledger import Ledger
+from analyzer.selection import LATEST, Selection
 
 #: What the last run did.
 MANIFEST = "run.json"
+#: The tables that people open, by format; the others are CSV.
+_FOR_PEOPLE = {"xlsx": "summary.xlsx", "html": "html/index.html"}
+#: From so many recordings on the CSV files are written beside the workbook, by another process.
+_MANY = 10_000
 
 
 def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> None:
     """Write the tables again if the ledger has changed since they were written, or one of them is gone."""
-    from analyzer import views, workbook
+    formats &= TABLES
+    missing = any(not path.exists() for path in results(output, formats))
+    if ledger.stale_views() & formats or missing:
+        write(ledger, output, formats)
+        ledger.views_are_fresh(formats)
 
-    stale = ledger.stale_views() & formats
-    missing = [path for path in results(output, formats) if not path.exists()]
-    if not stale and not missing:
-        return
+
+def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Selection = LATEST) -> None:
+    """Write the tables: the CSV files over all recordings, the others over those that are selected."""
     zone = time_zone(ledger)
-    recordings, files = views.recordings(ledger, zone), views.files(ledger)
-    views.write_csv(recordings, output / views.RECORDINGS_FILE)
-    views.write_csv(files, output / views.FILES_FILE)
+    if ledger.count_by_status().total() < _MANY or not formats - {"csv"}:
+        _write_csv(output, ledger, zone)
+        _write_selected(output, ledger, zone, formats, selection)
+        return
+    from analyzer import workers
+
+    with workers.beside(_write_csv_from_file, output, zone):
+        _write_selected(output, ledger, zone, formats, selection)
+
+
+def _write_csv(output: Path, ledger: Ledger, zone: ZoneInfo) -> None:
+    from analyzer import views
+
+    views.write_csv(views.recordings(ledger, zone), output / views.RECORDINGS_FILE)
+    views.write_csv(views.files(ledger), output / views.FILES_FILE)
+
+
+def _write_csv_from_file(output: Path, zone: ZoneInfo) -> None:
+    with closing(Ledger(output, writable=False)) as ledger:
+        _write_csv(output, ledger, zone)
+
+
+def _write_selected(
+    output: Path, ledger: Ledger, zone: ZoneInfo, formats: frozenset[str], selection: Selection
+) -> None:
     if "xlsx" in formats:
-        workbook.write_workbook(output / workbook.FILE_NAME, views.overview(ledger), recordings, files)
-    ledger.views_are_fresh(formats)
+        from analyzer import workbook
+
+        workbook.write_workbook(output / workbook.FILE_NAME, ledger, zone, selection, pages="html" in formats)
+    if "html" in formats:
+        from analyzer import index
+
+        index.write(output / index.FILE_NAME, ledger, zone, selection)
 
 
 def delete(output: Path) -> None:
@@ -40,6 +76,7 @@ def choose_time_zone(ledger: Ledger, name: str | None) -> None:
     if name is not None and name != ledger.note("time zone"):
         ledger.remember("time zone", name)
         ledger.tables_are_stale()
+        ledger.nothing_is_written()
 
 
 def check_time_zone(name: str) -> None:
@@ -67,7 +104,10 @@ def time_zone(ledger: Ledger) -> ZoneInfo:
 
 def results(output: Path, formats: frozenset[str]) -> list[Path]:
     """What a person opens after a run, the best first."""
-    from analyzer import views, workbook
+    names = [*(name for table, name in _FOR_PEOPLE.items() if table in formats), "recordings.csv", "files.csv"]
+    return [output / name for name in names]
 
-    names = [workbook.FILE_NAME] if "xlsx" in formats else []
-    return [output / name for name in (*names, views.RECORDINGS_FILE, views.FILES_FILE)]
+
+def there(output: Path) -> frozenset[str]:
+    """The formats of the tables that are there; others are not made for one who never wanted them."""
+    return frozenset(("csv", *(table for table, name in _FOR_PEOPLE.items() if (output / name).exists())))

@@ -1,13 +1,17 @@
 """A timeline: rows of speech, what else sounds, and all that is told of one recording."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
 from analyzer.speech import Segment
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
@@ -113,6 +117,28 @@ class Timeline:
     def speaker(self, row: Row) -> str:
         """Who speaks in a row."""
         return self.speakers[row.channel - 1]
+
+    def to_frame(self) -> "pd.DataFrame":
+        """A data frame of pandas with a line per row, in the columns of the timeline's file.
+
+        Of masked channels emotion, confidence and probabilities are missing.
+        """
+        import pandas as pd
+
+        rows, nothing = self.rows, (math.nan,) * len(EMOTIONS)
+        told = np.array([row.probabilities or nothing for row in rows]).reshape(-1, len(EMOTIONS))
+        return pd.DataFrame(
+            {
+                "start": pd.Series([row.start for row in rows], dtype=float),
+                "end": pd.Series([row.end for row in rows], dtype=float),
+                "channel": pd.Series([row.channel for row in rows], dtype=int),
+                "speaker": pd.Series([self.speaker(row) for row in rows], dtype="string"),
+                "emotion": pd.Series([row.emotion or None for row in rows], dtype="string"),
+                "confidence": told.max(axis=1),
+                **dict(zip(EMOTIONS, told.T, strict=True)),
+                "level_db": pd.Series([row.level_db for row in rows], dtype=float),
+            }
+        )
 
 
 def span(segment: Segment, channel: int) -> Span:

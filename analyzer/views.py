@@ -27,9 +27,6 @@ RECORDINGS_COLUMNS = (
 )
 FILES_COLUMNS = ("file", "status", "reason", "present", "bytes", "codec", "rate", "channels", "length_s")
 
-#: What may become of a file, the best first.
-STATUSES = ("ok", "no_speech", "incomplete", "failed", "given_up", "skipped")
-
 #: Decimals of the columns that hold numbers.
 DECIMALS = {
     **dict.fromkeys(("channel", "bytes", "rate", "channels"), 0),
@@ -62,19 +59,6 @@ class View:
         while (chunk := list(islice(rows, _CHUNK))) or first:
             first = False
             yield _table(chunk, self.columns)
-
-
-def overview(ledger: Ledger) -> View:
-    """What a reader of all tables should know first: how many recordings there are, and who listened."""
-
-    def rows() -> Iterator[Mapping[str, object]]:
-        statuses = ledger.count_by_status()
-        for status in STATUSES:
-            if statuses[status]:
-                yield {"about": f"recordings: {status}", "told": f"{statuses[status]:,}"}
-        yield {"about": "listened", "told": listened(ledger.models())}
-
-    return View(("about", "told"), rows)
 
 
 def listened(models: Mapping[tuple[str, str], int]) -> str:

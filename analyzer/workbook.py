@@ -1,118 +1,348 @@
-"""summary.xlsx: the views as sheets that a person reads."""
+"""summary.xlsx: what a person opens the results for, a sheet for each question."""
 
-from itertools import islice
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
+from zoneinfo import ZoneInfo
 
-import pandas as pd
 from openpyxl import Workbook
-from openpyxl.cell import WriteOnlyCell
-from openpyxl.formatting.rule import ColorScaleRule
-from openpyxl.styles import Alignment, Font, PatternFill
-from openpyxl.utils import get_column_letter
 
-from analyzer.outputs import replacing
-from analyzer.views import View
+from analyzer import charts, views
+from analyzer.emotions import NEGATIVE
+from analyzer.entry import Entry
+from analyzer.intervals import difference_interval, share_interval
+from analyzer.ledger import Ledger
+from analyzer.names import Identity
+from analyzer.outputs import format_path, replacing
+from analyzer.selection import Selection
+from analyzer.sheets import Column, Link, add_page, add_table, append_table, append_told
+from analyzer.stream import clock
+from analyzer.summary import AGENT, HEARD, LABELS, Passage, Summary, Tally, Week, selected, summarise, weeks
 
 FILE_NAME = "summary.xlsx"
-#: Rows that a sheet holds, less the header and one line that says where the rest is.
-_MOST_ROWS = 1_048_576 - 2
-_HEADER_FONT = Font(bold=True, color="FFFFFF")
-_HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
-_HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
-_SECONDS_PER_DAY = 86400
-_CLOCK = "[h]:mm:ss"
-#: The more of it, the darker; not for the level emotions, whose high shares are nothing to look at.
-_SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
-_LEVEL = frozenset(f"{figure}_{name}" for figure in ("share", "mean") for name in ("neutral", "calm", "uncertain"))
-_NARROWEST, _WIDEST = 11, 70
+#: Recordings that a group has at least if it is shown: of fewer it would tell of single people.
+LEAST_IN_GROUP = 10
+#: Calls that were heard in each of two weeks at least if words say that one differs from the other.
+_LEAST_TO_COMPARE = 10
+_OVERVIEW_WIDTHS = (28, *(14,) * 7)
+#: Characters of a name on one line.
+_WIDEST_NAME = 70
+#: Calls that Review first names.
+_MOST_TO_REVIEW = 200
+
+_WHOSE = (
+    f"everybody's but those of speakers called {AGENT} and of channels that --only leaves out. A call counts as heard "
+    "where somebody's do"
+)
+_NEGATIVE_PASSAGE = (
+    "somebody sounds sad, angry, fearful or disgusted for three seconds of speech or more, with twelve seconds at most "
+    "in between. Review first has the strongest"
+)
+_WHAT_IT_IS_NOT = (
+    "what a person feels, or a fact about them: it is which acted emotion a voice resembles. Listen before you "
+    "conclude, and decide nothing about a person by it"
+)
+
+_EMOTION_COLUMNS = tuple(Column(label, "percent", 10, shaded=label in NEGATIVE) for label in LABELS)
+_UPSET_COLUMNS = (
+    Column("calls heard", "count"),
+    Column("with a negative passage", "count", 12),
+    Column("share of the calls heard", "percent", 12, barred=True),
+    Column("95 % interval, from", "percent", 12),
+    Column("95 % interval, to", "percent", 12),
+)
+_COUNTED_COLUMNS = (
+    Column("recordings", "count", 12),
+    Column("not analysed", "count"),
+    Column("hours", "hours"),
+    Column("hours of talk", "hours"),
+)
 
 
-def write_workbook(path: Path, overview: View, recordings: View, files: View) -> None:
-    """Write the workbook of the views, sheets Overview, Recordings and Files."""
+def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection, pages: bool) -> None:
+    """Write the workbook of the recordings that are selected; with links to their pages where there are `pages`."""
+    summary = summarise(ledger, zone, selection)
     book = Workbook(write_only=True)
-    _add_sheet(book, "Overview", overview, frozen="A2", rest="")
-    _add_sheet(book, "Recordings", recordings, frozen="B2", rest="recordings.csv")
-    _add_sheet(book, "Files", files, frozen="B2", rest="files.csv")
+    overview = add_page(book, "Overview", _OVERVIEW_WIDTHS)
+    review = _add_review(book, summary, pages)
+    _add_recordings(book, ledger, zone, selection, summary)
+    days = _add_days(book, summary)
+    _add_weeks(book, summary)
+    _add_groups(book, summary)
+    _add_files(book, ledger, selection)
+    _add_settings(book, ledger)
+    told = list(what_to_know(summary, ledger, zone))
+    rows = append_told(overview, "Emotions heard in calls", told, _OVERVIEW_WIDTHS)
+    _add_charts(overview, rows + 1, summary, review, days)
     with replacing(path) as temporary:
         book.save(temporary)
 
 
-def _add_sheet(book: Workbook, title: str, view: View, frozen: str, rest: str) -> None:
-    sheet = book.create_sheet(title)
-    count, widths = _measured(view)
-    sheet.freeze_panes = frozen
-    sheet.row_dimensions[1].height = 32
-    sheet.page_setup.orientation = "landscape"
-    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = 3, 0
-    sheet.sheet_properties.pageSetUpPr.fitToPage = True
-    sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
-    for k, (column, width) in enumerate(zip(view.columns, widths, strict=True), start=1):
-        letter = get_column_letter(k)
-        sheet.column_dimensions[letter].width = width
-        if column.startswith(("share_", "mean_")) and column not in _LEVEL:
-            sheet.conditional_formatting.add(f"{letter}2:{letter}{_MOST_ROWS}", _SHADES)
-    shown = min(count, _MOST_ROWS)
-    sheet.auto_filter.ref = f"A1:{get_column_letter(len(view.columns))}{shown + 1}"
-    sheet.append([_header(sheet, column) for column in view.columns])
-    cells = [_Cell(sheet, column) for column in view.columns]
-    rows = (row for table in view.tables() for row in table.itertuples(index=False))
-    for values in islice(rows, shown):
-        sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
-    if count > shown:
-        sheet.append([f"{count - shown} more rows: see {rest}"])
+def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
+    """What a reader should know first: what it is about, and what is told of it."""
+    total = summary.total
+    facts = [json.loads(ledger.note(f"model {fingerprint}") or "{}") for _, fingerprint in summary.models]
+    yield "Period", _period(summary, zone)
+    yield "Recordings", _recordings(total)
+    yield (
+        "Hours",
+        f"{total.length_s / 3600:,.1f} of sound; {total.talk_s / 3600:,.1f} of talk whose emotions were heard",
+    )
+    yield "Whose emotions count", _WHOSE
+    yield "Model", views.listened(summary.models)
+    yield "How well it hears strangers", _told_of_models(facts, "on_strangers")
+    yield "How often it cries wolf", _told_of_models(facts, "on_level_voices")
+    yield "What uncertain means", _uncertain(total, facts)
+    yield "What a negative passage is", _NEGATIVE_PASSAGE
+    yield "What it is not", _WHAT_IT_IS_NOT
 
 
-def _measured(view: View) -> tuple[int, list[int]]:
-    """The number of rows of a view, and for each column the characters that it needs; a sheet's widths come first."""
-    count, widths = 0, [_NARROWEST] * len(view.columns)
-    for table in view.tables():
-        count += len(table)
-        widths = [max(width, _width(table[column])) for width, column in zip(widths, view.columns, strict=True)]
-    return count, widths
+def _recordings(total: Tally) -> str:
+    analysed = total.recordings - total.failed - total.waiting
+    told = f"{total.recordings:,}, of which {analysed:,} were analysed"
+    told += f"; {total.failed:,} failed (see Files)" if total.failed else "; none failed"
+    return told + (f"; {total.waiting:,} are not whole yet" if total.waiting else "")
 
 
-def _width(column: pd.Series) -> int:
-    """Characters that the texts of a column need."""
-    if not len(column) or pd.api.types.is_numeric_dtype(column):
-        return _NARROWEST
-    return min(int(column.str.len().max()) + 2, _WIDEST)
+def _uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
+    limits = sorted({fact["uncertain_below"] for fact in facts if fact})
+    under = f" (under {' or '.join(f'{limit:.0%}' for limit in limits)})" if limits else ""
+    share = total.share("uncertain") or 0
+    return (
+        f"even the most probable emotion of a segment is too improbable to be named{under}. So it is for {share:.0%} "
+        "of the talk here"
+    )
 
 
-def _header(sheet: object, column: str) -> WriteOnlyCell:
-    name = column.removesuffix("_s").replace("_", " ")
-    cell = WriteOnlyCell(sheet, name)
-    cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
-    return cell
+def _period(summary: Summary, zone: ZoneInfo) -> str:
+    days = [day for day in summary.days if day]
+    if not days:
+        return "not known: nothing tells the days of these recordings" if summary.days else "no recordings"
+    since, until = summary.period.since or days[0], summary.period.until or days[-1]
+    return f"{since} to {until}, local time {zone.key}; there are recordings of {len(days):,} of these days"
 
 
-class _Cell:
-    """The cells of a column. A sheet writes rows at once, so one cell serves them all: styling is what takes long."""
-
-    def __init__(self, sheet: object, column: str) -> None:
-        self._format = _number_format(column)
-        self._cell = WriteOnlyCell(sheet)
-        if self._format is not None:
-            self._cell.number_format = self._format
-
-    def holding(self, value: Any) -> Any:
-        """The cell with another value; None for one that stays empty."""
-        if self._format is None:
-            self._cell.value = value
-            self._cell.data_type = "s"  # a name that begins with = is text, not a formula
-        elif pd.isna(value):
-            return None
-        else:
-            self._cell.value = float(value) / (_SECONDS_PER_DAY if self._format == _CLOCK else 1)
-        return self._cell
+def _told_of_models(facts: Sequence[Mapping[str, Any]], key: str) -> str:
+    told = dict.fromkeys(f"{fact['name']} {fact[key]}" for fact in facts if fact.get(key))
+    return "; ".join(told) or "not measured for this model: see its card"
 
 
-def _number_format(column: str) -> str | None:
-    """How a column's numbers are shown; None for a column of text."""
-    if column.endswith("_s"):
-        return _CLOCK
-    if column.startswith("share_"):
-        return "0%"
-    if column.startswith("mean_"):
-        return "0.00"
-    return {"level_db": "0.0", "channel": "0", "channels": "0", "rate": "0", "bytes": "#,##0"}.get(column)
+def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any) -> None:
+    """The table of emotions on the first sheet, from a row on, the charts beside and below it."""
+    total = summary.total
+    if total.talk_s:
+        columns = (Column("emotion"), Column("share of the talk", "percent", barred=True), Column("hours", "hours"))
+        shares = ((label, total.share(label), total.emotion_s[label]) for label in LABELS)
+        append_table(sheet, start, columns, shares)
+        sheet.add_chart(charts.talk_by_emotion(sheet, start, len(LABELS)), f"D{start}")
+        start += charts.rows_of(charts.LOW_CM)
+    if len(summary.days) > 1:
+        sheet.add_chart(charts.upset_by_day(days, len(summary.days), 8), f"A{start}")
+        start += charts.rows_of(charts.LOW_CM)
+    if shown := min(len(summary.review), charts.MOST_CALLS):
+        sheet.add_chart(charts.emotion_shares(review, shown, 11, len(LABELS), 1), f"A{start}")
+
+
+def _name_column(summary: Summary) -> Column:
+    return Column("recording", width=min(max(summary.longest_name + 4, 20), _WIDEST_NAME))
+
+
+def _add_review(book: Any, summary: Summary, pages: bool) -> Any:
+    columns = (
+        Column("place", "count", 7),
+        _name_column(summary),
+        Column("recorded", width=21),
+        Column("speaker", width=13),
+        Column("from", "clock", 10),
+        Column("to", "clock", 10),
+        Column("emotion", width=11),
+        Column("negative for", "clock", 10),
+        Column("mean probability", "percent", 12),
+        Column("why it is listed", width=44),
+        *_EMOTION_COLUMNS,
+    )
+    rows = (_review_row(place, passage, pages) for place, passage in enumerate(summary.review, start=1))
+    count = len(summary.review)
+    sheet = add_table(book, "Review first", columns, rows, count, "Recordings", _MOST_TO_REVIEW)
+    if not count:
+        when = f" of {summary.review_day}" if summary.review_day else ""
+        sheet.append([None, f"no negative passage in the calls{when}"])
+    return sheet
+
+
+def _review_row(place: int, passage: Passage, pages: bool) -> tuple[Any, ...]:
+    name = passage.identity.shown
+    link = Link(name, _page_address(passage.identity), f"t={passage.start_s}") if pages else name
+    seconds = clock(passage.negative_s)
+    lasted = clock(passage.end_s - passage.start_s)
+    more = f"; {passage.more} more in this call" if passage.more else ""
+    why = f"mostly {passage.emotion}, negative for {seconds} within {lasted}{more}"
+    told = (passage.recorded, passage.speaker, passage.start_s, passage.end_s, passage.emotion)
+    shares = (passage.shares[label] for label in LABELS)
+    return (place, link, *told, passage.negative_s, passage.mean, why, *shares)
+
+
+def _page_address(identity: Identity) -> str:
+    """Where the page of a recording lies, seen from the workbook."""
+    return quote(format_path(Path(), identity, "html").as_posix(), errors="surrogateescape")
+
+
+def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Selection, summary: Summary) -> None:
+    columns = (
+        _name_column(summary),
+        Column("channel", "count", 9),
+        Column("speaker", width=13),
+        Column("status", width=12),
+        Column("recorded", width=21),
+        Column("length", "clock"),
+        Column("talk", "clock"),
+        Column("silence", "clock"),
+        Column("both speak", "clock"),
+        Column("negative", "percent", shaded=True),
+        *_EMOTION_COLUMNS,
+        Column("negative, first third", "percent", 12),
+        Column("negative, last third", "percent", 12),
+        Column("change", "change", shaded=True),
+        Column("negative passages", "count", 12),
+        Column("strongest at", "clock"),
+        Column("level, dBFS", "level"),
+        Column("model", width=12),
+        Column("note", width=40),
+    )
+    rows = (
+        row
+        for entry, recorded in selected(ledger, zone, selection, summary.period)
+        for row in _recording_rows(entry, recorded)
+    )
+    add_table(book, "Recordings", columns, rows, summary.total.rows, views.RECORDINGS_FILE)
+
+
+def _recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
+    figures: dict[Any, dict[str, Any]] = {**entry.figures} if entry.figures else {None: {}}
+    name = entry.identity.shown
+    for channel, told in figures.items():
+        get = told.get
+        shares = [get(f"share_{label}") for label in LABELS]
+        negative = None if shares[0] is None else sum(told[f"share_{label}"] for label in NEGATIVE)
+        first, last = get("first_third"), get("last_third")
+        change = None if first is None or last is None else last - first
+        yield (
+            *(name, channel, get("speaker"), entry.status, recorded, entry.length_s),
+            *(get("talk_s"), get("silence_s"), get("both_s"), negative, *shares),
+            *(first, last, change, get("passages"), get("passage_start_s")),
+            *(get("level_db"), entry.model, entry.reason),
+        )
+
+
+def _add_days(book: Any, summary: Summary) -> Any:
+    columns = (Column("day", width=14), *_COUNTED_COLUMNS, *_UPSET_COLUMNS, *_EMOTION_COLUMNS)
+    rows = (
+        (day or "not known", *_counted(tally), *_upset(tally), *_shares(tally)) for day, tally in summary.days.items()
+    )
+    return add_table(book, "Days", columns, rows, len(summary.days))
+
+
+def _counted(tally: Tally) -> tuple[Any, ...]:
+    return tally.recordings, tally.failed + tally.waiting, tally.length_s, tally.talk_s
+
+
+def _upset(tally: Tally) -> tuple[Any, ...]:
+    if not tally.heard:
+        return 0, 0, None, None, None
+    return tally.heard, tally.upset, tally.upset / tally.heard, *share_interval(tally.upset, tally.heard)
+
+
+def _shares(tally: Tally) -> tuple[Any, ...]:
+    return tuple(tally.share(label) for label in LABELS)
+
+
+def _add_weeks(book: Any, summary: Summary) -> None:
+    columns = (
+        Column("week from Monday", width=14),
+        Column("days with calls", "count"),
+        *_COUNTED_COLUMNS,
+        *_UPSET_COLUMNS,
+        Column("change to the week before", "change", 12),
+        Column("95 % interval, from", "change", 12),
+        Column("95 % interval, to", "change", 12),
+        Column("what that says", width=44),
+        *_EMOTION_COLUMNS,
+    )
+    found = weeks(summary.days)
+    rows = [_week_row(before, week) for before, week in zip([None, *found], found, strict=False)]
+    add_table(book, "Weeks", columns, rows, len(rows))
+
+
+def _week_row(before: Week | None, week: Week) -> tuple[Any, ...]:
+    tally = week.tally
+    return week.monday, week.days, *_counted(tally), *_upset(tally), *_change(week, before), *_shares(tally)
+
+
+def _change(week: Week, before: Week | None) -> tuple[Any, ...]:
+    """How the share of calls with a negative passage has changed, from where to where, and in words."""
+    if before is None or not week.follows(before) or not before.tally.heard:
+        return None, None, None, "no week before to compare with"
+    if not week.tally.heard:
+        return None, None, None, "nothing heard to compare"
+    now, then = week.tally, before.tally
+    low, high = difference_interval(now.upset, now.heard, then.upset, then.heard)
+    change = now.upset / now.heard - then.upset / then.heard
+    if min(now.heard, then.heard) < _LEAST_TO_COMPARE:
+        verdict = f"no trend: fewer than {_LEAST_TO_COMPARE} calls in one of the weeks"
+    elif low > 0:
+        verdict = "more calls with a negative passage than the week before"
+    elif high < 0:
+        verdict = "fewer calls with a negative passage than the week before"
+    else:
+        verdict = "no change that these numbers of calls could show"
+    return change, low, high, verdict
+
+
+def _add_groups(book: Any, summary: Summary) -> None:
+    columns = (
+        Column("group", width=16),
+        Column("name", width=28),
+        *_COUNTED_COLUMNS,
+        *_UPSET_COLUMNS,
+        *_EMOTION_COLUMNS,
+    )
+    shown = {group: tally for group, tally in summary.groups.items() if tally.recordings >= LEAST_IN_GROUP}
+    rows = [(*group, *_group_row(group[0], tally)) for group, tally in shown.items()]
+    sheet = add_table(book, "Groups", columns, rows, len(rows))
+    if hidden := len(summary.groups) - len(shown):
+        sheet.append([f"not shown: {hidden} of fewer than {LEAST_IN_GROUP} recordings"])
+    if not summary.groups:
+        sheet.append(["none: --name-pattern finds groups in names, --metadata gives them"])
+
+
+def _group_row(kind: str, tally: Tally) -> tuple[Any, ...]:
+    """What is counted of a group; of a group of employees only how much there is."""
+    if kind.lower() == AGENT:
+        return *_counted(tally)[:3], None, *(None,) * (len(_UPSET_COLUMNS) + len(LABELS))
+    return *_counted(tally), *_upset(tally), *_shares(tally)
+
+
+def _add_files(book: Any, ledger: Ledger, selection: Selection) -> None:
+    columns = (
+        Column("file", width=60),
+        Column("status", width=12),
+        Column("reason", width=70),
+        Column("still there", width=11),
+        Column("bytes", "count", 14),
+    )
+    rows = [
+        (entry.identity.shown, entry.status, entry.reason, "yes" if entry.present else "no", entry.size)
+        for entry in ledger.entries()
+        if entry.status not in (*HEARD, "skipped") and selection.fits(entry.identity.shown)
+    ]
+    sheet = add_table(book, "Files", columns, rows, len(rows), views.FILES_FILE)
+    if not rows:
+        sheet.append(["nothing failed, and nothing waits"])
+
+
+def _add_settings(book: Any, ledger: Ledger) -> None:
+    told: dict[str, Any] = json.loads(ledger.note("settings") or "{}")
+    rows = [(key, str(value)) for key, value in told.items()]
+    add_table(book, "Settings", (Column("setting", width=30), Column("value", width=80)), rows, len(rows))

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
@@ -29,7 +30,12 @@ _STARTS, _PAUSE_S = 10, 0.5
 #: How often a process looks whether the one that started it is still there.
 _LOOKS_EVERY_S = 0.5
 
+#: Items that each process has in hand, so that none waits for the next. loky sends no more of them ahead, and leaves a
+#: traceback where it is ended while it holds some back.
+_IN_HAND = 2
+
 Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def analyse_here(
@@ -62,6 +68,64 @@ def analyse_here(
             yield _alone(item, work, stop)
     finally:
         _end(slots)
+
+
+def each(
+    function: Callable[[Item], Made], items: Iterable[Item], processes: int, stop: StopSignals
+) -> Iterator[tuple[Item, Made]]:
+    """What a function makes of each item, in processes of this machine, in the order in which they are done.
+
+    Raises what the function raises, and CannotWork where a process dies over it.
+    """
+    from joblib import cpu_count
+    from joblib.externals.loky.process_executor import ProcessPoolExecutor
+
+    count, waiting = min(processes, cpu_count()), iter(items)
+    executor = ProcessPoolExecutor(max_workers=count, initializer=_enter, initargs=(os.getpid(),))
+    in_hand: dict[Future[Made], Item] = {}
+    try:
+        with _deaths_told():
+            in_hand |= {executor.submit(function, item): item for item in islice(waiting, _IN_HAND * count)}
+            while in_hand:
+                with stop.waiting():
+                    done, _ = wait(in_hand, return_when=FIRST_COMPLETED)
+                for future in done:
+                    item = in_hand.pop(future)
+                    for following in islice(waiting, 1):
+                        in_hand[executor.submit(function, following)] = following
+                    yield item, future.result()
+    finally:
+        _wait_until_begun(in_hand)
+        executor.shutdown(wait=True, kill_workers=True)
+
+
+@contextmanager
+def beside(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
+    """Have another process do something while this block does something else; it ends when both are done.
+
+    Raises what the function raises, and CannotWork where its process dies.
+    """
+    slot = _Slot()
+    try:
+        with _deaths_told():
+            future = slot.submit(function, *arguments)
+            yield
+            future.result()
+    finally:
+        slot.end()
+
+
+@contextmanager
+def _deaths_told() -> Iterator[None]:
+    """Raise CannotWork where a process dies that does nothing which could kill it by itself."""
+    try:
+        yield
+    except BaseException as error:
+        if is_death(error):
+            raise CannotWork(
+                "a process died: is memory short? What was finished is kept, the next run does the rest"
+            ) from error
+        raise
 
 
 def until(ends_at: float | None, items: Iterable[Item]) -> Iterator[Item]:
@@ -124,11 +188,15 @@ class _Slot:
         """End the process, whatever it is doing."""
         if self._executor is None:
             return
-        # loky does not bear to be ended between taking a recording and handing it on, a matter of milliseconds.
-        while self.future and not (self.future.running() or self.future.done()):
-            time.sleep(0.001)
+        _wait_until_begun([self.future] if self.future else [])
         self._executor.shutdown(wait=True, kill_workers=True)
         self._executor = None
+
+
+def _wait_until_begun(futures: Iterable["Future[Any]"]) -> None:
+    """loky does not bear to be ended between taking something to do and handing it on, a matter of milliseconds."""
+    while any(not (future.running() or future.done()) for future in futures):
+        time.sleep(0.001)
 
 
 def is_death(error: BaseException) -> bool:

@@ -128,10 +128,22 @@ def test_figures_can_be_counted_again_from_the_timeline(good_night: Night) -> No
             assert row[f"peak_{emotion}_s"] == strongest["start"]
 
 
-def test_the_workbook_shows_the_same_as_the_tables(good_night: Night) -> None:
-    cells = good_night.cells()
-    assert [row[0] for row in cells["Recordings"][1:]] == [r["recording"] for r in good_night.table("recordings.csv")]
-    assert [row[1] for row in cells["Files"][1:]] == [r["status"] for r in good_night.table("files.csv")]
+@pytest.mark.parametrize("night", ["good_night", "bad_night"])
+def test_the_workbook_shows_the_same_as_the_tables(night: str, request: pytest.FixtureRequest) -> None:
+    made: Night = request.getfixturevalue(night)
+    (header, *rows), recordings = made.cells()["Recordings"], made.table("recordings.csv")
+    at = {name: header.index(name) for name in ("recording", "channel", "speaker", "status", "recorded", "model")}
+    assert [{name: str(row[k] or "") for name, k in at.items()} for row in rows] == [
+        {name: row[name] for name in at} for row in recordings if row["recorded"]
+    ]
+    not_done = [f for f in made.table("files.csv") if f["status"] not in ("ok", "no_speech", "skipped")]
+    told = made.cells()["Files"][1:] if not_done else []
+    assert [row[:4] for row in told] == [(f["file"], f["status"], f["reason"], f["present"]) for f in not_done]
+    assert len(not_done) == (0 if made.status == 0 else len(BAD))
+
+
+def test_a_workbook_says_so_where_nothing_failed(good_night: Night) -> None:
+    assert [row[0] for row in good_night.cells()["Files"][1:]] == ["nothing failed, and nothing waits"]
 
 
 def test_the_manifest_says_what_was_done(good_night: Night) -> None:
@@ -343,7 +355,7 @@ def test_other_formats_do_nothing_again(tmp_path: Path, analyze: Analyze) -> Non
     assert not (output / "summary.xlsx").exists()
     assert analyze(calls, "-o", output) == 0
     assert manifest(output)["analysed"] == {}
-    assert len(read_workbook(output / "summary.xlsx")["Files"]) == 2
+    assert len(read_workbook(output / "summary.xlsx")["Recordings"]) == 2
 
 
 def test_a_workbook_left_out_once_is_brought_up_to_date_when_asked_for_again(tmp_path: Path, analyze: Analyze) -> None:
@@ -352,7 +364,8 @@ def test_a_workbook_left_out_once_is_brought_up_to_date_when_asked_for_again(tmp
     a_call(calls / "b.wav", seed=1)
     assert analyze(calls, "-o", output, "--format", "csv") == 0
     assert analyze(calls, "-o", output) == 0
-    assert [row[0] for row in read_workbook(output / "summary.xlsx")["Files"]][1:] == ["calls/a.wav", "calls/b.wav"]
+    told = [row[0] for row in read_workbook(output / "summary.xlsx")["Recordings"]]
+    assert told[1:] == ["calls/a.wav", "calls/b.wav"]
 
 
 def test_tables_that_were_deleted_are_made_again(good_night: Night, tmp_path: Path, analyze: Analyze) -> None:

@@ -55,7 +55,7 @@ probabilities = st.lists(st.integers(0, 10_000), min_size=8, max_size=8).map(lam
 rows = st.builds(
     Row,
     start=st.integers(0, 10**7).map(lambda k: k / 1000),
-    end=st.integers(10**7, 2 * 10**7).map(lambda k: k / 1000),
+    end=st.integers(10**7 + 1, 2 * 10**7).map(lambda k: k / 1000),
     channel=st.integers(1, 2),
     emotion=st.sampled_from([*EMOTIONS, UNCERTAIN]),
     probabilities=probabilities,

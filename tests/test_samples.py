@@ -20,6 +20,7 @@ import pytest
 
 from analyzer import cli, config, logs
 from analyzer.cli import main
+from analyzer.options import command_line
 from tests import voices
 from tests.encoders import write_wav
 from tests.nights import Analyze, a_call, at_noon, read_csv
@@ -55,7 +56,7 @@ def defaults() -> dict[str, str]:
 
 
 def analyze_parser() -> argparse.ArgumentParser:
-    return cli._parser()[1]
+    return command_line()[1]
 
 
 def options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
@@ -118,7 +119,7 @@ def test_the_crontab_analyses_and_prunes_and_the_service_analyses() -> None:
 @pytest.mark.parametrize("name", ["crontab: analyze", "crontab: prune", "service"])
 def test_the_tool_knows_every_option_of_a_sample_command(name: str) -> None:
     _, arguments = tool_arguments(commands()[name])
-    options = cli._parser()[0].parse_args(arguments)  # exits where it does not
+    options = command_line()[0].parse_args(arguments)  # exits where it does not
     paths = [getattr(options, key, None) for key in ("config", "output") if f"--{key}" in arguments]
     assert paths
     assert all(path.is_absolute() for path in paths)
@@ -126,7 +127,7 @@ def test_the_tool_knows_every_option_of_a_sample_command(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["crontab: analyze", "service"])
 def test_a_night_is_told_to_be_quiet_and_where_its_configuration_is(name: str) -> None:
-    options = cli._parser()[0].parse_args(tool_arguments(commands()[name])[1])
+    options = command_line()[0].parse_args(tool_arguments(commands()[name])[1])
     assert options.quiet
     assert options.config == Path("/etc/call-emotions.toml")
     assert "/etc/call-emotions.toml" in sample("call-emotions.toml").splitlines()[0]
@@ -188,7 +189,7 @@ def test_the_tool_knows_every_option_that_the_page_on_nights_gives_it() -> None:
     told = re.findall(r"^    ce (?!\()(.+)$", NIGHTS, flags=re.MULTILINE)
     assert len(told) >= 5
     for arguments in told:
-        cli._parser()[0].parse_args(shlex.split(arguments))  # exits where it does not
+        command_line()[0].parse_args(shlex.split(arguments))  # exits where it does not
 
 
 def test_the_page_on_nights_installs_every_sample_where_the_samples_expect_it() -> None:
@@ -210,7 +211,7 @@ def test_crontab_and_service_run_the_same_command_as_the_same_user() -> None:
 
 
 def test_what_is_pruned_is_what_was_analysed() -> None:
-    options = cli._parser()[0].parse_args(tool_arguments(commands()["crontab: prune"])[1])
+    options = command_line()[0].parse_args(tool_arguments(commands()["crontab: prune"])[1])
     assert str(options.output) == settings()["output"]
 
 

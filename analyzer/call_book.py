@@ -1,0 +1,234 @@
+"""One recording as a workbook: what is known of it, a chart of how negative it gets, and its timeline."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from io import BytesIO
+from itertools import chain
+from pathlib import Path
+from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
+
+from openpyxl import Workbook
+from openpyxl.cell import Cell, WriteOnlyCell
+from openpyxl.chart import Reference, ScatterChart, Series
+from openpyxl.chart.axis import NumericAxis
+from openpyxl.chart.shapes import GraphicalProperties
+from openpyxl.drawing.line import LineProperties
+from openpyxl.formatting.rule import ColorScaleRule
+from openpyxl.styles import Alignment, Font, PatternFill
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet._write_only import WriteOnlyWorksheet
+from openpyxl.writer.excel import ExcelWriter
+
+from analyzer.emotions import EMOTIONS
+from analyzer.interchange import SPEECH, label
+from analyzer.names import show
+from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.palette import COLOURS, MASKED
+from analyzer.timeline import Row, Timeline, ordered
+
+#: Rows that a sheet holds, less the header and one line that says how many are left out.
+_MOST_ROWS = 1_048_576 - 2
+_SECONDS_PER_DAY = 86400
+#: What stands for the time at which a workbook was made.
+_EPOCH = datetime(1980, 1, 1)
+_CLOCK = "[h]:mm:ss.0"
+_FORMATS = {
+    **dict.fromkeys(("start", "end"), _CLOCK),
+    **dict.fromkeys(("confidence", *EMOTIONS), "0%"),
+    "channel": "0",
+    "level_db": "0.0",
+}
+#: Widths of columns and heights of lines, in characters and points.
+_NARROWEST, _WIDEST, _ABOUT_WIDTHS = 11, 42, (16, 90)
+_LINE_HEIGHT, _HIGHEST = 15, 400
+_FONT = {"name": "Calibri", "size": 11}
+_HEADER_FONT = Font(bold=True, color="FFFFFF", **_FONT)
+_HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
+_HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
+_WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True)
+_CENTRED = Alignment(horizontal="center")
+#: The more probable, the darker.
+_SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.3, "EAF1F8", "num", 1, "7DA7D0")
+#: Emotions that are written in white, their colours being dark.
+_DARK = frozenset(("sad", "fearful", "disgust"))
+#: Colours of the lines of a chart, and so the most of them: those that colour-blind people tell apart.
+_LINES = ("1F4E79", "E69F00", "009E73", "CC79A7", "000000", "56B4E9", "D55E00", "7F7F7F")
+#: Seconds between the marks of an axis of time, of which there are so many at most.
+_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800)
+_MOST_MARKS = 8
+
+
+def write_workbook(timeline: Timeline, path: Path) -> None:
+    """Write a recording as a workbook, sheets About and Timeline. The same timeline gives the same bytes."""
+    book = Workbook(write_only=True)
+    about, sheet = book.create_sheet("About"), book.create_sheet("Timeline")
+    rows = ordered(timeline.rows)
+    channels = _charted(timeline, rows)
+    facts = _add_about(about, timeline)
+    _add_timeline(sheet, timeline, rows, channels)
+    if channels:
+        about.add_chart(_chart(sheet, timeline, channels, min(len(rows), _MOST_ROWS)), f"A{facts + 2}")
+    _save(book, path)
+
+
+def _charted(timeline: Timeline, rows: Sequence[Row]) -> list[int]:
+    """The channels that have a line in the chart: the first of those whose emotions are inferred."""
+    inferred = {row.channel for row in rows[:_MOST_ROWS] if row.probabilities}
+    return [channel for channel in timeline.channels if channel in inferred][: len(_LINES)]
+
+
+def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
+    """Fill the sheet of what is known of a recording; returns how many rows that takes."""
+    _set_up(sheet, _ABOUT_WIDTHS)
+    length = _cell(sheet, _CLOCK)
+    length.value = timeline.length_s / _SECONDS_PER_DAY
+    told = [("recording", timeline.recording), ("length", length), ("speakers", ", ".join(timeline.speakers))]
+    facts = [*told, *timeline.about.items()]
+    for k, (name, fact) in enumerate(facts, start=1):
+        cells = _header(sheet, name), _text(_cell(sheet), fact) if isinstance(fact, str) else fact
+        for cell in cells:
+            cell.alignment = _WRAPPED
+        lines = max(1 + len(str(cell.value)) // width for cell, width in zip(cells, _ABOUT_WIDTHS, strict=True))
+        sheet.row_dimensions[k].height = min(_LINE_HEIGHT * lines, _HIGHEST)
+        sheet.append(cells)
+    return len(facts)
+
+
+def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[Row], channels: Sequence[int]) -> None:
+    """Fill the sheet of segments, by start, with a column for each of the channels that the chart shows."""
+    shown = rows[:_MOST_ROWS]
+    negative = [f"negative: {timeline.speakers[channel - 1]}" for channel in channels]
+    columns = [*(column.replace("_", " ") for column in TIMELINE_COLUMNS), *negative]
+    wide = {"speaker": max(map(len, timeline.speakers), default=0) + 2}
+    wide |= {column: len(column) // 2 + 5 for column in negative}  # in two lines
+    _set_up(sheet, [min(max(_NARROWEST, wide.get(column, 0)), _WIDEST) for column in columns])
+    sheet.freeze_panes, sheet.print_title_rows = "A2", "1:1"
+    sheet.row_dimensions[1].height = 2 * _LINE_HEIGHT + 2
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(shown) + 1}"
+    first, last = (get_column_letter(TIMELINE_COLUMNS.index(emotion) + 1) for emotion in (EMOTIONS[0], EMOTIONS[-1]))
+    sheet.conditional_formatting.add(f"{first}2:{last}{_MOST_ROWS + 1}", _SHADES)
+    sheet.append([_header(sheet, column) for column in columns])
+    cells = _RowOfCells(sheet, channels)
+    for row in shown:
+        sheet.append(cells.holding(row, timeline.speaker(row)))
+    if len(rows) > len(shown):
+        sheet.append([f"{len(rows) - len(shown)} more segments do not fit on this sheet"])
+
+
+class _RowOfCells:
+    """The cells of a row. A sheet writes rows at once, so these serve them all: styling is what takes long."""
+
+    def __init__(self, sheet: WriteOnlyWorksheet, channels: Sequence[int]) -> None:
+        self._numbers = {column: _cell(sheet, form) for column, form in _FORMATS.items()}
+        self._numbers["channel"].alignment = _CENTRED
+        self._speaker = _cell(sheet)
+        self._emotions = {emotion: _coloured(sheet, emotion) for emotion in (*COLOURS, SPEECH)}
+        self._negative = {channel: _cell(sheet, "0%") for channel in channels}
+
+    def holding(self, row: Row, speaker: str) -> list[Cell | None]:
+        """The cells with what a row tells; None for those that stay empty."""
+        held: dict[str, float | None] = {
+            "start": row.start / _SECONDS_PER_DAY,
+            "end": row.end / _SECONDS_PER_DAY,
+            "channel": row.channel,
+            "confidence": row.confidence,
+            **dict(zip(EMOTIONS, row.probabilities or [None] * len(EMOTIONS), strict=True)),
+            "level_db": row.level_db,
+        }
+        cells = {column: _number(cell, held[column]) for column, cell in self._numbers.items()}
+        cells |= {"speaker": _text(self._speaker, speaker), "emotion": self._emotions[label(row)]}
+        negative = (
+            _number(cell, row.negative if channel == row.channel else None) for channel, cell in self._negative.items()
+        )
+        return list(chain((cells[column] for column in TIMELINE_COLUMNS), negative))
+
+
+def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int], count: int) -> ScatterChart:
+    """The probability of a negative emotion over the call, a line per channel; `count` rows are on the sheet."""
+    chart = ScatterChart(scatterStyle="lineMarker")
+    chart.title, chart.title.overlay = "Probability of a negative emotion", False
+    chart.width, chart.height, chart.roundedCorners = 25, 11, False  # cm
+    chart.legend.position, chart.legend.overlay = "b", False
+    # A cell is empty where somebody else speaks; and whoever filters the rows still sees the whole call.
+    chart.display_blanks, chart.visible_cells_only = "span", False
+    starts = Reference(sheet, min_col=1, min_row=2, max_row=count + 1)
+    for k, channel in enumerate(channels):
+        values = Reference(sheet, min_col=len(TIMELINE_COLUMNS) + 1 + k, min_row=2, max_row=count + 1)
+        chart.series.append(_line(Series(values, starts, title=show(timeline.speakers[channel - 1])), _LINES[k]))
+    length_s = max(timeline.length_s, *(row.end for row in timeline.rows))
+    step_s = next((step for step in _STEPS_S if length_s / step <= _MOST_MARKS), _STEPS_S[-1])
+    _set_axis(chart.x_axis, "Time into the call", "[h]:mm:ss", length_s / _SECONDS_PER_DAY, step_s / _SECONDS_PER_DAY)
+    _set_axis(chart.y_axis, "Probability", "0%", 1, 0.25)
+    chart.x_axis.axPos, chart.x_axis.majorGridlines = "b", None
+    chart.y_axis.majorGridlines.spPr = GraphicalProperties(ln=LineProperties(solidFill="D9D9D9"))
+    return chart
+
+
+def _line(series: Series, colour: str) -> Series:
+    """A series as straight lines from point to point; points are marked, since a single one has no line."""
+    series.smooth = False
+    series.graphicalProperties.line.solidFill = colour
+    series.graphicalProperties.line.width = 19050  # EMU: 1.5 points
+    series.marker.symbol, series.marker.size = "circle", 4
+    series.marker.graphicalProperties.solidFill = series.marker.graphicalProperties.line.solidFill = colour
+    return series
+
+
+def _set_axis(axis: NumericAxis, title: str, form: str, most: float, step: float) -> None:
+    axis.title, axis.title.overlay = title, False
+    axis.number_format, axis.majorUnit, axis.majorTickMark = form, step, "out"
+    axis.scaling.min, axis.scaling.max = 0, most
+    axis.delete = False
+
+
+def _set_up(sheet: WriteOnlyWorksheet, widths: Sequence[float]) -> None:
+    """Column widths, and how the sheet is printed: as wide as a page, as long as it gets."""
+    for k, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(k)].width = width
+    sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0
+    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+
+
+def _cell(sheet: WriteOnlyWorksheet, form: str | None = None) -> Cell:
+    cell = WriteOnlyCell(sheet)
+    if form is not None:
+        cell.number_format = form
+    return cell
+
+
+def _number(cell: Cell, value: float | None) -> Cell | None:
+    if value is None:
+        return None
+    cell.value = value
+    return cell
+
+
+def _text(cell: Cell, text: str) -> Cell:
+    cell.value = show(text)
+    cell.data_type = "s"  # a name that begins with = is text, not a formula
+    return cell
+
+
+def _header(sheet: WriteOnlyWorksheet, name: str) -> Cell:
+    cell = _text(_cell(sheet), name)
+    cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
+    return cell
+
+
+def _coloured(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
+    """The cell of an emotion in its colour."""
+    cell = _text(_cell(sheet), emotion)
+    cell.fill = PatternFill("solid", fgColor=COLOURS.get(emotion, MASKED).removeprefix("#"))
+    cell.font = Font(color="FFFFFF" if emotion in _DARK else "000000", **_FONT)
+    return cell
+
+
+def _save(book: Workbook, path: Path) -> None:
+    """Save a workbook without the hour of the run, which openpyxl and the archive would note."""
+    book.properties.creator, book.properties.created, book.properties.modified = "call-emotions", _EPOCH, _EPOCH
+    written = BytesIO()
+    with ZipFile(written, "w", ZIP_DEFLATED) as archive:
+        ExcelWriter(book, archive).write_data()
+    with ZipFile(written) as archive, ZipFile(path, "w") as timeless:
+        for name in archive.namelist():
+            timeless.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED)

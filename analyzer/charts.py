@@ -1,0 +1,84 @@
+"""The charts of the workbook: the calls to listen to first, and how days went."""
+
+from typing import Any
+
+from openpyxl.chart import BarChart, LineChart, Reference
+from openpyxl.chart.label import DataLabelList
+from openpyxl.chart.shapes import GraphicalProperties
+
+from analyzer.palette import COLOURS
+
+#: Calls in the chart of those to listen to first.
+MOST_CALLS = 50
+#: How high charts are that do not grow with the calls, and how wide they are where they have the page for themselves.
+LOW_CM, _WIDTH_CM = 8.0, 24.0
+_ROW_CM = 0.53
+
+
+def rows_of(height_cm: float) -> int:
+    """Rows of a sheet that something so high covers, and one more."""
+    return int(height_cm / _ROW_CM) + 2
+
+
+def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_column: int) -> Any:
+    """Stacked shares of emotions, a bar for each of the first calls of a table with a header in row 1.
+
+    `first_column` is that of the first of `labels` emotions, whose titles are the header; `names_column` names calls.
+    """
+    chart = BarChart()
+    chart.type, chart.grouping, chart.overlap = "bar", "percentStacked", 100
+    chart.title = "Review first: how the speakers sounded"
+    chart.y_axis.title, chart.x_axis.title = "share of the speaker's talk", "call, by its place in Review first"
+    chart.y_axis.number_format, chart.y_axis.majorUnit = "0%", 0.2
+    chart.x_axis.scaling.orientation = "maxMin"
+    chart.gapWidth = 30
+    chart.add_data(
+        Reference(sheet, min_col=first_column, max_col=first_column + labels - 1, min_row=1, max_row=rows + 1),
+        titles_from_data=True,
+    )
+    chart.set_categories(Reference(sheet, min_col=names_column, min_row=2, max_row=rows + 1))
+    for series, colour in zip(chart.series, COLOURS.values(), strict=True):
+        series.graphicalProperties = GraphicalProperties(solidFill=colour[1:])
+    return _laid_out(chart, 6 + 0.55 * rows)
+
+
+def upset_by_day(sheet: Any, rows: int, first_column: int) -> Any:
+    """The share of calls with a negative passage by day, with its interval, in three columns of a table."""
+    chart = LineChart()
+    chart.title = "Calls with a negative passage, by day"
+    chart.y_axis.title, chart.x_axis.title = "share of the calls heard", "day"
+    chart.y_axis.number_format, chart.y_axis.scaling.min, chart.y_axis.scaling.max = "0%", 0, 1
+    chart.add_data(
+        Reference(sheet, min_col=first_column, max_col=first_column + 2, min_row=1, max_row=rows + 1),
+        titles_from_data=True,
+    )
+    chart.set_categories(Reference(sheet, min_col=1, min_row=2, max_row=rows + 1))
+    share, *edges = chart.series
+    share.graphicalProperties.line.solidFill, share.graphicalProperties.line.width = "D55E00", 28_000
+    share.marker.symbol, share.marker.size, share.smooth = "circle", 6, False
+    share.marker.graphicalProperties = GraphicalProperties(solidFill="D55E00")
+    for edge in edges:
+        edge.graphicalProperties.line.solidFill, edge.graphicalProperties.line.dashStyle = "999999", "sysDash"
+        edge.graphicalProperties.line.width, edge.smooth = 12_000, False
+        edge.marker.symbol = "none"
+    return _laid_out(chart)
+
+
+def talk_by_emotion(sheet: Any, first_row: int, rows: int) -> Any:
+    """The share of all talk by emotion, from a small table whose header is in `first_row`."""
+    chart = BarChart()
+    chart.type, chart.title = "col", "All talk, by emotion"
+    chart.y_axis.title, chart.x_axis.title = "share of the talk", "emotion"
+    chart.y_axis.number_format, chart.y_axis.scaling.min = "0%", 0
+    chart.add_data(Reference(sheet, min_col=2, min_row=first_row, max_row=first_row + rows), titles_from_data=True)
+    chart.set_categories(Reference(sheet, min_col=1, min_row=first_row + 1, max_row=first_row + rows))
+    chart.series[0].graphicalProperties = GraphicalProperties(solidFill="1F4E79")
+    chart.dataLabels = DataLabelList(showVal=True, showSerName=False, showCatName=False, showLegendKey=False)
+    return _laid_out(chart, width_cm=15.5)
+
+
+def _laid_out(chart: Any, height_cm: float = LOW_CM, width_cm: float = _WIDTH_CM) -> Any:
+    chart.width, chart.height = width_cm, height_cm
+    chart.legend.position = "b"
+    chart.x_axis.delete = chart.y_axis.delete = False  # openpyxl leaves it open, and some programs then hide them
+    return chart

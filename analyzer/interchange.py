@@ -1,0 +1,203 @@
+"""Timelines as other tools read them: label tracks, tiers, subtitles, lines and tables.
+
+Every format tells the same segments, to the millisecond. What a format has no place for is left out: see each of them.
+A segment whose emotion is not to be inferred is `speech`; a confidence is given where an emotion is.
+
+Every `write_...` writes a timeline plainly to a path, as UTF-8 with line feeds; to put the file in place whole is
+for whoever calls it.
+"""
+
+import html
+import json
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from analyzer import __version__
+from analyzer.emotions import EMOTIONS, UNCERTAIN
+from analyzer.errors import UsageError
+from analyzer.names import show
+from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.timeline import Row, Timeline, ordered
+
+#: What is said of a segment whose emotion is not to be inferred.
+SPEECH = "speech"
+
+
+def label(row: Row) -> str:
+    """The emotion of a segment in a word."""
+    return row.emotion or SPEECH
+
+
+def words(row: Row) -> str:
+    """The emotion of a segment and how sure it is, such as `angry 81%`; `uncertain` says that by itself."""
+    if row.confidence is None or row.emotion == UNCERTAIN:
+        return label(row)
+    return f"{row.emotion} {row.confidence:.0%}"
+
+
+def write_audacity(timeline: Timeline, path: Path) -> None:
+    """A label track of Audacity: start, end and text, between tabs."""
+    texts = ((row, f"{show(timeline.speaker(row))}: {words(row)}") for row in ordered(timeline.rows))
+    _write_lines(path, (f"{row.start:.3f}\t{row.end:.3f}\t{text}" for row, text in texts))
+
+
+def write_textgrid(timeline: Timeline, path: Path) -> None:
+    """A TextGrid of Praat in its long text form: a tier per channel, without gaps, with emotions and no confidence."""
+    # Praat takes no interval without length, so that a recording without sound lasts a millisecond.
+    length = max(1, _milliseconds(timeline.length_s), *(_milliseconds(row.end) for row in timeline.rows))
+    lines = [
+        'File type = "ooTextFile"',
+        'Object class = "TextGrid"',
+        "",
+        *_bounds(0, length),
+        "tiers? <exists>",
+        f"size = {len(timeline.speakers)}",
+        "item []:",
+    ]
+    for channel, name in zip(timeline.channels, _distinct(map(show, timeline.speakers)), strict=True):
+        rows = [row for row in ordered(timeline.rows) if row.channel == channel]
+        lines += [f"    item [{channel}]:", *_indented(2, _tier(name, rows, length))]
+    _write_lines(path, lines)
+
+
+def _tier(name: str, rows: Sequence[Row], length: int) -> Iterator[str]:
+    """The lines of a tier; `length` in milliseconds."""
+    intervals = list(_intervals(rows, length))
+    yield 'class = "IntervalTier"'
+    yield f"name = {_quoted(name)}"
+    yield from _bounds(0, length)
+    yield f"intervals: size = {len(intervals)}"
+    for k, (start, end, text) in enumerate(intervals, start=1):
+        yield f"intervals [{k}]:"
+        yield from _indented(1, (*_bounds(start, end), f"text = {_quoted(text)}"))
+
+
+def _intervals(rows: Sequence[Row], length: int) -> Iterator[tuple[int, int, str]]:
+    """Start and end in milliseconds and text of the intervals of a tier: segments and the gaps between them."""
+    done = 0
+    for row in rows:
+        start, end = max(done, _milliseconds(row.start)), _milliseconds(row.end)
+        if end <= start:
+            continue
+        if start > done:
+            yield done, start, ""
+        yield start, end, label(row)
+        done = end
+    if done < length:
+        yield done, length, ""
+
+
+def _bounds(start: int, end: int) -> tuple[str, str]:
+    """The lines that bound an interval, a tier or a file, given in milliseconds."""
+    return f"xmin = {start / 1000:.3f}", f"xmax = {end / 1000:.3f}"
+
+
+def _indented(levels: int, lines: Iterable[str]) -> Iterator[str]:
+    return (" " * 4 * levels + line for line in lines)
+
+
+def _quoted(text: str) -> str:
+    """A text of Praat's: a quote within is doubled."""
+    return '"' + show(text).replace('"', '""') + '"'
+
+
+def write_webvtt(timeline: Timeline, path: Path) -> None:
+    """Subtitles for a player of sound or film (WebVTT): who speaks, the emotion, and how sure it is."""
+    lines = ["WEBVTT"]
+    for row in ordered(timeline.rows):
+        speaker = html.escape(show(timeline.speaker(row)), quote=False)  # a > is one no more, so there is no --> either
+        lines += ["", f"{_clock(row.start)} --> {_clock(row.end)}", f"<v {speaker}>{words(row)}</v>"]
+    _write_lines(path, lines)
+
+
+def _clock(seconds: float) -> str:
+    """A time as WebVTT writes it, hh:mm:ss.mmm; hours may have more digits."""
+    minutes, milliseconds = divmod(_milliseconds(seconds), 60_000)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours:02}:{minutes:02}:{milliseconds / 1000:06.3f}"
+
+
+def write_rttm(timeline: Timeline, path: Path) -> None:
+    """Who speaks when, as tools for diarization read it (RTTM).
+
+    Its ten fields have none for emotions, so that these are left out, and the confidence that it has one for is that of
+    the speaker, which is not known. Fields are parted by spaces: names have `_` in place of them.
+    """
+    recording, speakers = _field(timeline.recording), _distinct(_field(name) for name in timeline.speakers)
+    _write_lines(path, (_turn(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
+
+
+def _turn(row: Row, recording: str, speaker: str) -> str:
+    onset, end = _milliseconds(row.start), _milliseconds(row.end)
+    times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
+    return f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>"
+
+
+def _field(text: str) -> str:
+    """A text as one field between spaces."""
+    return re.sub(r"\s", "_", show(text)) or "_"
+
+
+def write_jsonl(timeline: Timeline, path: Path) -> None:
+    """An object per line and segment (JSON Lines), see `json_line`."""
+    _write_lines(path, (json_line(timeline.recording, row, timeline.speaker(row)) for row in ordered(timeline.rows)))
+
+
+def json_line(recording: str | None, row: Row, speaker: str) -> str:
+    """A segment as a JSON object in one line, keys in the order of the timeline's columns; no `recording` for None.
+
+    What is not to be inferred is null. Names are as tables show them, so that the line is valid UTF-8.
+    """
+    named = {} if recording is None else {"recording": show(recording)}
+    values = dict(zip(TIMELINE_COLUMNS, _values(row, speaker), strict=True))
+    return json.dumps(named | values, ensure_ascii=False, allow_nan=False)
+
+
+def write_parquet(timeline: Timeline, path: Path) -> None:
+    """A table of segments (Apache Parquet), null for what is not to be inferred; what is known besides in its metadata.
+
+    Raises UsageError where PyArrow is not installed.
+    """
+    try:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+    except ImportError as error:
+        raise UsageError("the format parquet needs PyArrow: pip install 'call-emotions[parquet]'") from error
+    recording, length_s = show(timeline.recording), f"{timeline.length_s:.3f}"
+    kinds = {"recording": pa.string(), **dict.fromkeys(TIMELINE_COLUMNS, pa.float32())}
+    kinds |= {"start": pa.float64(), "end": pa.float64(), "channel": pa.int16()}
+    kinds |= {"speaker": pa.string(), "emotion": pa.string()}
+    known = timeline.about | {"recording": recording, "length_s": length_s, "call-emotions": __version__}
+    schema = pa.schema(kinds.items(), metadata={show(name): show(text) for name, text in known.items()})
+    records = [(recording, *_values(row, timeline.speaker(row))) for row in ordered(timeline.rows)]
+    columns = zip(*records, strict=True) if records else [()] * len(kinds)
+    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds.values(), strict=True)]
+    with open(path, "wb") as handle:  # PyArrow itself opens no path that is not UTF-8
+        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), handle)
+
+
+def _values(row: Row, speaker: str) -> tuple[float | str | None, ...]:
+    """A segment in the timeline's columns, rounded as the timeline is; None for what is not to be inferred."""
+    inferred: tuple[float | str | None, ...] = (None,) * (2 + len(EMOTIONS))
+    if row.confidence is not None:
+        inferred = row.emotion, round(row.confidence, 4), *(round(p, 4) for p in row.probabilities)
+    return round(row.start, 3), round(row.end, 3), row.channel, show(speaker), *inferred, round(row.level_db, 1)
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)
+
+
+def _distinct(names: Iterable[str]) -> list[str]:
+    """The names, no two the same: a second `agent` is `agent_2`."""
+    distinct: list[str] = []
+    for name in names:
+        numbered = (name if k == 1 else f"{name}_{k}" for k in range(1, len(distinct) + 2))
+        distinct.append(next(candidate for candidate in numbered if candidate not in distinct))
+    return distinct
+
+
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
+    with open(path, "w", encoding="utf-8", newline="\n") as handle:
+        handle.writelines(f"{line}\n" for line in lines)

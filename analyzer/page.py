@@ -1,0 +1,229 @@
+"""The page of one recording: its timeline drawn, its sound beside it, every segment in a table; one file, offline.
+
+All that is drawn, and the table, stand in the page as it is written, so that it prints and reads without scripts; these
+play, jump, sort and filter.
+"""
+
+import base64
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path, PurePath
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote_from_bytes
+
+import numpy as np
+
+from analyzer import palette
+from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
+from analyzer.figures import covered
+from analyzer.lanes import LONG_SILENCE_S, Lane, both_speaking, lanes, scale, silences
+from analyzer.passages import Passage, passages
+from analyzer.stream import clock
+from analyzer.timeline import Row, Timeline
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+#: What the bar of a segment shows whose emotion is not inferred.
+MASKED = "masked"
+
+#: How wide a timeline is drawn at least, between these; one that does not fit is scrolled.
+_PX_PER_S, _NARROWEST_PX, _WIDEST_PX = 2.0, 300, 12_000
+#: From this width on, finer marks of time are shown, too.
+_ROOMY_PX = 900
+#: What a mark of time needs.
+_TICK_PX = 64
+_TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
+#: Passages that are listed, the most negative ones.
+_MOST_PASSAGES = 8
+#: A full sample is drawn as high as this, so that a waveform is made of whole numbers.
+_WAVE_UNITS = 100
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A lane as the template draws it.
+
+    Attributes
+    ----------
+    lane : what is drawn.
+    caption : how much its speaker speaks.
+    shares : shares of that by what their bars show, the greatest first.
+    wave : corners of the waveform as SVG wants them, x in points and y in `_WAVE_UNITS`.
+    wave_s : seconds that the waveform stands for.
+    passages : where its speaker is negative.
+    """
+
+    lane: Lane
+    caption: str
+    shares: list[tuple[str, float]]
+    wave: str
+    wave_s: float
+    passages: list[Passage]
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on the axis of time, in seconds: a `fine` one is for where there is room, an `edge` is an end of it."""
+
+    at: float
+    fine: bool = False
+    edge: str = ""
+
+
+def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: str = "") -> None:
+    """Write the page of a recording.
+
+    `audio` is where its sound lies, as a URL (see `link`) or a `data:` URI; None where there is none, and `audio_note`
+    says why.
+    """
+    write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_told(timeline))
+
+
+def _told(timeline: Timeline) -> dict[str, Any]:
+    """What the template is told of a timeline besides itself."""
+    length_s = max(timeline.length_s, 0.001)
+    width_px = round(min(max(_PX_PER_S * length_s, _NARROWEST_PX), _WIDEST_PX))
+    drawn = lanes(timeline, points=max(2000, width_px // 2))
+    drawings = [_drawing(lane, scale(drawn)) for lane in drawn]
+    passed = [(drawing.lane.speaker, passage) for drawing in drawings for passage in drawing.passages]
+    both = both_speaking(timeline.rows)
+    kinds = {kind_of(row) for row in timeline.rows}
+    return {
+        "drawings": drawings,
+        "passages": sorted(passed, key=lambda told: -told[1].negative_s),
+        "both": both,
+        "both_s": covered(both),
+        "silences": silences(timeline),
+        "kinds": [kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
+        "ticks": list(ticks(length_s, width_px)),
+        "width_px": width_px,
+        "share": lambda seconds: f"{100 * seconds / length_s:.4f}%",
+    }
+
+
+def _drawing(lane: Lane, full: float) -> Drawing:
+    """A lane, its waveform drawn up to the sample `full`."""
+    talk_s = sum(row.seconds for row in lane.rows)
+    segments = "1 segment" if len(lane.rows) == 1 else f"{len(lane.rows):,} segments"
+    caption = f"speaks {clock(talk_s)} in {segments}" if lane.rows else "does not speak"
+    return Drawing(
+        lane=lane,
+        caption=caption,
+        shares=_shares(lane.rows, talk_s),
+        wave=_wave(lane.waveform / full),
+        wave_s=len(lane.waveform) * lane.step_s,
+        passages=passages(lane.rows),
+    )
+
+
+def _shares(rows: Sequence[Row], talk_s: float) -> list[tuple[str, float]]:
+    """Shares of the speech by what its bars show, the greatest first."""
+    shares: dict[str, float] = {}
+    for row in rows:
+        shares[kind_of(row)] = shares.get(kind_of(row), 0.0) + row.seconds / talk_s
+    return sorted(shares.items(), key=lambda item: -item[1])
+
+
+def _wave(waveform: np.ndarray) -> str:
+    """Corners of a waveform shaped (points, 2), between -1 and 1: along its greatest samples, back along its least."""
+    least, greatest = np.rint(waveform.T * -_WAVE_UNITS).astype(int)  # y grows downwards
+    there = [f"{x},{y}" for x, y in enumerate(greatest)]
+    back = [f"{x},{y}" for x, y in enumerate(least)]
+    return " ".join(there + back[::-1])
+
+
+def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
+    """Marks of time that have room on a timeline so wide, and finer ones for where there is more."""
+    roomy_px = max(width_px, _ROOMY_PX)
+    coarse = _step(length_s / width_px)
+    fine = _step(length_s / roomy_px, coarse)
+    yield Tick(0.0, edge="start")
+    for at in range(fine, math.ceil(length_s), fine):
+        is_fine = at % coarse > 0
+        if length_s - at >= _TICK_PX * length_s / (roomy_px if is_fine else width_px):
+            yield Tick(float(at), is_fine)
+    yield Tick(length_s, edge="end")
+
+
+def _step(s_per_px: float, coarse: int | None = None) -> int:
+    """The shortest step of time that has room for its marks, and that divides the coarse one."""
+    roomy = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
+    return next(roomy, _TICK_STEPS_S[-1])
+
+
+def kind_of(row: Row) -> str:
+    """What the bar of a segment shows: its emotion, or that it is not inferred."""
+    return row.emotion or MASKED
+
+
+def word(kind: str) -> str:
+    """What such a kind of bar is called."""
+    return "not inferred" if kind == MASKED else kind
+
+
+def moment(seconds: float) -> str:
+    """Seconds to a tenth, as m:ss.t, or h:mm:ss.t from an hour on."""
+    whole, tenth = divmod(round(seconds * 10), 10)
+    return f"{clock(whole)}.{tenth}"
+
+
+def percent(share: float | None) -> str:
+    """A share as a whole percentage; nothing for None."""
+    return "" if share is None else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
+
+
+def link(from_file: Path, to_file: Path) -> str:
+    """The URL by which one file refers to another: relative, percent-encoded; absolute from one drive to another."""
+    try:
+        relative = os.path.relpath(to_file, from_file.parent)
+    except ValueError:
+        return to_file.absolute().as_uri()
+    return quote_from_bytes(os.fsencode(PurePath(relative).as_posix()))
+
+
+def write(template: str, path: Path, **told: object) -> None:
+    """Write what a template makes of what it is told, piece by piece; lone surrogates become escapes."""
+    pieces = environment().get_template(template).generate(**told)
+    with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle:
+        handle.writelines(pieces)
+
+
+@cache
+def environment() -> "Environment":
+    """The templates, and what they use."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    made = Environment(
+        loader=PackageLoader("analyzer"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(clock=clock, moment=moment, percent=percent, kind=kind_of, word=word, csp_hash=csp_hash)
+    made.globals.update(
+        inlined=_inlined,
+        colours={**palette.COLOURS, MASKED: palette.MASKED, OTHER: palette.OTHER, "both": palette.BOTH},
+        roomy_px=_ROOMY_PX,
+        most_passages=_MOST_PASSAGES,
+        wave_units=_WAVE_UNITS,
+        long_silence_s=LONG_SILENCE_S,
+    )
+    return made
+
+
+def _inlined(name: str) -> str:
+    """A style sheet or a script of ours, to stand in a page as it is."""
+    from markupsafe import Markup
+
+    return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704
+
+
+def csp_hash(script: str) -> str:
+    """A script as a content security policy names it: a page runs this one and no other."""
+    return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

@@ -1,0 +1,262 @@
+"""The files of each recording for people and for other tools, made from its timeline and what the ledger keeps of it.
+
+The ledger knows in which formats a recording has been written as it is told now. So only what changed is written anew,
+a run that is killed goes on where it was, and a format that is asked for later needs no sound.
+"""
+
+import logging
+import re
+from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from itertools import chain, islice
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from analyzer import __version__, envelope, opus, page, storage, tables, workers
+from analyzer.entry import Entry
+from analyzer.errors import CallEmotionsError, CannotWork
+from analyzer.formats import EXTENSIONS
+from analyzer.ledger import Ledger
+from analyzer.logs import LOGGER
+from analyzer.names import Identity, show
+from analyzer.outputs import format_path, read_timeline, replacing, timeline_path
+from analyzer.selection import LATEST, Selection
+from analyzer.signals import StopSignals
+from analyzer.storage import Location
+from analyzer.summary import HEARD
+from analyzer.timeline import Sketch, Timeline
+
+log = logging.getLogger(LOGGER)
+
+#: Raised by hand whenever files of a recording are to look otherwise than before.
+_LOOK = f"{__version__}.1"
+#: A page with its sound in it, which the ledger knows as a format of its own.
+_WITH_SOUND = "html with sound"
+#: Recordings that are written before the ledger is told, in one transaction.
+_TOGETHER = 100
+#: Fewer recordings than this are not worth starting processes for.
+_FEW = 8
+_EMBEDDED = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a process needs to write the files of one recording: its row, its sketch, where it lies, which formats.
+
+    `sound` is where the recording is, None where that is not to be told or not known; `embed` asks for it in the page.
+    """
+
+    output: Path
+    entry: Entry
+    sketch: Sketch | None
+    recorded: str
+    formats: frozenset[str]
+    sound: Location | None
+    embed: bool
+
+
+class Outcome(NamedTuple):
+    """What came of a task: what went wrong, so that it is not done; else what is odd about what was written."""
+
+    problem: str = ""
+    oddity: str = ""
+
+
+def bring_up_to_date(
+    ledger: Ledger,
+    output: Path,
+    formats: Collection[str],
+    processes: int,
+    stop: StopSignals,
+    *,
+    embed: bool = False,
+    selection: Selection = LATEST,
+    check: bool = False,
+) -> int:
+    """Write what is not written yet, or not as it is told now; returns how many recordings could not be written.
+
+    `check` looks whether what was written is still there. Why one could not be written is a warning.
+    """
+    wanted = frozenset(formats) & EXTENSIONS.keys()
+    if ledger.note("look") != _LOOK:
+        ledger.nothing_is_written()
+        ledger.remember("look", _LOOK)
+    if not wanted:
+        return 0
+    failed = 0
+    done: list[Identity] = []
+    names = wanted | ({_WITH_SOUND} if embed and "html" in wanted else set())
+    tasks = _tasks(ledger, output, wanted, names, embed, selection, check)
+    with closing(_written(tasks, processes, stop)) as written:
+        for task, outcome in written:
+            if said := outcome.problem or outcome.oddity:
+                log.warning("%s: %s", task.entry.identity.shown, said)
+            if outcome.problem:
+                failed += 1
+            else:
+                done.append(task.entry.identity)
+            if len(done) >= _TOGETHER:
+                ledger.note_written(done, names)
+                done = []
+            stop.check()
+    ledger.note_written(done, names)
+    return failed
+
+
+def _tasks(
+    ledger: Ledger,
+    output: Path,
+    wanted: frozenset[str],
+    names: Collection[str],
+    embed: bool,
+    selection: Selection,
+    check: bool,
+) -> Iterator[Task]:
+    """What is to be written, in the order of the ledger."""
+    zone, folders = tables.time_zone(ledger), _folders(ledger)
+    unwritten = ledger.not_written(names)
+    for entry in ledger.entries():
+        if entry.status not in HEARD or not selection.fits(entry.identity.shown):
+            continue
+        recorded, _ = entry.when(zone)
+        if selection.period and not selection.period.holds(recorded[:10]):
+            continue
+        gone = check and _is_gone(output, entry.identity, wanted)
+        if gone:
+            ledger.note_unwritten([entry.identity])  # among what is gone may be sound that only another night puts back
+        if gone or entry.identity in unwritten:
+            place = _place(entry.identity, folders)
+            yield Task(output, entry, ledger.sketch(entry.identity), recorded, wanted, place, embed)
+
+
+def _is_gone(output: Path, identity: Identity, formats: Collection[str]) -> bool:
+    return not all(format_path(output, identity, name).exists() for name in formats)
+
+
+def _folders(ledger: Ledger) -> dict[str, Location]:
+    """Where the recordings of each label lie; nothing where names are masked, since places tell them."""
+    if ledger.note("masked with") is not None:
+        return {}
+    return {label: folder if storage.is_address(folder) else Path(folder) for label, folder in ledger.labels()}
+
+
+def _place(identity: Identity, folders: Mapping[str, Location]) -> Location | None:
+    folder = folders.get(identity.label)
+    if folder is None:
+        return None
+    return folder / identity.path if isinstance(folder, Path) else f"{folder.rstrip('/')}/{identity.path}"
+
+
+def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
+    """The tasks as they are done, and what came of each; few of them in this process."""
+    tasks = iter(tasks)
+    first = list(islice(tasks, _FEW))
+    if len(first) < _FEW or processes == 1:
+        for task in chain(first, tasks):
+            yield task, write(task)
+        return
+    yield from workers.each(write, chain(first, tasks), processes, stop)
+
+
+def write(task: Task) -> Outcome:
+    """Write the files of one recording; returns what came of it.
+
+    Raises CannotWork where the file system refuses.
+    """
+    try:
+        timeline = told(task)
+    except CannotWork as error:  # its timeline was deleted, or changed by hand
+        return Outcome(str(error))
+    except Exception as error:
+        return Outcome(_told_of(error, "told"))
+    oddity = ""
+    for name in sorted(task.formats):
+        path = format_path(task.output, task.entry.identity, name)
+        try:
+            if name == "html":
+                sound, why_none, oddity = _sound(task, path)
+                with replacing(path) as temporary:
+                    page.write_page(timeline, temporary, sound, why_none)
+            else:
+                with replacing(path) as temporary:
+                    _writer(name)(timeline, temporary)
+        except CallEmotionsError:
+            raise
+        except Exception as error:  # whatever somebody has put into a timeline, it must not end the night
+            return Outcome(_told_of(error, f"written as {name}"))
+    return Outcome(oddity=oddity)
+
+
+def _told_of(error: Exception, what: str) -> str:
+    return show(f"it cannot be {what} ({type(error).__name__}: {error})")
+
+
+def told(task: Task) -> Timeline:
+    """All that is told of a recording, from its timeline and the ledger; raises CannotWork where the former is gone."""
+    entry, sketch = task.entry, task.sketch
+    figures = entry.figures or {}
+    channels = entry.channels or len(figures)
+    about = {
+        "recorded": task.recorded,
+        **entry.groups,
+        "encoding": f"{entry.codec}, {entry.rate:,} Hz, {channels} channel{'s' if channels > 1 else ''}",
+        "model": entry.model,
+        "note": entry.reason,
+    }
+    return Timeline(
+        recording=entry.identity.shown,
+        length_s=entry.length_s or 0.0,
+        speakers=tuple(str(told["speaker"]) for told in figures.values()),
+        rows=tuple(read_timeline(timeline_path(task.output, entry.identity))),
+        other=sketch.other if sketch else (),
+        envelope=envelope.unpack(sketch.envelope, channels) if sketch else np.empty((0, 0, 2), np.float32),
+        about={key: value for key, value in about.items() if value},
+    )
+
+
+def _writer(name: str) -> Callable[[Timeline, Path], None]:
+    """What writes a format; imported only now, since some take long to."""
+    if name == "png":
+        from analyzer.picture import write_picture
+
+        return write_picture
+    if name == "xlsx-per-file":
+        from analyzer.call_book import write_workbook
+
+        return write_workbook
+    from analyzer import interchange
+
+    writer: Callable[[Timeline, Path], None] = getattr(interchange, f"write_{name}")
+    return writer
+
+
+def _sound(task: Task, path: Path) -> tuple[str | None, str, str]:
+    """What a page plays, why it plays nothing if so, and what is odd about that.
+
+    Sound that it has in it already stays there.
+    """
+    if embedded := _embedded(path):
+        return embedded, "", ""
+    if task.sound is None:
+        return None, "Names are masked, and to link the recording would tell its own.", ""
+    oddity = ""
+    if task.embed and task.entry.present:
+        try:
+            return opus.data_address(task.sound), "", ""
+        except Exception as error:  # whatever a decoder comes up with
+            oddity = f"its sound is not put into the page: {show(str(error))}"
+    if isinstance(task.sound, str):
+        why_none = "The recording lies in object storage, which a page cannot play from: see --embed-audio."
+        return None, why_none, oddity
+    return page.link(path, task.sound), "", oddity
+
+
+def _embedded(path: Path) -> str | None:
+    try:
+        found = _EMBEDDED.search(path.read_bytes())
+    except OSError:
+        return None
+    return found[1].decode() if found else None

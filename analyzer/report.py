@@ -1,0 +1,72 @@
+"""`call-emotions report`: everything that people read made again, from timelines and ledger alone."""
+
+import sqlite3
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer import rendering, tables
+from analyzer.errors import CannotWork, UsageError
+from analyzer.formats import EXTENSIONS
+from analyzer.ledger import FILE_NAME, Ledger
+from analyzer.lock import held
+from analyzer.names import show
+from analyzer.outputs import clear_unfinished
+from analyzer.selection import LATEST, Period, Selection, name_pattern
+from analyzer.signals import StopSignals
+
+
+@dataclass(frozen=True)
+class ReportSettings:
+    """What to make again.
+
+    Attributes
+    ----------
+    output : the folder of the results.
+    period : the days that workbook and index are to be about; None for those up to the newest recording.
+    pattern : what names of recordings have to fit, with * and ?; None for all.
+    formats : of what is made; None for those that are there.
+    jobs : processes that write pages and the like.
+    """
+
+    output: Path
+    period: Period | None = None
+    pattern: str | None = None
+    formats: frozenset[str] | None = None
+    jobs: int = 1
+    lock_wait_s: float = 0.0
+    quiet: bool = False
+
+
+def run(settings: ReportSettings, stop: StopSignals) -> int:
+    """Make again what people read; returns the exit status."""
+    output = settings.output
+    if not (output / FILE_NAME).exists():
+        raise UsageError(f"there are no results in {show(str(output))}: name the folder that analyze wrote to")
+    with held(output, settings.lock_wait_s, stop), closing(Ledger(output)) as ledger:
+        try:
+            failed = _make(ledger, settings, stop)
+        except sqlite3.Error as error:
+            raise CannotWork(f"the ledger cannot be used: {error}") from error
+    return 1 if failed else 0
+
+
+def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
+    output = settings.output
+    clear_unfinished(output)
+    formats = settings.formats or _there(output)
+    pattern = None if settings.pattern is None else name_pattern(settings.pattern, ledger)
+    selection = Selection(settings.period, pattern)
+    failed = rendering.bring_up_to_date(ledger, output, formats, settings.jobs, stop, selection=selection, check=True)
+    ledger.tables_are_stale()
+    tables.write(ledger, output, formats, selection)
+    # What is about other recordings than usual is made as usual again by the next night.
+    ledger.views_are_fresh(formats & tables.TABLES if selection == LATEST else frozenset(("csv",)))
+    if not settings.quiet:
+        print("\n".join(["to open:", *(f"  {show(str(path))}" for path in tables.results(output, formats))]))
+    return failed
+
+
+def _there(output: Path) -> frozenset[str]:
+    """The formats in which there are results."""
+    return tables.there(output) | {name for name in EXTENSIONS if (output / name).is_dir()}

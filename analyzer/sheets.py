@@ -1,0 +1,229 @@
+"""Tables as sheets of a workbook: columns with a title, a width and a kind; written row by row, however many."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from openpyxl import Workbook
+from openpyxl.cell import Cell, WriteOnlyCell
+from openpyxl.formatting.rule import ColorScaleRule, DataBarRule
+from openpyxl.styles import Alignment, Font, PatternFill
+from openpyxl.utils import get_column_letter
+from openpyxl.worksheet.hyperlink import Hyperlink
+
+from analyzer.names import show
+
+#: Rows that a sheet holds, less the header and one line that says where the rest is.
+MOST_ROWS = 1_048_576 - 2
+#: Characters of a text and of an address that spreadsheets take, and points that a row is high; at most.
+_MOST_TEXT, _LONGEST_ADDRESS, _HIGHEST = 32_767, 2_079, 400
+#: What a spreadsheet takes for a character of that number, such as _x000D_.
+_ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
+#: Characters that a printed page is wide.
+_PAGE_WIDTH = 290
+_SECONDS_PER_DAY = 86400
+#: How numbers of each kind of column are shown; text has none.
+_FORMATS = {
+    "text": None,
+    "count": "#,##0",
+    "clock": "[h]:mm:ss",
+    "hours": "#,##0.0",
+    "percent": "0%",
+    "change": "+0%;-0%;0%",
+    "level": "0.0",
+}
+_BODY = {"name": "Calibri", "size": 11}
+_BOLD = Font(**_BODY, bold=True)
+_TITLE_FONT = Font(name="Calibri", size=16, bold=True, color="1F4E79")
+_HEADER_FONT = Font(**_BODY, bold=True, color="FFFFFF")
+_HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
+_HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
+_WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True, indent=1)
+_TOP = Alignment(vertical="top")
+_LINE_HEIGHT, _HEADER_HEIGHT = 15, 32
+_LINK_FONT = Font(**_BODY, color="0563C1", underline="single")
+#: The more of it, the darker.
+_SHADES = ("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
+_CHANGE_SHADES = ("num", -0.3, "A5D6A7", "num", 0, "FFFFFF", "num", 0.3, "F57C00")
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: its title, what it holds (see _FORMATS), its width in characters, and whether it is shaded or barred.
+
+    Cells are text, or numbers: seconds in columns of kind clock and hours, shares from 0 to 1 in percent and change.
+    """
+
+    title: str
+    kind: str = "text"
+    width: int = 11
+    shaded: bool = False
+    barred: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A text cell that leads to a place: a relative address, and a place in it."""
+
+    text: str
+    target: str
+    place: str
+
+
+def add_table(
+    book: Workbook,
+    title: str,
+    columns: Sequence[Column],
+    rows: Iterable[Sequence[Any]],
+    count: int,
+    rest: str = "",
+    most: int = MOST_ROWS,
+) -> Any:
+    """Add a sheet with a table of `count` rows, of which it holds as many as it can, and `most` at most.
+
+    `rest` says where the others stand.
+    """
+    sheet = book.create_sheet(title)
+    sheet.freeze_panes = "B2"
+    sheet.row_dimensions[1].height = _HEADER_HEIGHT
+    _set_up_page(sheet, pages_wide=-(-sum(column.width for column in columns) // _PAGE_WIDTH))
+    sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
+    for k, column in enumerate(columns, start=1):
+        letter = get_column_letter(k)
+        sheet.column_dimensions[letter].width = column.width
+        places = f"{letter}2:{letter}{MOST_ROWS + 1}"
+        if column.shaded:
+            shades = _CHANGE_SHADES if column.kind == "change" else _SHADES
+            sheet.conditional_formatting.add(places, ColorScaleRule(*shades))
+        if column.barred:
+            sheet.conditional_formatting.add(places, DataBarRule("num", 0, "num", 1, "9DC3E6"))
+    shown = min(count, most, MOST_ROWS)
+    sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{shown + 1}"
+    sheet.append([_header(sheet, column.title) for column in columns])
+    cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
+    texts = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
+    for number, values in enumerate(islice(rows, shown), start=2):
+        if (lines := max(_lines(values[k], width) for k, width in texts)) > 1:
+            sheet.row_dimensions[number].height = min(lines * _LINE_HEIGHT, _HIGHEST)
+        sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
+    if count > shown:
+        sheet.append([f"{count - shown:,} more" + (f": see {rest}" if rest else "")])
+    return sheet
+
+
+def add_page(book: Workbook, title: str, widths: Sequence[int]) -> Any:
+    """Add a sheet for text that is read from top to bottom, with columns of these widths."""
+    sheet = book.create_sheet(title)
+    _set_up_page(sheet, orientation="portrait")
+    for k, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(k)].width = width
+    return sheet
+
+
+def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths: Sequence[int]) -> int:
+    """Add a title, and lines of what each is about and what is told of it, over all columns; returns how many rows.
+
+    Whoever opens the workbook need not find out how high rows have to be: not every program does.
+    """
+    cell = _text(sheet, title)
+    cell.font = _TITLE_FONT
+    sheet.append([cell])
+    sheet.append([])
+    for number, (about, text) in enumerate(told, start=3):
+        label, words = _text(sheet, about), _text(sheet, text)
+        label.font, label.alignment, words.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
+        sheet.row_dimensions[number].height = _lines(text, sum(widths[1:])) * _LINE_HEIGHT + 3
+        sheet.merged_cells.add(f"B{number}:{get_column_letter(len(widths))}{number}")
+        sheet.append([label, words])
+    sheet.append([])
+    return len(told) + 3
+
+
+def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
+    """Add a small table to a page, in rows from `start` on."""
+    sheet.row_dimensions[start].height = _HEADER_HEIGHT
+    sheet.append([_header(sheet, column.title) for column in columns])
+    cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
+    for values in rows:
+        sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
+
+
+def _set_up_page(sheet: Any, orientation: str = "landscape", pages_wide: int = 1) -> None:
+    sheet.page_setup.orientation, sheet.page_setup.paperSize = orientation, "9"  # A4
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = pages_wide, 0
+    sheet.sheet_properties.pageSetUpPr.fitToPage = True
+
+
+def _lines(value: Any, width: int) -> int:
+    """Lines that a text takes in a column of so many characters."""
+    text = value.text if isinstance(value, Link) else value
+    return -(-len(text) // (width - 2)) if text else 1
+
+
+def _readable(text: str) -> str:
+    """A text that every program opens, and shows as tables show names."""
+    return _ESCAPE.sub("_x005F_", show(text))[:_MOST_TEXT]
+
+
+def _text(sheet: Any, text: str) -> WriteOnlyCell:
+    cell = WriteOnlyCell(sheet, _readable(text))
+    cell.data_type = "s"  # a name that begins with = is text, not a formula
+    return cell
+
+
+def _header(sheet: Any, title: str) -> WriteOnlyCell:
+    cell = _text(sheet, title)
+    cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
+    return cell
+
+
+class _StyledCell(Cell):
+    """A cell that knows its style and its column for good: openpyxl finds both out anew for each of millions."""
+
+    has_style = True
+    style_id = 0
+    letter = ""
+
+    @property
+    def coordinate(self) -> str:
+        """Its address, such as C7."""
+        return f"{self.letter}{self.row}"
+
+    def hold(self, value: Any) -> "_StyledCell":
+        """The cell with another value, which is of its own kind already."""
+        self._value = value
+        return self
+
+
+class TableCell:
+    """The cells of a column. A sheet writes rows at once, so one cell serves them all: styling is what takes long."""
+
+    def __init__(self, sheet: Any, column: Column, number: int) -> None:
+        self._sheet, self._is_text = sheet, column.kind == "text"
+        pattern = WriteOnlyCell(sheet)
+        pattern.alignment = _WRAPPED if self._is_text else _TOP
+        if number_format := _FORMATS[column.kind]:
+            pattern.number_format = number_format
+        self._cell = _StyledCell(sheet, row=1, column=number)
+        self._cell.style_id, self._cell.letter = pattern.style_id, get_column_letter(number)
+        self._cell.data_type = "s" if self._is_text else "n"  # a name that begins with = is text, not a formula
+        self._divisor = {"clock": _SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
+
+    def holding(self, value: Any) -> Any:
+        """The cell with another value; None for one that stays empty."""
+        if value is None or value == "":
+            return None
+        if self._is_text:
+            return _link(self._sheet, value) if isinstance(value, Link) else self._cell.hold(_readable(value))
+        return self._cell.hold(value / self._divisor)
+
+
+def _link(sheet: Any, link: Link) -> WriteOnlyCell:
+    cell = _text(sheet, link.text)
+    cell.alignment = _WRAPPED
+    if len(link.target) + len(link.place) < _LONGEST_ADDRESS:
+        cell.hyperlink = Hyperlink(ref="", target=link.target, location=link.place)
+        cell.font = _LINK_FONT
+    return cell

@@ -1,0 +1,483 @@
+"""The engine in other programs: streams tell what files tell, in time and in little memory."""
+
+import gc
+import subprocess
+import sys
+import threading
+import tracemalloc
+from itertools import cycle, pairwise
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from threadpoolctl import ThreadpoolController
+
+import analyzer
+from analyzer import api, outputs
+from analyzer.api import EmotionStream, analyze
+from analyzer.classifier import Classifier
+from analyzer.errors import CannotWork, UnreadableRecording
+from analyzer.features import FrontEnd
+from analyzer.hearing import Hearing
+from analyzer.outputs import TIMELINE_COLUMNS, write_timeline
+from analyzer.speech import SpeechDetector, SpeechSettings
+from analyzer.timeline import Row, Timeline, ordered
+from tests import voices
+from tests.encoders import write_wav
+from tests.test_hostile import folder  # noqa: F401  # a folder of files that nobody who means well sends
+from tests.tiny_model import make_tiny_model
+
+RATE = 8000
+AGENT_AND_CUSTOMER = {"speakers": ("agent", "customer"), "only": ("customer",)}
+
+
+@pytest.fixture(scope="module")
+def model(tiny_model: Path) -> str:
+    return str(tiny_model)
+
+
+@pytest.fixture(scope="module")
+def wide_model(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A model that hears 16,000 samples per second."""
+    front_end = FrontEnd(rate=16000, window=400, hop=160, fft=512)
+    return str(make_tiny_model(tmp_path_factory.mktemp("models") / "wide", front_end=front_end))
+
+
+def two_speakers(rate: int = RATE) -> np.ndarray:
+    """Two who talk for long, shaped (2, samples)."""
+    caller = voices.call(20, [(1, 7), (9, 12.2)], rate, seed=1, pitch=200)
+    agent = voices.call(20, [(4.5, 8.5), (11, 19)], rate, seed=2, pitch=110)
+    return np.stack([caller, agent])
+
+
+def streamed(stream: EmotionStream, sound: np.ndarray, sizes: list[int]) -> list[Row]:
+    """The rows of a sound that is pushed in pieces of these sizes, in turn."""
+    rows, at, size = [], 0, cycle(sizes)
+    while at < sound.shape[-1]:
+        step = next(size)
+        rows += stream.push(sound[..., at : at + step])
+        at += step
+    return rows + stream.finish()
+
+
+# ---- a stream tells the same, however it is cut, and what a file tells
+
+
+@settings(max_examples=20)
+@given(st.lists(st.integers(1, 30_000), min_size=1, max_size=6))
+def test_it_tells_the_same_in_pieces_of_any_size(model: str, sizes: list[int]) -> None:
+    sound = two_speakers()
+    sizes = [max(size, 16) for size in sizes] if max(sizes) < 16 else sizes  # one sample at a time takes its time
+    whole = streamed(EmotionStream(RATE, 2, model), sound, [sound.shape[1]])
+    assert len(whole) > 8
+    assert ordered(streamed(EmotionStream(RATE, 2, model), sound, sizes)) == ordered(whole)
+
+
+@pytest.mark.parametrize("rate", [16000, 44100])
+def test_it_tells_the_same_in_pieces_of_any_size_at_other_rates(model: str, rate: int) -> None:
+    sound = two_speakers(rate)
+    whole = streamed(EmotionStream(rate, 2, model), sound, [sound.shape[1]])
+    for sizes in ([160], [rate // 3, 7, 1], [3 * rate]):
+        assert ordered(streamed(EmotionStream(rate, 2, model), sound, sizes)) == ordered(whole)
+
+
+def test_it_tells_what_hearing_the_whole_sound_with_the_same_patience_tells(classifier: Classifier, model: str) -> None:
+    sound = two_speakers()
+    hearing = Hearing(classifier, 2, SpeechSettings(), patience_s=api._PATIENCE_S)
+    expected = hearing.push(sound)[0] + hearing.finish()[0]
+    assert ordered(streamed(EmotionStream(RATE, 2, model), sound, [777])) == ordered(expected)
+
+
+@pytest.mark.parametrize("rate", [8000, 11025, 16000, 44100, 48000])
+def test_where_nobody_talks_for_long_it_tells_exactly_what_the_file_tells(
+    tmp_path: Path, model: str, rate: int
+) -> None:
+    turns = [(k + 0.4, k + 0.8 + 0.13 * k) for k in range(1, 10, 2)]
+    sound = np.stack([voices.call(12, turns, rate, seed=3), voices.call(12, [(0.5, 2), (4, 5.8)], rate, seed=4)])
+    path = write_wav(tmp_path / "a.wav", sound, rate, subtype="FLOAT")
+    found = ordered(streamed(EmotionStream(rate, 2, model), sound, [rate // 50]))
+    assert len(found) >= 7
+    assert tuple(found) == analyze(path, model).rows
+
+
+def test_long_talk_is_cut_where_the_file_is_but_where_that_is_known_too_late(tmp_path: Path, model: str) -> None:
+    sound = voices.call(120, [(1, 119)], seed=5)
+    path = write_wav(tmp_path / "a.wav", sound, subtype="FLOAT")
+    in_file = {row.end for row in analyze(path, model).rows}
+    found = streamed(EmotionStream(RATE, 1, model), sound, [800])
+    assert len(found) > 30
+    assert np.mean([row.end in in_file for row in found]) > 0.5
+    assert all(before.end <= after.start for before, after in pairwise(found))
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 1000), st.integers(1, 8000))
+def test_a_detector_with_patience_finds_the_same_in_pieces_of_any_size(seed: int, size: int) -> None:
+    sound = murmured(seed, RATE)
+    whole, pieces = (SpeechDetector(RATE, SpeechSettings(), patience_s=0.6) for _ in range(2))
+    expected = [(s.start, s.end) for s in whole.push(sound) + whole.finish()]
+    size = max(size, 40)
+    found = [s for at in range(0, len(sound), size) for s in pieces.push(sound[at : at + size])]
+    assert [(s.start, s.end) for s in found + pieces.finish()] == expected
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.float32, np.float64])
+def test_samples_of_any_type_are_the_same_sound(model: str, dtype: type) -> None:
+    whole_numbers = np.rint(two_speakers() * 20_000).astype(np.int16)
+    sound = whole_numbers if dtype is np.int16 else (whole_numbers / 32768).astype(dtype)
+    expected = streamed(EmotionStream(RATE, 2, model), whole_numbers.astype(np.float32) / 32768, [4000])
+    assert streamed(EmotionStream(RATE, 2, model), sound, [4000]) == expected
+
+
+def test_one_channel_may_be_pushed_flat(model: str) -> None:
+    sound = voices.call(6, [(1, 5)])
+    assert streamed(EmotionStream(RATE, 1, model), sound, [999]) == streamed(
+        EmotionStream(RATE, 1, model), sound[None], [999]
+    )
+
+
+def test_who_pushes_may_use_the_memory_again(model: str) -> None:
+    sound = voices.call(6, [(1, 5)])
+    stream, buffer, rows = EmotionStream(RATE, 1, model), np.empty(100, np.float32), []
+    for at in range(0, len(sound), 100):
+        buffer[:] = sound[at : at + 100]
+        rows += stream.push(buffer)
+        buffer[:] = 1
+    assert rows + stream.finish() == streamed(EmotionStream(RATE, 1, model), sound, [4000])
+
+
+@pytest.mark.parametrize("absurd", [np.nan, np.inf, -np.inf, 1e7, 1e300])
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_samples_that_are_none_are_silence(model: str, absurd: float, rate: int) -> None:
+    sound = voices.call(6, [(1, 5)], rate).astype(np.float64)
+    silenced = sound.copy()
+    silenced[rate * 2 : rate * 2 + 50] = 0
+    sound[rate * 2 : rate * 2 + 50] = absurd
+    expected = streamed(EmotionStream(rate, 1, model), silenced, [4000])
+    assert streamed(EmotionStream(rate, 1, model), sound, [4000]) == expected
+
+
+def test_rows_of_a_push_are_ordered(model: str) -> None:
+    rows = EmotionStream(RATE, 2, model).push(two_speakers())
+    assert rows == ordered(rows)
+    assert {row.channel for row in rows} == {1, 2}
+
+
+@pytest.mark.parametrize("sound", [np.zeros(0, np.int16), np.zeros(5, np.int16), np.zeros(40_000, np.float32)])
+def test_a_stream_without_speech_has_no_rows(model: str, sound: np.ndarray) -> None:
+    stream = EmotionStream(RATE, 1, model)
+    assert stream.push(sound) == []
+    assert stream.finish() == []
+    assert EmotionStream(44100, 2, model).finish() == []
+
+
+# ---- in time
+
+
+def murmured(seed: int, rate: int) -> np.ndarray:
+    """Speech that goes on and on, with pauses too short to end it, or just long enough, and louder and softer parts."""
+    rng, pieces = np.random.default_rng(seed), []
+    for k in range(6):
+        words = voices.speech(rng.uniform(0.2, 5), rate, seed=100 * seed + k, pitch=rng.uniform(90, 250))
+        swell = np.interp(np.arange(len(words)), np.linspace(0, len(words), 6), rng.uniform(0.1, 1, 6))
+        pieces += [words * swell, np.zeros(round(rng.choice([0, 0.1, 0.2, 0.24, 0.26, 0.5]) * rate))]
+    return np.concatenate(pieces).astype(np.float32)
+
+
+def latest_s(stream: EmotionStream, sound: np.ndarray, rate: int, block_s: float) -> float:
+    """Seconds of sound from the end of a segment until it is told, at most."""
+    block, latest = round(block_s * rate), 0.0
+    for at in range(0, len(sound), block):
+        told = stream.push(sound[at : at + block])
+        now = min(at + block, len(sound)) / rate
+        latest = max([latest, *(now - row.end for row in told)])
+    return latest
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 10_000), st.sampled_from([8000, 11025, 16000, 44100, 48000, 96000]), st.floats(0.005, 0.1))
+def test_a_segment_is_told_within_a_second_of_its_end(model: str, seed: int, rate: int, block_s: float) -> None:
+    assert latest_s(EmotionStream(rate, 1, model), murmured(seed, rate), rate, block_s) < 0.95
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.sampled_from([8000, 16000, 44100]), st.floats(0.005, 0.1))
+def test_so_it_is_for_a_model_of_a_higher_rate(wide_model: str, seed: int, rate: int, block_s: float) -> None:
+    assert latest_s(EmotionStream(rate, 1, wide_model), murmured(seed, rate), rate, block_s) < 0.95
+
+
+def test_files_take_longer_which_is_why_streams_have_patience(classifier: Classifier) -> None:
+    latest = 0.0
+    for seed in range(10):
+        hearing, sound = Hearing(classifier, 1, SpeechSettings(), batch=1), murmured(seed, RATE)
+        for at in range(0, len(sound), 400):
+            rows, _ = hearing.push(sound[None, at : at + 400])
+            latest = max([latest, *((at + 400) / RATE - row.end for row in rows)])
+    assert latest > 1.1
+
+
+# ---- in little memory
+
+
+@pytest.mark.parametrize("rate", [8000, 16000])
+def test_memory_does_not_grow_with_the_stream(model: str, rate: int) -> None:
+    minute = np.rint(np.tile(two_speakers(rate), 3) * 32767).astype(np.int16)
+    stream = EmotionStream(rate, 2, model)
+    tracemalloc.start()
+    try:
+        held = []
+        for _ in range(6):
+            for at in range(0, minute.shape[1], 4000):
+                stream.push(minute[:, at : at + 4000])
+            gc.collect()  # what Python keeps of small things to use it again would count as well
+            held.append(tracemalloc.get_traced_memory()[0])
+    finally:
+        tracemalloc.stop()
+    assert max(held) < 500_000
+    assert held[-1] < held[1] + 50_000
+
+
+# ---- who speaks
+
+
+def test_of_whom_nobody_may_listen_to_there_are_no_emotions(model: str) -> None:
+    stream = EmotionStream(RATE, 2, model, **AGENT_AND_CUSTOMER)
+    assert stream.speakers == ("agent", "customer")
+    rows = streamed(stream, two_speakers(), [4000])
+    assert {(row.channel, bool(row.emotion), len(row.probabilities)) for row in rows} == {(1, False, 0), (2, True, 8)}
+    unmasked = streamed(EmotionStream(RATE, 2, model), two_speakers(), [4000])
+    assert [row for row in rows if row.channel == 2] == [row for row in unmasked if row.channel == 2]
+
+
+def test_where_all_speak_on_one_channel_nobody_is_told_alone(model: str) -> None:
+    stream = EmotionStream(RATE, 1, model, **AGENT_AND_CUSTOMER)
+    assert stream.speakers == ("mixed",)
+    rows = streamed(stream, voices.call(6, [(1, 5)]), [4000])
+    assert rows
+    assert not any(row.emotion or row.probabilities for row in rows)
+
+
+def test_without_roles_channels_are_numbered(model: str) -> None:
+    assert EmotionStream(RATE, 3, model).speakers == ("channel 1", "channel 2", "channel 3")
+
+
+# ---- what cannot be meant
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ({"rate": 999}, "1,000 to 384,000"),
+        ({"rate": 8000.0}, "whole number"),
+        ({"rate": "8000"}, "whole number"),
+        ({"channels": 0}, "1 to 32"),
+        ({"channels": 33}, "1 to 32"),
+        ({"prior": "flat"}, "calls, even"),
+        ({"speakers": "agent"}, "a list"),
+        ({"speakers": ["agent", "agent"]}, "twice"),
+        ({"speakers": ["agent", ""]}, "empty"),
+        ({"speakers": ["a,b", "c"]}, "commas"),
+        ({"only": ["customer"]}, "who speaks"),
+        ({"speakers": ["agent"], "only": ["customer"]}, "'customer'"),
+    ],
+)
+def test_a_parameter_that_cannot_be_meant_is_refused(model: str, wrong: dict, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        EmotionStream(**({"rate": RATE, "model": model} | wrong))
+
+
+def test_a_model_that_is_not_there_is_told() -> None:
+    for begin in (lambda: EmotionStream(RATE, model="no-such-model"), lambda: analyze("a.wav", "no-such-model")):
+        with pytest.raises(CannotWork, match="no model"):
+            begin()
+
+
+@pytest.mark.parametrize(
+    ("samples", "told"),
+    [
+        (np.zeros(100, np.float32), r"\(2, samples\)"),
+        (np.zeros((100, 2), np.float32), r"\(2, samples\)"),
+        (np.zeros((1, 2, 100), np.float32), r"\(2, samples\)"),
+        (np.zeros((2, 100), np.int32), "int16"),
+        (np.zeros((2, 100), np.uint8), "int16"),
+        (np.zeros((2, 100), np.complex64), "int16"),
+        (np.zeros((2, 100), bool), "int16"),
+    ],
+)
+def test_samples_that_cannot_be_meant_are_refused_and_change_nothing(
+    model: str, samples: np.ndarray, told: str
+) -> None:
+    stream, sound = EmotionStream(RATE, 2, model), two_speakers()
+    rows = stream.push(sound[:, :50_000])
+    with pytest.raises(ValueError, match=told):
+        stream.push(samples)
+    rows += stream.push(sound[:, 50_000:]) + stream.finish()
+    assert ordered(rows) == ordered(streamed(EmotionStream(RATE, 2, model), sound, [8000]))
+
+
+def test_a_finished_stream_takes_nothing_more(model: str) -> None:
+    stream = EmotionStream(RATE, 1, model)
+    stream.finish()
+    with pytest.raises(ValueError, match="finished"):
+        stream.push(np.zeros(10, np.int16))
+    with pytest.raises(ValueError, match="finished"):
+        stream.finish()
+
+
+# ---- whole recordings
+
+
+def test_a_recording_becomes_a_timeline(tmp_path: Path, model: str) -> None:
+    path = write_wav(tmp_path / "a.wav", two_speakers(), subtype="ULAW")
+    for given_path in (path, str(path)):
+        found = analyze(given_path, model)
+        assert (found.recording, found.length_s, found.speakers) == ("a.wav", 20.0, ("channel 1", "channel 2"))
+        assert found.about == {"model": "tiny", "codec": "wav ulaw"}
+        assert found.rows == tuple(ordered(found.rows))
+        assert {row.channel for row in found.rows} == {1, 2}
+        assert found.envelope.shape == (2, 200, 2)
+
+
+def test_a_timeline_is_what_the_command_writes(tmp_path: Path, model: str) -> None:
+    path = write_wav(tmp_path / "a.wav", two_speakers())
+    found = analyze(path, model, **AGENT_AND_CUSTOMER)
+    write_timeline(tmp_path / "a.csv", found.rows, found.speakers)
+    frame = found.to_frame()
+    assert tuple(frame.columns) == TIMELINE_COLUMNS
+    written = pd.read_csv(tmp_path / "a.csv", dtype={"speaker": "string", "emotion": "string"})
+    pd.testing.assert_frame_equal(frame, written)
+    by_agent = (frame["speaker"] == "agent").tolist()
+    assert frame["emotion"].isna().tolist() == frame["calm"].isna().tolist() == by_agent
+    assert set(by_agent) == {True, False}
+
+
+def test_a_frame_without_rows_has_the_same_columns_and_types(model: str, tmp_path: Path) -> None:
+    full = analyze(write_wav(tmp_path / "a.wav", two_speakers()), model).to_frame()
+    empty = analyze(write_wav(tmp_path / "b.wav", np.zeros(9000)), model).to_frame()
+    assert len(empty) == 0
+    assert empty.dtypes.to_dict() == full.dtypes.to_dict()
+
+
+def test_two_channels_with_one_sound_are_told_once(tmp_path: Path, model: str) -> None:
+    said = voices.call(6, [(1, 5)])
+    path = write_wav(tmp_path / "a.wav", np.stack([said, said]))
+    found = analyze(path, model)
+    assert (found.speakers, found.about["note"]) == (("channel 1",), "fake stereo")
+    assert list(found.channels) == [1]
+    assert found.envelope.shape[0] == 2
+    assert {row.channel for row in found.rows} == {1}
+    assert analyze(path, model, **AGENT_AND_CUSTOMER).speakers == ("mixed",)
+
+
+def test_what_sounds_and_is_no_speech_is_told_apart(tmp_path: Path, model: str) -> None:
+    found = analyze(write_wav(tmp_path / "a.wav", voices.tones(10, 350, 440)), model)
+    assert (found.rows, len(found.other) > 0) == ((), True)
+
+
+def test_an_awkward_name_is_shown(tmp_path: Path, model: str) -> None:
+    path = write_wav(tmp_path / "a\nb\udce9.wav", voices.call(3, [(1, 2)]))
+    assert analyze(path, model).recording == r"a\x0ab\xe9.wav"
+
+
+def test_what_cannot_be_analysed_is_told_with_the_reason(tmp_path: Path, model: str) -> None:
+    (tmp_path / "a.wav").touch()
+    for path, reason in ((tmp_path / "a.wav", "empty"), (tmp_path, "folder"), (tmp_path / "gone.wav", "vanished")):
+        with pytest.raises(UnreadableRecording, match=reason):
+            analyze(path, model)
+
+
+# ---- as a guest in a program
+
+
+def test_to_import_it_costs_nothing_until_it_is_used() -> None:
+    code = (
+        "import sys, analyzer\n"
+        "assert not {'numpy', 'onnxruntime', 'pandas', 'soundfile'} & set(sys.modules), 'heavy'\n"
+        "from analyzer import EmotionStream, Timeline, analyze\n"
+        "assert 'pandas' not in sys.modules, 'pandas'\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_every_name_that_is_told_is_there_and_no_other() -> None:
+    for name in analyzer.__all__:
+        assert getattr(analyzer, name) is not None
+    assert set(analyzer.__all__) <= set(dir(analyzer))
+    assert (analyzer.EmotionStream, analyzer.analyze) == (EmotionStream, analyze)
+    assert (analyzer.Row, analyzer.Timeline) == (Row, Timeline)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        analyzer.nonsense  # noqa: B018
+    assert analyzer.outputs is outputs
+
+
+def threads() -> int:
+    return max(library["num_threads"] for library in ThreadpoolController().info() if library["user_api"] == "blas")
+
+
+def test_linear_algebra_keeps_to_one_thread_while_it_works_and_no_longer(
+    model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen, push = [], Hearing.push
+
+    def watched(self: Hearing, block: np.ndarray) -> object:
+        seen.append(threads())
+        return push(self, block)
+
+    monkeypatch.setattr(Hearing, "push", watched)
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        before = threads()
+        EmotionStream(RATE, 1, model).push(np.zeros(8000, np.int16))
+        with pytest.raises(ZeroDivisionError), api._ONE_THREAD:
+            raise ZeroDivisionError
+        after = threads()
+    assert (before, seen, after) == (2, [1], 2)
+
+
+def test_two_threads_may_push_at_a_time(model: str) -> None:
+    entered, left = threading.Event(), threading.Event()
+
+    def inside_while_the_other_leaves() -> None:
+        with api._ONE_THREAD:
+            entered.set()
+            left.wait(10)
+
+    with ThreadpoolController().limit(limits=2, user_api="blas"):
+        other = threading.Thread(target=inside_while_the_other_leaves)
+        with api._ONE_THREAD:
+            other.start()
+            entered.wait(10)
+        assert threads() == 1
+        left.set()
+        other.join()
+        assert threads() == 2
+
+
+def test_streams_in_threads_tell_what_they_tell_alone(model: str) -> None:
+    sounds = [voices.call(15, [(1, 14)], seed=seed) for seed in range(4)]
+    alone = [streamed(EmotionStream(RATE, 1, model), sound, [400]) for sound in sounds]
+    together: dict[int, list[Row]] = {}
+    workers = [
+        threading.Thread(
+            target=lambda k=k: together.update({k: streamed(EmotionStream(RATE, 1, model), sounds[k], [400])})
+        )
+        for k in range(len(sounds))
+    ]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert [together[k] for k in range(len(sounds))] == alone
+
+
+def test_a_hostile_file_is_analysed_or_refused_with_a_reason(folder: Path, model: str) -> None:  # noqa: F811
+    paths = sorted(folder.iterdir())[::12]
+    assert len(paths) > 20
+    for path in paths:
+        try:
+            analyze(path, model)
+        except UnreadableRecording as error:
+            assert str(error), path.name
