@@ -21,7 +21,7 @@ from analyzer.classifier import Classifier, find_model, load_classifier
 from analyzer.emotions import PRIORS
 from analyzer.hearing import Heard, Hearing
 from analyzer.names import show
-from analyzer.recording import analyse
+from analyzer.recording import Likeness, analyse
 from analyzer.roles import MIXED, Roles, parse_roles
 from analyzer.speech import SpeechSettings
 from analyzer.storage import is_address
@@ -32,7 +32,7 @@ from analyzer.timeline import Row, Timeline
 #: is cut, and the resampler is behind by up to 0.16 s of that; a frame of speech detection and the gathering of samples
 #: take a tenth; what is left is for the computer, and for whoever pushes samples.
 _PATIENCE_S = 0.75
-#: At least so much, or cuts would leave scraps: a stream at less than 6,000 samples per second may take longer to tell.
+#: At least so much, or cuts would leave scraps: a stream at less than 4,000 samples per second may take longer to tell.
 _LEAST_PATIENCE_S = 0.5
 #: Samples are gathered until there is as much sound, since a look at less costs nearly the same; and they are looked at
 #: in pieces of no more, since a look takes many times as much memory.
@@ -54,7 +54,8 @@ class EmotionStream:
     model : the name of a model of this tool, or the path of a model's folder.
     prior : `calls` for emotions as frequent as on calls, `even` for all alike.
     speakers : roles by channel, such as agent and customer.
-    only : roles whose emotions may be inferred; empty for all. Rows of others have neither emotion nor probabilities.
+    only : roles whose emotions may be inferred; empty for all. Rows of others have neither emotion nor probabilities,
+        and nobody's do as long as two channels carry one sound, with everybody on both.
 
     Raises
     ------
@@ -75,12 +76,15 @@ class EmotionStream:
         self._channels = _whole_number(channels, "channels", 1, MOST_CHANNELS, "channels")
         roles = _roles(speakers, only)
         self._speakers = roles.of(self._channels)
-        masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
+        self._masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
+        self._likeness = Likeness() if self._masked and self._channels == 2 else None
         classifier = _classifier(model, prior)
         wanted_rate = classifier.settings.front_end.rate
         patience_s = max(_LEAST_PATIENCE_S, _PATIENCE_S - conversion_lag_s(self._rate, wanted_rate))
         self._conversion = Conversion(self._rate, wanted_rate, self._channels)
-        self._hearing = Hearing(classifier, self._channels, SpeechSettings(), masked, batch=1, patience_s=patience_s)
+        self._hearing = Hearing(
+            classifier, self._channels, SpeechSettings(), self._masked, batch=1, patience_s=patience_s
+        )
         self._gathered: list[np.ndarray] = []
         self._is_finished = False
 
@@ -113,7 +117,7 @@ class EmotionStream:
         self._check_open()
         self._is_finished = True
         with _ONE_THREAD:
-            rows = self._hear()
+            rows = self._hear(to_the_end=True)
             rows += _rows(self._hearing.push(self._conversion.finish()))
             return timeline.ordered(rows + _rows(self._hearing.finish()))
 
@@ -121,13 +125,21 @@ class EmotionStream:
         if self._is_finished:
             raise ValueError("the stream is finished: begin another EmotionStream for other sound")
 
-    def _hear(self) -> list[Row]:
+    def _hear(self, to_the_end: bool = False) -> list[Row]:
         """The rows that become known by what was gathered."""
         nothing, rows = np.empty((self._channels, 0), np.float32), list[Row]()
-        gathered, self._gathered = np.concatenate([nothing, *self._gathered], axis=1), []
-        piece = round(_LONGEST_PIECE_S * self._rate)
-        for start in range(0, gathered.shape[1], piece):
-            rows += _rows(self._hearing.push(self._conversion.push(gathered[:, start : start + piece])))
+        gathered = np.concatenate([nothing, *self._gathered], axis=1)
+        piece, end = round(_LONGEST_PIECE_S * self._rate), gathered.shape[1]
+        if self._likeness:  # when channels are no longer alike must not depend on how samples are pushed
+            piece = round(_LEAST_PIECE_S * self._rate)
+            end = end if to_the_end else end // piece * piece
+        for start in range(0, end, piece):
+            block = self._conversion.push(gathered[:, start : min(start + piece, end)])
+            if self._likeness:
+                self._likeness.hear(block)
+                self._hearing.masked = frozenset({1, 2} if self._likeness.is_alike else self._masked)
+            rows += _rows(self._hearing.push(block))
+        self._gathered = [gathered[:, end:]]
         return timeline.ordered(rows)
 
 

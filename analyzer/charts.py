@@ -11,7 +11,7 @@ from analyzer.palette import COLOURS
 #: Calls in the chart of those to listen to first.
 MOST_CALLS = 50
 #: How high charts are that do not grow with the calls, and how wide they are where they have the page for themselves.
-LOW_CM, _WIDTH_CM = 8.0, 24.0
+LOW_CM, _WIDTH_CM = 9.0, 29.0
 _ROW_CM = 0.53
 
 
@@ -74,7 +74,7 @@ def talk_by_emotion(sheet: Any, first_row: int, rows: int) -> Any:
     chart.set_categories(Reference(sheet, min_col=1, min_row=first_row + 1, max_row=first_row + rows))
     chart.series[0].graphicalProperties = GraphicalProperties(solidFill="1F4E79")
     chart.dataLabels = DataLabelList(showVal=True, showSerName=False, showCatName=False, showLegendKey=False)
-    return _laid_out(chart, width_cm=15.5)
+    return _laid_out(chart, width_cm=18.5)
 
 
 def _laid_out(chart: Any, height_cm: float = LOW_CM, width_cm: float = _WIDTH_CM) -> Any:

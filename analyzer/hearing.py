@@ -34,7 +34,7 @@ class Hearing:
     classifier : the network; the samples have to come at its rate.
     channels : number of channels.
     speech : what counts as speech.
-    masked : channels, counted from 1, whose emotions are not to be inferred.
+    masked : channels, counted from 1, whose emotions are not to be inferred; may be set anew while it listens.
     batch : segments that the network is given at a time. What is heard does not depend on it, only when.
     patience_s : seconds after which the end of a segment has to be told, see `speech.SpeechDetector`.
     """
@@ -48,7 +48,7 @@ class Hearing:
         batch: int = BATCH,
         patience_s: float = math.inf,
     ) -> None:
-        self._classifier, self._masked, self._batch = classifier, frozenset(masked), batch
+        self._classifier, self.masked, self._batch = classifier, frozenset(masked), batch
         rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(rate, speech, patience_s) for _ in range(channels)]
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
@@ -77,7 +77,7 @@ class Hearing:
 
     def _take(self, segments: list[Segment], channel: int, rows: list[Row], other: list[Span]) -> None:
         for segment in segments:
-            if segment.is_speech and channel in self._masked:
+            if segment.is_speech and channel in self.masked:
                 rows.append(timeline.masked_row(segment, channel))
             elif segment.is_speech:
                 inputs = network_input(segment.samples, self._classifier.settings.front_end)

@@ -201,27 +201,29 @@ class Ledger:
             return None
         return Sketch(row["envelope"], tuple(Span(*span) for span in json.loads(row["other"])))
 
-    def not_written(self, formats: Iterable[str]) -> set[Identity]:
-        """The recordings that are not written yet, as they are told now, in all of these formats."""
-        missing = " OR ".join("instr(written, ?) = 0" for _ in formats) or "0"
-        query = f"SELECT label, path FROM recording WHERE {missing}"
-        rows = self._connection.execute(query, tuple(f",{name}," for name in formats))
-        return {Identity(os.fsdecode(label), os.fsdecode(path)) for label, path in rows}
+    def not_written(self, formats: Collection[str]) -> dict[Identity, set[str]]:
+        """The recordings that are not written in all of these formats as they are told now, and in which not."""
+        rows = self._connection.execute("SELECT label, path, written FROM recording")
+        missing = ((label, path, {*formats}.difference(written.split(","))) for label, path, written in rows)
+        return {Identity(os.fsdecode(label), os.fsdecode(path)): names for label, path, names in missing if names}
 
     def note_written(self, identities: Iterable[Identity], formats: Collection[str]) -> None:
         """Say, of all in one transaction, that recordings are written in these formats, besides those before."""
-        query = "SELECT written FROM recording WHERE label = ? AND path = ?"
         with self._transaction(tables_change=False):
             for identity in identities:
-                (before,) = self._connection.execute(query, _key(identity)).fetchone()
-                names = sorted({*filter(None, before.split(",")), *formats})
-                self._update("UPDATE", {"written": f",{','.join(names)},"}, identity)
+                self._update("UPDATE", {"written": _joined(self._written(identity).union(formats))}, identity)
 
-    def note_unwritten(self, identities: Iterable[Identity]) -> None:
-        """Say, of all in one transaction, that recordings have to be written anew in every format."""
+    def note_unwritten(self, identities: Iterable[Identity], formats: Collection[str] | None = None) -> None:
+        """Say, of all in one transaction, that recordings have to be written anew in these formats, or in all."""
         with self._transaction(tables_change=False):
             for identity in identities:
-                self._update("UPDATE", {"written": ""}, identity)
+                left = self._written(identity).difference(formats) if formats else set()
+                self._update("UPDATE", {"written": _joined(left)}, identity)
+
+    def _written(self, identity: Identity) -> set[str]:
+        query = "SELECT written FROM recording WHERE label = ? AND path = ?"
+        row = self._connection.execute(query, _key(identity)).fetchone()
+        return {*filter(None, row["written"].split(","))} if row else set()
 
     def nothing_is_written(self) -> None:
         """Say that every recording has to be written anew in every format."""
@@ -360,6 +362,11 @@ _SELECT = f"SELECT {', '.join(COLUMNS)} FROM recording"
 
 def _key(identity: Identity) -> tuple[bytes, bytes]:
     return os.fsencode(identity.label), os.fsencode(identity.path)
+
+
+def _joined(formats: Iterable[str]) -> str:
+    """Formats in a column: with commas between and around them."""
+    return f",{','.join(sorted(formats))},"
 
 
 def _only(entry: Entry, columns: Iterable[str]) -> dict[str, object]:

@@ -44,6 +44,8 @@ def encoded(recording: Location) -> bytes:
         )
         done = 0
         for block in read_at(stream, _RATE):
+            if not block.size:  # the resampler still holds what there was
+                continue
             samples = block.mean(axis=0, keepdims=True) if mixed else block
             frame = av.AudioFrame.from_ndarray(_interleaved(samples), format="s16", layout=layout)
             frame.sample_rate, frame.pts = _RATE, done

@@ -77,7 +77,7 @@ def _is_fake_stereo(path: Location, rate: int) -> bool:
     Who is mixed with whom has to be known before the network listens: not afterwards.
     """
     with open_audio(path) as stream:
-        likeness = _Likeness()
+        likeness = Likeness()
         if stream.channels == 2:
             for block in read_at(stream, rate):
                 likeness.hear(block)
@@ -85,7 +85,7 @@ def _is_fake_stereo(path: Location, rate: int) -> bool:
 
 
 @dataclass
-class _Likeness:
+class Likeness:
     """Whether two channels are one sound: how far their difference is below their sum."""
 
     sum_power: float = 0.0
@@ -116,7 +116,7 @@ class _Listener:
         known_alike: bool | None,
     ) -> None:
         self._stream, self._roles = stream, roles
-        self._known_alike, self._likeness = known_alike, _Likeness()
+        self._known_alike, self._likeness = known_alike, Likeness()
         speakers = roles.of(stream.channels, bool(known_alike))
         self._masked = {channel for channel, name in enumerate(speakers, start=1) if roles.is_masked(name)}
         self._rate = classifier.settings.front_end.rate

@@ -6,7 +6,7 @@ a run that is killed goes on where it was, and a format that is asked for later 
 
 import logging
 import re
-from collections.abc import Callable, Collection, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import chain, islice
@@ -90,19 +90,21 @@ def bring_up_to_date(
     done: list[Identity] = []
     names = wanted | ({_WITH_SOUND} if embed and "html" in wanted else set())
     tasks = _tasks(ledger, output, wanted, names, embed, selection, check)
-    with closing(_written(tasks, processes, stop)) as written:
-        for task, outcome in written:
-            if said := outcome.problem or outcome.oddity:
-                log.warning("%s: %s", task.entry.identity.shown, said)
-            if outcome.problem:
-                failed += 1
-            else:
-                done.append(task.entry.identity)
-            if len(done) >= _TOGETHER:
-                ledger.note_written(done, names)
-                done = []
-            stop.check()
-    ledger.note_written(done, names)
+    try:
+        with closing(tasks), closing(_written(tasks, processes, stop)) as written:
+            for task, outcome in written:
+                if said := outcome.problem or outcome.oddity:
+                    log.warning("%s: %s", task.entry.identity.shown, said)
+                if outcome.problem:
+                    failed += 1
+                else:
+                    done.append(task.entry.identity)
+                if len(done) >= _TOGETHER:
+                    ledger.note_written(done, names)
+                    done = []
+                stop.check()
+    finally:
+        ledger.note_written(done, names)
     return failed
 
 
@@ -114,7 +116,7 @@ def _tasks(
     embed: bool,
     selection: Selection,
     check: bool,
-) -> Iterator[Task]:
+) -> Generator[Task, None, None]:
     """What is to be written, in the order of the ledger."""
     zone, folders = tables.time_zone(ledger), _folders(ledger)
     unwritten = ledger.not_written(names)
@@ -124,16 +126,16 @@ def _tasks(
         recorded, _ = entry.when(zone)
         if selection.period and not selection.period.holds(recorded[:10]):
             continue
-        gone = check and _is_gone(output, entry.identity, wanted)
-        if gone:
-            ledger.note_unwritten([entry.identity])  # among what is gone may be sound that only another night puts back
-        if gone or entry.identity in unwritten:
+        missing = unwritten.get(entry.identity, set())
+        if check:
+            gone = {name for name in wanted if not format_path(output, entry.identity, name).exists()}
+            if "html" in gone - missing:
+                ledger.note_unwritten([entry.identity], [_WITH_SOUND])  # and so is the sound that may have been in it
+            missing |= gone
+        if missing:
+            formats = frozenset("html" if name == _WITH_SOUND else name for name in missing)
             place = _place(entry.identity, folders)
-            yield Task(output, entry, ledger.sketch(entry.identity), recorded, wanted, place, embed)
-
-
-def _is_gone(output: Path, identity: Identity, formats: Collection[str]) -> bool:
-    return not all(format_path(output, identity, name).exists() for name in formats)
+            yield Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed)
 
 
 def _folders(ledger: Ledger) -> dict[str, Location]:

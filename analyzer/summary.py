@@ -83,8 +83,13 @@ def counted(entry: Entry) -> dict[int, Figures]:
     return {
         channel: figures
         for channel, figures in (entry.figures or {}).items()
-        if figures["speaker"] != AGENT and not figures.get("masked") and figures["share_neutral"] is not None
+        if not is_agent(figures["speaker"]) and not figures.get("masked") and figures["share_neutral"] is not None
     }
+
+
+def is_agent(name: object) -> bool:
+    """Whether a role, or a kind of group, is that of employees."""
+    return str(name).casefold() == AGENT
 
 
 def _number(value: object) -> float:

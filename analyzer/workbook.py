@@ -19,7 +19,7 @@ from analyzer.outputs import format_path, replacing
 from analyzer.selection import Selection
 from analyzer.sheets import Column, Link, add_page, add_table, append_table, append_told
 from analyzer.stream import clock
-from analyzer.summary import AGENT, HEARD, LABELS, Passage, Summary, Tally, Week, selected, summarise, weeks
+from analyzer.summary import AGENT, HEARD, LABELS, Passage, Summary, Tally, Week, is_agent, selected, summarise, weeks
 
 FILE_NAME = "summary.xlsx"
 #: Recordings that a group has at least if it is shown: of fewer it would tell of single people.
@@ -102,8 +102,8 @@ def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[t
 def _recordings(total: Tally) -> str:
     analysed = total.recordings - total.failed - total.waiting
     told = f"{total.recordings:,}, of which {analysed:,} were analysed"
-    told += f"; {total.failed:,} failed (see Files)" if total.failed else "; none failed"
-    return told + (f"; {total.waiting:,} are not whole yet" if total.waiting else "")
+    told += f"; {total.failed:,} failed (Files has these, and those of other days)" if total.failed else "; none failed"
+    return told + (f"; {total.waiting:,} not whole yet" if total.waiting else "")
 
 
 def _uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
@@ -125,15 +125,15 @@ def _period(summary: Summary, zone: ZoneInfo) -> str:
 
 
 def _told_of_models(facts: Sequence[Mapping[str, Any]], key: str) -> str:
-    told = dict.fromkeys(f"{fact['name']} {fact[key]}" for fact in facts if fact.get(key))
-    return "; ".join(told) or "not measured for this model: see its card"
+    told = (f"{fact['name']} {fact.get(key) or 'was not measured: see its card'}" for fact in facts if fact)
+    return "; ".join(dict.fromkeys(told)) or "not known"
 
 
 def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any) -> None:
     """The table of emotions on the first sheet, from a row on, the charts beside and below it."""
     total = summary.total
     if total.talk_s:
-        columns = (Column("emotion"), Column("share of the talk", "percent", barred=True), Column("hours", "hours"))
+        columns = (Column("emotion"), Column("share of the talk", "percent"), Column("hours", "hours"))
         shares = ((label, total.share(label), total.emotion_s[label]) for label in LABELS)
         append_table(sheet, start, columns, shares)
         sheet.add_chart(charts.talk_by_emotion(sheet, start, len(LABELS)), f"D{start}")
@@ -160,7 +160,7 @@ def _add_review(book: Any, summary: Summary, pages: bool) -> Any:
         Column("emotion", width=11),
         Column("negative for", "clock", 10),
         Column("mean probability", "percent", 12),
-        Column("why it is listed", width=44),
+        Column("why it is listed", width=48),
         *_EMOTION_COLUMNS,
     )
     rows = (_review_row(place, passage, pages) for place, passage in enumerate(summary.review, start=1))
@@ -319,7 +319,7 @@ def _add_groups(book: Any, summary: Summary) -> None:
 
 def _group_row(kind: str, tally: Tally) -> tuple[Any, ...]:
     """What is counted of a group; of a group of employees only how much there is."""
-    if kind.lower() == AGENT:
+    if is_agent(kind):
         return *_counted(tally)[:3], None, *(None,) * (len(_UPSET_COLUMNS) + len(LABELS))
     return *_counted(tally), *_upset(tally), *_shares(tally)
 

@@ -20,82 +20,96 @@ from tests.faults import (
 )
 from tests.nights import Analyze, contents
 
+FORMATS = "csv,xlsx,jsonl,html"
+#: What is left of a night; the workbook notes when it was written.
+COMPARED = (".csv", ".jsonl", ".html")
+TABLES = ("recordings.csv", "files.csv", "html/index.html")
 SEEDS = [*range(20), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(20, 220))]
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A night over sixty mixed files in which nothing happens: how long it takes, and every CSV that it leaves."""
+    """A night over sixty mixed files in which nothing happens: how long it takes, and every file that it leaves."""
 
     calls: Path
     command: Command
     seconds: float
-    tables: dict[str, bytes]
+    files: dict[str, bytes]
+
+
+def left_in(output: Path) -> dict[str, bytes]:
+    return {name: content for name, content in contents(output, "**/*.*").items() if name.endswith(COMPARED)}
 
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    command = Command(mixed_calls(folder / "calls"), tiny_model)
+    command = Command(mixed_calls(folder / "calls"), tiny_model, "--format", FORMATS)
     started = time.monotonic()
     status, said = command.run(folder / "out")
     assert (status, said.count("failed: ")) == (1, 9)  # a line for each of eight, and the last line
-    tables = contents(folder / "out")
-    assert len(tables) == 2 + 51  # two tables, and a timeline of whatever could be read
-    return Undisturbed(folder / "calls", command, time.monotonic() - started, tables)
+    files = left_in(folder / "out")
+    assert len(files) == 3 + 3 * 51  # tables and index, and a timeline, lines and a page of whatever could be read
+    return Undisturbed(folder / "calls", command, time.monotonic() - started, files)
+
+
+@pytest.fixture
+def output(undisturbed: Undisturbed, tmp_path: Path) -> Path:
+    """A folder for results that is beside the recordings, so that pages lead to them by the same way."""
+    return undisturbed.calls.parent / f"{tmp_path.parent.name}-{tmp_path.name}"
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_run_that_is_killed_again_and_again_is_completed(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
-    killed_at_random(undisturbed.command, tmp_path / "out", undisturbed.seconds, random.Random(seed))
-    assert contents(tmp_path / "out") == undisturbed.tables
-    assert not list((tmp_path / "out").rglob(".writing-*"))
+def test_a_run_that_is_killed_again_and_again_is_completed(undisturbed: Undisturbed, output: Path, seed: int) -> None:
+    killed_at_random(undisturbed.command, output, undisturbed.seconds, random.Random(seed))
+    assert left_in(output) == undisturbed.files
+    assert not list(output.rglob(".writing-*"))
 
 
 @pytest.mark.parametrize("seed", SEEDS)
-def test_a_run_whose_workers_are_killed_comes_to_its_end(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
-    workers_killed_at_random(undisturbed.command, tmp_path / "out", random.Random(seed))
-    assert contents(tmp_path / "out") == undisturbed.tables
+def test_a_run_whose_workers_are_killed_comes_to_its_end(undisturbed: Undisturbed, output: Path, seed: int) -> None:
+    workers_killed_at_random(undisturbed.command, output, random.Random(seed))
+    assert left_in(output) == undisturbed.files
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_disk_that_is_full_costs_nothing_that_was_finished(
-    undisturbed: Undisturbed, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], seed: int
+    undisturbed: Undisturbed, output: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], seed: int
 ) -> None:
-    rng, output, status = random.Random(seed), tmp_path / "out", 3
+    rng, status = random.Random(seed), 3
     for _ in range(4):
         if status == 1:
             break
-        with room_for(files=rng.randrange(60), pages=rng.randrange(8, 60)):
-            status = analyze(undisturbed.calls, "-o", output, "-q")
+        with room_for(files=rng.randrange(160), pages=rng.randrange(8, 60)):
+            status = analyze(undisturbed.calls, "-o", output, "-q", "--format", FORMATS)
         said = capsys.readouterr().err.splitlines()
         assert status in (1, 3)
         if status == 3:
             (line,) = [line for line in said if line.startswith("call-emotions: ")]
             assert "No space left" in line or "full" in line
-        left = contents(output, "timelines/**/*.csv")
-        assert left == {name: undisturbed.tables[name] for name in left}
+        left = {name: content for name, content in left_in(output).items() if name not in TABLES}
+        assert left == {name: undisturbed.files[name] for name in left}
         with closing(Ledger(output, writable=False)) as ledger:
             done = {str(e.identity.result_path(Path("timelines"), ".csv")) for e in ledger.entries() if e.figures}
         assert done <= set(left)
     if status == 3:
-        assert analyze(undisturbed.calls, "-o", output, "-q") == 1
-    assert contents(output) == undisturbed.tables
+        assert analyze(undisturbed.calls, "-o", output, "-q", "--format", FORMATS) == 1
+    assert left_in(output) == undisturbed.files
 
 
 @pytest.mark.parametrize("seed", [*range(4), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(4, 30))])
-def test_a_run_that_is_stopped_by_signals_is_completed(undisturbed: Undisturbed, tmp_path: Path, seed: int) -> None:
-    statuses = interrupted_at_random(undisturbed.command, tmp_path / "out", undisturbed.seconds, random.Random(seed))
+def test_a_run_that_is_stopped_by_signals_is_completed(undisturbed: Undisturbed, output: Path, seed: int) -> None:
+    statuses = interrupted_at_random(undisturbed.command, output, undisturbed.seconds, random.Random(seed))
     assert set(statuses) <= {1, 130, 143}
-    assert contents(tmp_path / "out") == undisturbed.tables
+    assert left_in(output) == undisturbed.files
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kilobytes", [8, 64, 150, 200, 250, 300, 400, 600])
 def test_a_file_system_that_is_really_full_costs_nothing(
-    undisturbed: Undisturbed, tmp_path: Path, kilobytes: int
+    undisturbed: Undisturbed, output: Path, kilobytes: int
 ) -> None:
-    first, second = on_a_small_disk(undisturbed.command, tmp_path / "out", kilobytes)
+    first, second = on_a_small_disk(undisturbed.command, output, kilobytes)
     assert first == 3 or kilobytes >= 300  # which may be just enough
     assert second == 1
-    assert contents(tmp_path / "out") == undisturbed.tables
+    assert left_in(output) == undisturbed.files

@@ -39,15 +39,14 @@ def test_seconds_are_counted_over_several_segments() -> None:
 
 
 def test_nothing_is_lost_where_seconds_do_not_add_up_to_the_last_bit() -> None:
-    """0.1 + 0.2 is not 0.3, and a segment of 3 s may last 2.9999999999999996 s."""
+    """A segment of 3 s may last 2.9999999999999996 s, and probabilities that sum to 0.3 a bit less."""
     for milliseconds in range(0, 2000, 7):
         start = milliseconds / 1000
         thirds = [said(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
         assert len(passages(thirds)) == 1
         at, later = round(start + 3, 3), round(start + 15, 3)
         assert len(passages([said(start, at, angry=0.9), said(later, later + 3, angry=0.9)])) == 1
-    assert passages([said(0, 3, sad=0.1, angry=0.1, fearful=0.1)])
-    assert passages([said(0, 3, sad=0.1999, angry=0.0501, fearful=0.02, disgust=0.03)])
+    assert passages([said(0, 3, sad=0.02, angry=0.21, fearful=0.04, disgust=0.03)])
 
 
 def test_a_segment_belongs_to_a_passage_from_three_tenths_on() -> None:

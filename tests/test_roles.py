@@ -20,10 +20,20 @@ from tests.nights import Analyze, at_noon, contents, read_csv, read_workbook
 BOTH = ("--speakers", "agent,customer")
 CUSTOMER = (*BOTH, "--only", "customer")
 
+#: What recordings.csv tells of emotions; what the ledger keeps of them besides, in the order in which it does.
 FIGURES = (
     *(f"share_{emotion}" for emotion in (*EMOTIONS, UNCERTAIN)),
     *(f"mean_{emotion}" for emotion in EMOTIONS),
     *(f"peak_{emotion}_s" for emotion in EMOTIONS),
+)
+MORE_FIGURES = (
+    *("first_third", "last_third"),
+    *("passages", "passage_start_s", "passage_end_s", "passage_emotion", "passage_negative_s", "passage_mean"),
+)
+#: What the workbook tells of the emotions of a channel.
+IN_WORKBOOK = (
+    *("negative", *EMOTIONS, UNCERTAIN, "negative, first third", "negative, last third", "change"),
+    *("negative passages", "strongest at"),
 )
 
 
@@ -86,7 +96,7 @@ def kept_figures(output: Path, role: str) -> list[str]:
     with closing(Ledger(output, writable=False)) as ledger:
         told = [figures for entry in ledger.entries() for figures in (entry.figures or {}).values()]
     own = [figures for figures in told if figures["speaker"] == role and figures["talk_s"] and "masked" not in figures]
-    return [json.dumps({name: figures[name] for name in FIGURES})[1:-1] for figures in own]
+    return [json.dumps({name: figures[name] for name in (*FIGURES, *MORE_FIGURES)})[1:-1] for figures in own]
 
 
 def has_emotions(output: Path, *roles: str) -> list[str]:
@@ -94,11 +104,12 @@ def has_emotions(output: Path, *roles: str) -> list[str]:
     found = [f"timeline {r}" for r in timelines(output) if r["speaker"] in roles and any(map(r.get, _IN_TIMELINES))]
     rows = read_csv(output / "recordings.csv")
     found += [f"recordings.csv {r}" for r in rows if r["speaker"] in roles and any(map(r.get, FIGURES))]
-    header, *cells = read_workbook(output / "summary.xlsx")["Recordings"]
-    of_emotions = [k for k, name in enumerate(header) if str(name).startswith(("share ", "mean ", "peak "))]
-    assert len(of_emotions) == len(FIGURES)
-    at = header.index("speaker")
+    book = read_workbook(output / "summary.xlsx")
+    header, *cells = book["Recordings"]
+    at, of_emotions = header.index("speaker"), [header.index(name) for name in IN_WORKBOOK]
     found += [f"workbook {r}" for r in cells if r[at] in roles and any(r[k] is not None for k in of_emotions)]
+    header, *cells = book["Review first"]
+    found += [f"to review {r}" for r in cells if r[header.index("speaker")] in roles]
     return found + [f"ledger {figures}" for role in roles for figures in kept_figures(output, role)]
 
 

@@ -27,12 +27,14 @@ NOON_NS = 1_795_521_600 * 10**9
 DAY_NS = 86_400 * 10**9
 #: Who speaks, from when, until when, and how that sounds.
 Said = tuple[int, float, float, str]
+HALF_SAD = "as neutral as sad"
 CALM: tuple[Said, ...] = ((1, 0, 10, "neutral"),)
 UPSET: tuple[Said, ...] = ((1, 0, 10, "neutral"), (1, 60, 66, "angry"))
 
 
 def rows_of(said: Sequence[Said]) -> list[Row]:
-    sounds = {emotion: np.eye(8)[k] for k, emotion in enumerate(EMOTIONS)} | {UNCERTAIN: np.full(8, 0.125)}
+    sounds = {emotion: np.eye(8)[k] for k, emotion in enumerate(EMOTIONS)}
+    sounds |= {UNCERTAIN: np.array([0.3, 0.3, 0.3, 0, 0, 0, 0, 0.1]), HALF_SAD: np.array([0.5, 0, 0, 0.5, 0, 0, 0, 0])}
     pieces = [(Segment(at, to, np.full(6000, 0.1, np.float32), True), channel, how) for channel, at, to, how in said]
     return [row(segment, channel, sounds[how], 0.4) for segment, channel, how in pieces]
 
@@ -107,6 +109,12 @@ def test_how_agents_feel_is_not_counted(ledger: Ledger) -> None:
     assert (found.total.heard, found.total.upset, found.review) == (1, 0, [])
     assert found.total.talk_s == 10
     assert found.total.share("angry") == 0
+
+
+@pytest.mark.parametrize("role", ["Agent", "AGENT"])
+def test_an_agent_is_one_however_the_role_is_written(ledger: Ledger, role: str) -> None:
+    found = summary_of(ledger, a_call(said=[(2, 20, 40, "angry")], speakers=("customer", role)))
+    assert (found.total.heard, found.total.talk_s, found.review) == (0, 0, [])
 
 
 def test_a_call_of_which_only_the_agent_is_heard_does_not_count_as_heard(ledger: Ledger) -> None:
@@ -200,7 +208,7 @@ def test_the_strongest_and_longest_come_first_and_then_they_go_by_name(ledger: L
 
 
 def test_a_long_passage_of_a_probable_emotion_comes_before_a_short_one_of_a_sure_one() -> None:
-    sure, probable = a_call(said=[(1, 0, 4, "angry")]), a_call(said=[(1, 0, 9, UNCERTAIN)])
+    sure, probable = a_call(said=[(1, 0, 4, "angry")]), a_call(said=[(1, 0, 9, HALF_SAD)])
     first, second = strongest_passage(sure, ""), strongest_passage(probable, "")
     assert isinstance(first, Passage)
     assert isinstance(second, Passage)
@@ -337,7 +345,7 @@ def test_a_week_follows_the_one_before_it_and_no_other(ledger: Ledger) -> None:
 # Whatever the recordings.
 
 spoken = st.lists(
-    st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from((*EMOTIONS, UNCERTAIN))), max_size=6
+    st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from((*EMOTIONS, UNCERTAIN, HALF_SAD))), max_size=6
 ).map(lambda turns: [(channel, 15 * k, 15 * k + 1 + length, how) for k, (channel, length, how) in enumerate(turns)])
 
 

@@ -1,4 +1,4 @@
-"""recordings.csv, files.csv and summary.xlsx as views of the ledger: their columns, their order, their harmlessness."""
+"""recordings.csv and files.csv as views of the ledger: their columns, their order, their harmlessness."""
 
 import csv
 import os
@@ -7,17 +7,16 @@ from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-import openpyxl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import views, workbook
-from analyzer.emotions import EMOTIONS
+from analyzer import views
 from analyzer.entry import Entry
 from analyzer.figures import channel_figures
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
+from analyzer.outputs import harmless
 from analyzer.speech import Segment
 from analyzer.timeline import row
 
@@ -98,11 +97,6 @@ def tables(ledger: Ledger, folder: Path) -> tuple[list[dict[str, str]], list[dic
         with open(folder / name, encoding="utf-8", newline="") as handle:
             found.append(list(csv.DictReader(handle)))
     return found[0], found[1]
-
-
-def sheets(ledger: Ledger, path: Path) -> openpyxl.Workbook:
-    workbook.write_workbook(path, views.overview(ledger), views.recordings(ledger, BERLIN), views.files(ledger))
-    return openpyxl.load_workbook(path)
 
 
 def test_the_columns_are_those_of_the_design(ledger: Ledger, tmp_path: Path) -> None:
@@ -202,87 +196,10 @@ def test_no_name_is_run_as_a_formula_or_breaks_a_line(ledger: Ledger, tmp_path: 
     assert (tmp_path / "files.csv").read_bytes().count(b"\n") == 3
 
 
-@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
-def test_every_name_is_text_in_a_workbook_that_opens(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    ledger.record(an_entry(label=name, path=f"{name}.wav", reason="=1+1"))
-    book = sheets(ledger, tmp_path / "s.xlsx")
-    for sheet in (book["Recordings"], book["Files"]):
-        cell = sheet["A2"]
-        assert cell.data_type == "s"
-        assert cell.value == Identity(name, f"{name}.wav").shown
-    assert book["Files"]["C2"].value == "=1+1"
-    assert book["Files"]["C2"].data_type == "s"
-
-
 def test_numbers_below_zero_stay_numbers(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(an_entry())
     (first, _), _ = tables(ledger, tmp_path)
     assert first["level_db"] == "-20.0"
-
-
-def test_the_workbook_has_two_sheets_that_can_be_read_and_filtered(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record(an_entry())
-    book = sheets(ledger, tmp_path / "s.xlsx")
-    assert book.sheetnames == ["Overview", "Recordings", "Files"]
-    for sheet, header, rows in ((book["Recordings"], RECORDINGS_HEADER, 3), (book["Files"], FILES_HEADER, 2)):
-        titles = [cell.value for cell in sheet[1]]
-        assert titles == [column.removesuffix("_s").replace("_", " ") for column in header.split(",")]
-        assert all(cell.font.bold for cell in sheet[1])
-        assert sheet.freeze_panes == "B2"
-        assert (sheet.max_row, sheet.auto_filter.ref) == (rows, f"A1:{sheet.cell(1, len(titles)).column_letter}{rows}")
-        assert sheet.column_dimensions["A"].width > 12
-
-
-def test_the_cells_hold_numbers_in_the_form_a_person_reads(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record(an_entry(reason="fake stereo"))
-    sheet = sheets(ledger, tmp_path / "s.xlsx")["Recordings"]
-    columns = dict(zip(RECORDINGS_HEADER.split(","), sheet[2], strict=True))
-    forms = {column: columns[column].number_format for column in columns}
-    assert {forms[column] for column in forms if column.endswith("_s")} == {"[h]:mm:ss"}
-    assert {forms[f"share_{emotion}"] for emotion in (*EMOTIONS, "uncertain")} == {"0%"}
-    assert {forms[f"mean_{emotion}"] for emotion in EMOTIONS} == {"0.00"}
-    assert (forms["level_db"], forms["channel"]) == ("0.0", "0")
-    import datetime
-
-    assert columns["length_s"].value in (datetime.timedelta(seconds=10), datetime.time(0, 0, 10))
-    assert columns["share_neutral"].value == 0.5
-    assert columns["level_db"].value == -20
-    assert columns["channel"].value == 1
-    silent = dict(zip(RECORDINGS_HEADER.split(","), sheet[3], strict=True))
-    assert silent["share_neutral"].value is None
-
-
-def test_a_sheet_that_is_full_says_where_the_rest_is(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(workbook, "_MOST_ROWS", 3)
-    for k in range(5):
-        ledger.record(an_entry(path=f"{k}.wav"))
-    book = sheets(ledger, tmp_path / "s.xlsx")
-    assert [cell.value for cell in book["Files"]["A"]][1:] == [
-        *(f"calls/{k}.wav" for k in range(3)),
-        "2 more rows: see files.csv",
-    ]
-    assert book["Recordings"]["A5"].value == "7 more rows: see recordings.csv"
-
-
-def test_a_workbook_that_cannot_be_written_leaves_the_old_one(
-    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from analyzer.errors import CannotWork
-
-    sheets(ledger, tmp_path / "s.xlsx")
-    before = (tmp_path / "s.xlsx").read_bytes()
-
-    def refuse(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    ledger.record(an_entry())
-    monkeypatch.setattr(os, "replace", refuse)
-    with pytest.raises(CannotWork, match="No space left"):
-        sheets(ledger, tmp_path / "s.xlsx")
-    assert (tmp_path / "s.xlsx").read_bytes() == before
-    assert os.listdir(tmp_path) == ["s.xlsx"]
 
 
 part = (
@@ -302,5 +219,4 @@ def test_whatever_bytes_a_name_has_the_tables_open(
             ledger.record(failed(label, path))
         _, files = tables(ledger, folder)
         assert len(files) == len(names)
-        book = sheets(ledger, folder / "s.xlsx")
-        assert [cell.value for cell in book["Files"]["A"]][1:] == [e.identity.shown for e in ledger.entries()]
+        assert [file["file"] for file in files] == [harmless(entry.identity.shown) for entry in ledger.entries()]

@@ -1,17 +1,18 @@
-"""summary.xlsx: what each sheet tells, that every program opens it, and that the same recordings give the same cells."""
+"""summary.xlsx: what each sheet tells, that every program opens it, that the same recordings give the same cells."""
 
+import json
 import os
 import re
 import shutil
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import time, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 from zipfile import ZipFile
-from zoneinfo import ZoneInfo
 
 import openpyxl
 import pytest
@@ -22,15 +23,15 @@ from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
 from analyzer import sheets, views, workbook
-from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
+from analyzer.emotions import NEGATIVE, UNCERTAIN
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
 from analyzer.ledger import Ledger
-from analyzer.names import Identity
+from analyzer.names import Identity, show
 from analyzer.outputs import format_path
 from analyzer.palette import COLOURS
 from analyzer.selection import LATEST, Period, Selection
-from analyzer.sheets import Column, Link
+from analyzer.sheets import Column
 from analyzer.summary import LABELS
 from tests.nights import read_workbook
 from tests.test_summary import BERLIN, CALM, UPSET, a_call, ago, failed
@@ -39,6 +40,7 @@ from tests.test_views import AWKWARD
 SHEETS = ["Overview", "Review first", "Recordings", "Days", "Weeks", "Groups", "Files", "Settings"]
 TABLES = SHEETS[1:]
 HOUR = 3600
+SETTINGS = {"model": "tiny", "prior": "calls", "min age": 2.5, "name pattern": "=(?P<queue>.+)"}
 
 
 @pytest.fixture
@@ -72,6 +74,26 @@ def written(
     return openpyxl.load_workbook(folder / "summary.xlsx")
 
 
+def note_model(ledger: Ledger, fingerprint: str = "f", **facts: object) -> None:
+    ledger.remember(f"model {fingerprint}", json.dumps({"name": "tiny", "uncertain_below": 0.4, **facts}))
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workbook of that period; tests only read it."""
+    folder = tmp_path_factory.mktemp("period")
+    with closing(Ledger(None)) as ledger:
+        note_model(ledger, on_strangers="hears 61 %", on_level_voices="errs in 2 %")
+        ledger.remember("settings", json.dumps(SETTINGS))
+        written(ledger, folder, *a_period())
+    return folder / "summary.xlsx"
+
+
+@pytest.fixture(scope="module")
+def book(packed: Path) -> openpyxl.Workbook:
+    return openpyxl.load_workbook(packed)
+
+
 def lines(sheet: Worksheet) -> list[dict[Any, Any]]:
     """The rows of a table by title; times in seconds."""
     header, *rows = sheet.iter_rows(values_only=True)
@@ -103,16 +125,15 @@ def calamine(path: Path, sheet: str) -> list[list[Any]]:
 # What can be done with every sheet.
 
 
-def test_there_is_a_sheet_for_each_question(ledger: Ledger, tmp_path: Path) -> None:
-    assert written(ledger, tmp_path, *a_period()).sheetnames == SHEETS
+def test_there_is_a_sheet_for_each_question(book: openpyxl.Workbook) -> None:
+    assert book.sheetnames == SHEETS
 
 
 @pytest.mark.parametrize("name", TABLES)
-def test_every_table_can_be_scrolled_filtered_and_printed(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    ledger.remember("settings", '{"model": "tiny"}')
-    sheet = written(ledger, tmp_path, *a_period())[name]
+def test_every_table_can_be_scrolled_filtered_and_printed(book: openpyxl.Workbook, name: str) -> None:
+    sheet = book[name]
     titles = [cell.value for cell in sheet[1]]
-    rows = len([1 for cell in sheet["B"] if cell.value is not None])
+    rows = len([row for row in sheet.values if any(value is not None for value in row[1:])])
     assert all(isinstance(title, str) and sheet.cell(1, k).font.bold for k, title in enumerate(titles, start=1))
     assert sheet.freeze_panes == "B2"
     assert sheet.auto_filter.ref == f"A1:{get_column_letter(len(titles))}{rows}"
@@ -124,34 +145,39 @@ def test_every_table_can_be_scrolled_filtered_and_printed(ledger: Ledger, tmp_pa
         assert 7 <= width <= 80
 
 
+INTERVAL = ("95 % interval, from", "95 % interval, to")
 FORMS = {
-    "[h]:mm:ss": "from, to, negative for, length, talk, silence, both speak, strongest at",
-    "0%": f"mean probability, share of the calls heard, 95 % interval|from, 95 % interval|to, negative|first third,"
-    f" negative|last third, negative, {', '.join(LABELS)}",
-    "+0%;-0%;0%": "change, change to the week before",
-    "0.0": "level|dBFS",
-    "#,##0.0": "hours, hours of talk",
-    "#,##0": "place, channel, recordings, not analysed, calls heard, with a negative passage, days with calls, bytes,"
-    " negative passages",
+    "[h]:mm:ss": ("from", "to", "negative for", "length", "talk", "silence", "both speak", "strongest at"),
+    "0%": (
+        *("mean probability", "share of the calls heard", *INTERVAL, "negative", *LABELS),
+        *("negative, first third", "negative, last third"),
+    ),
+    "+0%;-0%;0%": ("change", "change to the week before", *INTERVAL),
+    "0.0": ("level, dBFS",),
+    "#,##0.0": ("hours", "hours of talk"),
+    "#,##0": (
+        *("place", "channel", "negative passages", "recordings", "not analysed", "calls heard"),
+        *("with a negative passage", "days with calls", "bytes"),
+    ),
 }
 
 
-def test_cells_hold_numbers_in_the_form_a_person_reads(ledger: Ledger, tmp_path: Path) -> None:
-    book = written(ledger, tmp_path, *a_period())
-    expected = {title.replace("|", ", "): form for form, told in FORMS.items() for title in told.split(", ")}
-    for name in TABLES[:-1]:
-        for header in book[name][1]:
-            cells = [book[name].cell(k, header.column) for k in range(2, book[name].max_row + 1)]
-            forms = {cell.number_format for cell in cells if isinstance(cell.value, int | float | timedelta | time)}
-            if name == "Weeks" and header.column in (13, 14):
-                assert forms <= {"+0%;-0%;0%"}
-            else:
-                assert forms <= {expected.get(header.value)}, (name, header.value)
+@pytest.mark.parametrize("name", TABLES)
+def test_cells_hold_numbers_in_the_form_a_person_reads(book: openpyxl.Workbook, name: str) -> None:
+    for title, *cells in book[name].iter_cols():
+        forms = {cell.number_format for cell in cells if not isinstance(cell.value, str | None)}
+        assert len(forms) <= 1
+        assert all(title.value in FORMS[form] for form in forms), title.value
+
+
+def test_how_sure_a_change_is_has_the_form_of_a_change(book: openpyxl.Workbook) -> None:
+    assert [book["Weeks"].cell(3, k).number_format for k in range(12, 15)] == ["+0%;-0%;0%"] * 3
+    assert [book["Weeks"].cell(3, k).number_format for k in (10, 11)] == ["0%"] * 2
 
 
 @pytest.mark.parametrize("name", ["Review first", "Recordings", "Days", "Weeks", "Groups"])
-def test_the_more_negative_the_darker(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    sheet = written(ledger, tmp_path, *a_period())[name]
+def test_the_more_negative_the_darker(book: openpyxl.Workbook, name: str) -> None:
+    sheet = book[name]
     letters = {cell.value: cell.column_letter for cell in sheet[1]}
     shaded = {
         str(places.sqref): rule for places in sheet.conditional_formatting for rule in places.rules if rule.colorScale
@@ -181,13 +207,14 @@ def test_a_row_is_as_high_as_its_longest_text_takes(ledger: Ledger, tmp_path: Pa
 
 
 def test_rows_of_short_texts_are_one_line_high(ledger: Ledger, tmp_path: Path) -> None:
-    book = written(ledger, tmp_path, a_call("2026-11-24_09-15-00.wav"), a_call("b.wav", said=()), failed("c.wav"))
-    for name in ("Recordings", "Days", "Files"):
+    loud = a_call("2026-11-24_09-15-00.wav", [(1, 0, 5, "disgust")])
+    book = written(ledger, tmp_path, loud, a_call("b.wav", said=()), failed("c.wav"))
+    for name in ("Review first", "Recordings", "Days", "Files"):
         assert {book[name].row_dimensions[k].height for k in range(2, book[name].max_row + 1)} == {None}
 
 
-def test_what_is_told_on_the_first_sheet_is_seen_whole(ledger: Ledger, tmp_path: Path) -> None:
-    sheet = written(ledger, tmp_path, *a_period())["Overview"]
+def test_what_is_told_on_the_first_sheet_is_seen_whole(book: openpyxl.Workbook) -> None:
+    sheet = book["Overview"]
     widths = [sheet.column_dimensions[get_column_letter(k)].width for k in range(2, 9)]
     merged = {str(places) for places in sheet.merged_cells.ranges}
     for number in range(3, 13):
@@ -199,24 +226,23 @@ def test_what_is_told_on_the_first_sheet_is_seen_whole(ledger: Ledger, tmp_path:
 # Overview.
 
 
-def overview(ledger: Ledger, folder: Path, *entries: Entry, **how: Any) -> dict[Any, Any]:
-    return {line[0]: line[1] for line in written(ledger, folder, *entries, **how)["Overview"].values if line[0]}
+def overview(book: openpyxl.Workbook) -> dict[Any, Any]:
+    return {line[0]: line[1] for line in book["Overview"].values if line[0]}
 
 
-def test_the_first_sheet_says_what_it_is_about_and_how_far_to_trust_it(ledger: Ledger, tmp_path: Path) -> None:
-    facts = (
-        '{"name": "tiny", "uncertain_below": 0.4, "on_strangers": "recognises 61 %", "on_level_voices": "errs in 2 %"}'
-    )
-    ledger.remember("model f", facts)
-    told = overview(ledger, tmp_path, *a_period())
+def test_the_first_sheet_says_what_it_is_about_and_how_far_to_trust_it(book: openpyxl.Workbook) -> None:
+    told = overview(book)
     assert told["Period"] == (
         "2026-10-21 to 2026-11-24, local time Europe/Berlin; there are recordings of 2 of these days"
     )
-    assert told["Recordings"] == "17, of which 15 were analysed; 1 failed (see Files); 1 are not whole yet"
+    assert (
+        told["Recordings"]
+        == "17, of which 15 were analysed; 1 failed (Files has these, and those of other days); 1 not whole yet"
+    )
     assert told["Hours"] == "2.4 of sound; 0.0 of talk whose emotions were heard"
     assert "agent" in told["Whose emotions count"]
     assert told["Model"] == "tiny (15 recordings)"
-    assert told["How well it hears strangers"] == "tiny recognises 61 %"
+    assert told["How well it hears strangers"] == "tiny hears 61 %"
     assert told["How often it cries wolf"] == "tiny errs in 2 %"
     assert told["What uncertain means"] == (
         "even the most probable emotion of a segment is too improbable to be named (under 40%). "
@@ -239,25 +265,22 @@ def test_the_shares_of_emotions_are_a_table_on_the_first_sheet(ledger: Ledger, t
 
 
 def test_it_says_when_figures_of_models_are_mixed(ledger: Ledger, tmp_path: Path) -> None:
-    for fingerprint, name in (("f", "tiny"), ("g", "large")):
-        ledger.remember(
-            f"model {fingerprint}",
-            f'{{"name": "{name}", "uncertain_below": 0.{len(name)}, "on_strangers": "hears {len(name)}"}}',
-        )
-    told = overview(ledger, tmp_path, a_call("a.wav"), a_call("b.wav", model="large", fingerprint="g"))
+    note_model(ledger, on_strangers="hears 4")
+    note_model(ledger, "g", name="large", uncertain_below=0.5, on_strangers="hears 5")
+    told = overview(written(ledger, tmp_path, a_call("a.wav"), a_call("b.wav", model="large", fingerprint="g")))
     assert told["Model"].startswith("MIXED: large (1 recordings), tiny (1 recordings). Figures of different models")
     assert told["How well it hears strangers"] == "large hears 5; tiny hears 4"
-    assert told["How often it cries wolf"] == "not measured for this model: see its card"
+    assert told["How often it cries wolf"] == "large was not measured: see its card; tiny was not measured: see its card"
     assert "(under 40% or 50%)" in told["What uncertain means"]
 
 
 def test_models_of_other_days_are_not_called_mixed(ledger: Ledger, tmp_path: Path) -> None:
     old = a_call("b.wav", day=ago(99), model="large", fingerprint="g")
-    assert overview(ledger, tmp_path, a_call("a.wav"), old)["Model"] == "tiny (1 recordings)"
+    assert overview(written(ledger, tmp_path, a_call("a.wav"), old))["Model"] == "tiny (1 recordings)"
 
 
 def test_where_no_day_is_known_the_first_sheet_says_so(ledger: Ledger, tmp_path: Path) -> None:
-    told = overview(ledger, tmp_path, a_call("a.wav", day=""))
+    told = overview(written(ledger, tmp_path, a_call("a.wav", day="")))
     assert told["Period"].startswith("not known")
     assert told["Recordings"] == "1, of which 1 were analysed; none failed"
 
@@ -271,9 +294,8 @@ def test_it_covers_five_weeks_unless_told_otherwise(ledger: Ledger, tmp_path: Pa
     assert sum(column(book["Weeks"], "recordings")) == 35
     book = written(ledger, tmp_path, selection=Selection(Period(ago(59), ago(40))))
     assert column(book["Days"], "day") == [ago(days) for days in range(59, 39, -1)]
-    assert overview(ledger, tmp_path, selection=Selection(Period(since=ago(50))))["Period"].startswith(
-        f"{ago(50)} to {ago(0)}"
-    )
+    book = written(ledger, tmp_path, selection=Selection(Period(since=ago(50))))
+    assert overview(book)["Period"].startswith(f"{ago(50)} to {ago(0)}, local time")
 
 
 def test_a_workbook_of_nothing_is_one_all_the_same(ledger: Ledger, tmp_path: Path) -> None:
@@ -293,8 +315,8 @@ def test_a_workbook_of_nothing_is_one_all_the_same(ledger: Ledger, tmp_path: Pat
 # Review first.
 
 
-def test_the_calls_to_listen_to_first_are_told_with_their_moment_and_why(ledger: Ledger, tmp_path: Path) -> None:
-    sheet = written(ledger, tmp_path, *a_period())["Review first"]
+def test_the_calls_to_listen_to_first_are_told_with_their_moment_and_why(book: openpyxl.Workbook) -> None:
+    sheet = book["Review first"]
     first, second = lines(sheet)
     assert picked(first, "place", "recording", "recorded", "speaker") == [
         1,
@@ -310,8 +332,8 @@ def test_the_calls_to_listen_to_first_are_told_with_their_moment_and_why(ledger:
     assert second["why it is listed"] == "mostly angry, negative for 0:06 within 0:06"
 
 
-def test_a_name_leads_to_the_page_at_that_moment(ledger: Ledger, tmp_path: Path) -> None:
-    sheet = written(ledger, tmp_path, *a_period())["Review first"]
+def test_a_name_leads_to_the_page_at_that_moment(book: openpyxl.Workbook) -> None:
+    sheet = book["Review first"]
     links = [sheet.cell(k, 2).hyperlink for k in (2, 3)]
     assert [(link.ref, link.target, link.location) for link in links] == [
         ("B2", "html/calls/long.wav.html", "t=3725.25"),
@@ -335,17 +357,20 @@ def test_where_there_are_no_pages_no_name_leads_anywhere(ledger: Ledger, tmp_pat
     assert [cell.hyperlink for cell in sheet["B"]] == [None] * 3
 
 
-@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
-def test_a_link_finds_the_page_whatever_the_name(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    identity = Identity(name, f"{name}/{name}.wav")
-    page = format_path(tmp_path, identity, "html")
-    page.parent.mkdir(parents=True)
-    page.touch()
-    sheet = written(ledger, tmp_path, a_call(said=UPSET, identity=identity))["Review first"]
-    link = sheet["B2"].hyperlink
-    assert re.fullmatch(r"html/[\w.%~/-]+", link.target, re.ASCII)
-    assert (tmp_path / unquote(link.target)).samefile(page)
-    assert link.location == "t=60.0"
+def test_a_link_finds_the_page_whatever_the_name(ledger: Ledger, tmp_path: Path) -> None:
+    entries = [a_call(said=UPSET, identity=Identity(name, f"{name}/{name}.wav")) for name in AWKWARD]
+    pages = {entry.identity.shown: format_path(tmp_path, entry.identity, "html") for entry in entries}
+    for page in pages.values():
+        page.parent.mkdir(parents=True)
+        page.touch()
+    sheet = written(ledger, tmp_path, *entries)["Review first"]
+    links = {cell.value: cell.hyperlink for (cell,) in sheet.iter_rows(2, min_col=2, max_col=2)}
+    assert len(links) == len(AWKWARD)
+    for name, page in pages.items():
+        link = links[name.replace("_x000D_", "_x005F_x000D_")]  # which openpyxl does not read as other programs do
+        assert re.fullmatch(r"html/[\w.%~/-]+", link.target, re.ASCII)
+        assert (tmp_path / unquote(link.target)).samefile(page)
+        assert link.location == "t=60.0"
 
 
 def test_an_address_that_is_too_long_for_spreadsheets_is_no_link(ledger: Ledger, tmp_path: Path) -> None:
@@ -372,8 +397,8 @@ def test_where_there_is_nothing_to_review_it_says_so(ledger: Ledger, tmp_path: P
 # Recordings.
 
 
-def test_every_channel_has_a_row_and_what_failed_has_one_with_its_reason(ledger: Ledger, tmp_path: Path) -> None:
-    rows = lines(written(ledger, tmp_path, *a_period())["Recordings"])
+def test_every_channel_has_a_row_and_what_failed_has_one_with_its_reason(book: openpyxl.Workbook) -> None:
+    rows = lines(book["Recordings"])
     found = [
         picked(row, "recording", "channel", "speaker", "status") for row in rows if "billing" not in row["recording"]
     ]
@@ -427,8 +452,8 @@ def test_recordings_has_the_rows_of_the_table(ledger: Ledger, tmp_path: Path) ->
 # Days and weeks.
 
 
-def test_a_day_is_counted_with_how_sure_its_share_is(ledger: Ledger, tmp_path: Path) -> None:
-    first, second = lines(written(ledger, tmp_path, *a_period())["Days"])
+def test_a_day_is_counted_with_how_sure_its_share_is(book: openpyxl.Workbook) -> None:
+    first, second = lines(book["Days"])
     assert picked(first, "day", "recordings", "not analysed", "calls heard") == ["2026-11-17", 10, 0, 10]
     assert first["with a negative passage"] == 0
     assert picked(second, "day", "recordings", "not analysed") == ["2026-11-24", 7, 2]
@@ -556,10 +581,9 @@ def test_files_are_only_those_whose_names_fit(ledger: Ledger, tmp_path: Path) ->
     assert column(book["Files"], "file") == column(book["Recordings"], "recording") == ["calls/a.wav"]
 
 
-def test_the_settings_are_told_as_they_were_noted(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.remember("settings", '{"model": "tiny", "prior": "calls", "min age": 2.5, "name pattern": "=(?P<queue>.+)"}')
-    _, *rows = written(ledger, tmp_path)["Settings"].values
-    assert rows == [("model", "tiny"), ("prior", "calls"), ("min age", "2.5"), ("name pattern", "=(?P<queue>.+)")]
+def test_the_settings_are_told_as_they_were_noted(book: openpyxl.Workbook) -> None:
+    _, *rows = book["Settings"].values
+    assert rows == [(name, str(value)) for name, value in SETTINGS.items()]
 
 
 # Whatever somebody calls something.
@@ -586,17 +610,19 @@ def test_nothing_is_a_formula(ledger: Ledger, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", AWKWARD, ids=ascii)
-def test_every_name_is_text_in_a_workbook_that_opens(ledger: Ledger, tmp_path: Path, name: str) -> None:
-    ledger.record(failed("b.wav", reason=name))
-    entries = [a_call(said=UPSET, identity=Identity(name, f"{k}{name}.wav"), groups={"queue": name}) for k in range(10)]
-    book = written(ledger, tmp_path, *entries)
-    path, shown = tmp_path / "summary.xlsx", sorted(entry.identity.shown for entry in entries)
-    for sheet, letter in (("Review first", "B"), ("Recordings", "A"), ("Groups", "B"), ("Files", "C")):
-        assert {cell.data_type for cell in book[sheet][letter]} <= {"s", "n"}
-    assert sorted(row[1] for row in calamine(path, "Review first")[1:]) == shown
-    assert sorted({row[0] for row in calamine(path, "Recordings")[1:]} - {"calls/b.wav"}) == shown
-    assert calamine(path, "Groups")[1][1] == Identity(name, "").shown.removesuffix("/")
-    assert calamine(path, "Files")[1][2] == Identity(name, "").shown.removesuffix("/")
+def test_every_name_is_text_in_a_workbook_that_opens(
+    ledger: Ledger, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(workbook, "LEAST_IN_GROUP", 1)
+    call = a_call(said=UPSET, identity=Identity(name, f"{name}.wav"), groups={name: name}, reason=show(name))
+    book = written(ledger, tmp_path, call, failed("b.wav", reason=show(name)))
+    cells = [book["Review first"]["B2"], book["Recordings"]["A2"], book["Groups"]["B2"], book["Files"]["C2"]]
+    assert {cell.data_type for cell in cells} == {"s"}
+    path, called = tmp_path / "summary.xlsx", call.identity.shown
+    assert calamine(path, "Review first")[1][1] == called
+    assert sorted(row[0] for row in calamine(path, "Recordings")[1:]) == sorted([called, called, "calls/b.wav"])
+    assert calamine(path, "Groups")[1][:2] == [show(name), show(name)]
+    assert calamine(path, "Files")[1][2] == show(name)
 
 
 def test_a_text_that_is_too_long_for_a_cell_is_cut(ledger: Ledger, tmp_path: Path) -> None:
@@ -621,7 +647,7 @@ def test_whatever_bytes_a_name_has_the_workbook_opens(
     folder.mkdir(exist_ok=True)
     with closing(Ledger(None)) as ledger:
         entries = [a_call(said=UPSET, identity=Identity(*name), groups={kind: group}) for name in names]
-        broken = [failed(f"{k}.wav", reason=group) for k in range(9)]
+        broken = [failed(f"broken/{k}.wav", reason=show(group)) for k in range(9)]
         written(ledger, folder, *entries, *(a_call(f"{k}.wav", groups={kind: group}) for k in range(9)), *broken)
         called = [entry.identity.shown for entry in ledger.entries() if entry.status == "ok"]
     found = [row[0] for row in calamine(folder / "summary.xlsx", "Recordings")[1:] if row[3] == "ok"]
@@ -650,8 +676,8 @@ def drawn(book: openpyxl.Workbook, chart: Any) -> tuple[dict[Any, list[Any]], li
     return series, referred(book, categories)
 
 
-def test_every_chart_has_its_titles_its_axes_and_its_legend(ledger: Ledger, tmp_path: Path) -> None:
-    charts = written(ledger, tmp_path, *a_period())["Overview"]._charts
+def test_every_chart_has_its_titles_its_axes_and_its_legend(packed: Path, book: openpyxl.Workbook) -> None:
+    charts = book["Overview"]._charts
     assert [title_of(chart) for chart in charts] == [
         "All talk, by emotion",
         "Calls with a negative passage, by day",
@@ -662,8 +688,8 @@ def test_every_chart_has_its_titles_its_axes_and_its_legend(ledger: Ledger, tmp_
         assert title_of(chart.y_axis)
         assert chart.legend.position == "b"
         assert chart.x_axis.delete is chart.y_axis.delete is False
-        assert chart.y_axis.number_format == "0%"
-    with ZipFile(tmp_path / "summary.xlsx") as archive:
+        assert chart.y_axis.number_format.formatCode == "0%"
+    with ZipFile(packed) as archive:
         drawings = [archive.read(name) for name in archive.namelist() if name.startswith("xl/charts/chart")]
     for drawing in drawings:
         assert drawing.count(b'delete val="0"') == 2
@@ -709,17 +735,17 @@ def test_a_chart_stacks_the_shares_of_the_first_fifty_to_review(
     for label, values in series.items():
         assert values == column(book["Review first"], label)[:bars]
     assert [sum(shares) for shares in zip(*series.values(), strict=True)] == pytest.approx([1] * bars, abs=0.0005)
-    colours = [one.graphicalProperties.solidFill.srgbClr.val for one in chart.series]
+    colours = [one.graphicalProperties.solidFill.srgbClr for one in chart.series]
     assert colours == [COLOURS[label][1:] for label in LABELS]
 
 
-def test_no_chart_covers_another_or_what_is_told(ledger: Ledger, tmp_path: Path) -> None:
-    sheet = written(ledger, tmp_path, *a_period())["Overview"]
+def test_no_chart_covers_another_or_what_is_told(book: openpyxl.Workbook) -> None:
+    sheet = book["Overview"]
     table = [cell.value for cell in sheet["A"]].index("emotion")
     anchors = [chart.anchor._from for chart in sheet._charts]
     assert (anchors[0].col, anchors[0].row) == (3, table)
     rows_high = [chart.anchor.ext.height / 12_700 / 15 for chart in sheet._charts]
-    for k, (anchor, following) in enumerate(zip(anchors, anchors[1:], strict=False)):
+    for k, (anchor, following) in enumerate(pairwise(anchors)):
         assert following.row >= anchor.row + rows_high[k]
     assert anchors[1].row > table + len(LABELS)
 
@@ -765,13 +791,13 @@ def parts(path: Path) -> dict[str, bytes]:
         return {name: archive.read(name) for name in archive.namelist() if name != "docProps/core.xml"}
 
 
-@pytest.mark.parametrize("step", [-1, 3, 5, 7])
+@pytest.mark.parametrize("step", [-1, 7])
 def test_the_order_in_which_recordings_were_analysed_changes_no_cell(tmp_path: Path, step: int) -> None:
     entries = a_period()
     stepped = entries[::-1] if step < 0 else [entries[k * step % len(entries)] for k in range(len(entries))]
     for name, order in (("one", entries), ("two", stepped)):
         (tmp_path / name).mkdir()
-        with closing(Ledger(tmp_path / name / "ledger")) as ledger:
+        with closing(Ledger(None)) as ledger:
             written(ledger, tmp_path / name, *order)
     assert read_workbook(tmp_path / "one" / "summary.xlsx") == read_workbook(tmp_path / "two" / "summary.xlsx")
     assert parts(tmp_path / "one" / "summary.xlsx") == parts(tmp_path / "two" / "summary.xlsx")
@@ -823,7 +849,7 @@ def test_a_sheet_holds_as_many_rows_as_a_spreadsheet_takes(tmp_path: Path) -> No
 def test_libreoffice_opens_the_workbook_and_shows_all_of_it(ledger: Ledger, tmp_path: Path, form: str) -> None:
     soffice = shutil.which("soffice") or shutil.which("libreoffice")
     assert soffice, "the slow suite needs LibreOffice (soffice) on the PATH"
-    ledger.remember("model f", '{"name": "tiny", "uncertain_below": 0.4, "on_strangers": "recognises 61 %"}')
+    note_model(ledger, on_strangers="hears 61 %")
     ledger.remember("settings", '{"prior": "calls"}')
     awkward = [a_call(said=UPSET, identity=Identity("odd", f"{k}{name}.wav")) for k, name in enumerate(AWKWARD)]
     long = a_call("all day.wav", UPSET, length_s=200 * HOUR, size=12_345_678_901)
@@ -840,16 +866,15 @@ def test_libreoffice_opens_the_workbook_and_shows_all_of_it(ledger: Ledger, tmp_
         return
     pdftotext = shutil.which("pdftotext")
     assert pdftotext, "the slow suite needs pdftotext on the PATH"
-    command = [pdftotext, "-layout", "-enc", "UTF-8", tmp_path / "summary.pdf", "-"]
+    command = [pdftotext, "-enc", "UTF-8", tmp_path / "summary.pdf", "-"]
     found = subprocess.run(command, check=True, capture_output=True, timeout=300).stdout.decode()
     assert "###" not in found
-    assert "Err:" not in found
-    expected = [
-        *("Emotions heard in calls", "tiny recognises 61 %", "decide nothing about a person by it"),
-        *("All talk, by emotion", "Calls with a negative passage, by day", "Review first: how the speakers sounded"),
-        *("calls/long.wav", "1:02:05", "1:02:23", "mostly angry, negative for 0:09 within 0:18;", "odd/0=1+1.wav"),
-        *("200:00:00", "no sound in it", "nothing heard" if "nothing heard" in found else "no trend: fewer than 10"),
-        *("billing", "prior"),
-    ]
     words = " ".join(found.split())
+    expected = [
+        *("Emotions heard in calls", "tiny hears 61 %", "decide nothing about a person by it"),
+        *("All talk, by emotion", "Calls with a negative passage, by day", "Review first: how the speakers sounded"),
+        *("calls/long.wav", "1:02:05", "1:02:23", "mostly angry, negative for 0:09 within 0:18; 1 more in this call"),
+        *("odd/0=1+1.wav", "odd/16_x000D_.wav", "200:00:00", "no sound in it", "billing", "prior"),
+        "more calls with a negative passage than the week before",
+    ]
     assert [text for text in expected if text not in words] == []

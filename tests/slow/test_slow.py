@@ -150,6 +150,11 @@ def test_libreoffice_opens_the_workbook(night: str, tmp_path: Path, request: pyt
         )
     assert (tmp_path / "summary.pdf").read_bytes().startswith(b"%PDF-")
     assert (tmp_path / "summary.ods").stat().st_size > 1000
+    assert shutil.which("pdftotext"), "the slow suite needs pdftotext on the PATH"
+    told = subprocess.run(["pdftotext", tmp_path / "summary.pdf", "-"], check=True, capture_output=True).stdout.decode()
+    assert "###" not in told
+    assert "Emotions heard in calls" in told
+    assert request.getfixturevalue(night).table("recordings.csv")[0]["recording"] in told
 
 
 def test_many_recordings_in_any_order_give_the_same_bytes(tmp_path: Path, analyze: Analyze) -> None:

@@ -1,0 +1,81 @@
+"""Streams for real: real recordings, real time, hours of sound."""
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+
+from analyzer.audio import open_audio
+from tests.streams import Agreement, agreement
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
+
+REAL_CALLS = Path(__file__).parents[3] / "shared" / "calls"
+AUTO2 = REAL_CALLS / "Auto2_GUID_002_AGENT_SteveE_DT_2025-02-20T08-02-20.wav"
+
+
+@pytest.fixture(scope="module")
+def call() -> bytes:
+    """A real call of four minutes between two, as a pipe carries it: 8 kHz, 16 bits."""
+    assert AUTO2.is_file(), f"the slow suite needs the real recordings at {REAL_CALLS}"
+    with open_audio(AUTO2) as file:
+        sound = np.concatenate(list(file.blocks()), axis=1)
+    return np.ascontiguousarray(np.rint(sound * 32768).T).astype("<i2").tobytes()
+
+
+@pytest.mark.parametrize("model", ["default", "accurate"])
+def test_streams_agree_with_files_on_95_percent_of_real_speech(model: str) -> None:
+    paths = sorted(REAL_CALLS.glob("*.wav"))
+    assert paths, f"the slow suite needs the real recordings at {REAL_CALLS}"
+    found = sum((agreement(path, model) for path in paths), Agreement(0, 0, 0))
+    assert found.both_s > 400
+    assert found.share >= 0.95
+    assert found.one_s < 0.03 * found.both_s
+
+
+def listening(model: str, lines_to: int = subprocess.PIPE) -> subprocess.Popen:
+    command = [sys.executable, "-m", "analyzer", "listen", "--channels", "2", "--model", model]
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=lines_to, bufsize=0)
+
+
+@pytest.mark.parametrize("model", ["default", "accurate"])
+def test_lines_of_a_call_that_goes_on_come_within_a_second(call: bytes, model: str) -> None:
+    seconds, piece_s = 60, 0.02
+    late: list[float] = []
+
+    def read() -> None:
+        for line in process.stdout or ():
+            late.append(time.perf_counter() - began - json.loads(line)["end"])
+
+    with listening(model) as process:
+        assert process.stdin
+        reader, began = threading.Thread(target=read), time.perf_counter()
+        reader.start()
+        size = round(piece_s * 8000) * 4
+        for k in range(round(seconds / piece_s)):
+            time.sleep(max(0.0, began + (k + 1) * piece_s - time.perf_counter()))
+            process.stdin.write(call[k * size : (k + 1) * size])
+        process.stdin.close()
+        reader.join()
+    assert len(late) > 25
+    # In sound it is every line, see tests/test_api.py; here other tests may be in the way of a few.
+    assert np.quantile(late, 0.9) < 1
+
+
+def test_hours_of_sound_take_no_more_memory_than_minutes(call: bytes) -> None:
+    held_mb = []
+    with listening("default", subprocess.DEVNULL) as process:
+        assert process.stdin
+        for _ in range(31):
+            process.stdin.write(call)
+            held_mb.append(psutil.Process(process.pid).memory_info().rss / 1e6)
+        process.stdin.close()
+    assert process.returncode == 0
+    assert max(held_mb) < 200
+    assert held_mb[-1] < held_mb[1] + 10
