@@ -10,7 +10,7 @@ import pandas as pd
 
 from analyzer.cli import one_thread_per_process
 
-TABLES = ("start", "speed", "by_stage", "scaling", "length", "many", "clusters")
+TABLES = ("start", "speed", "by_stage", "scaling", "length", "many", "report", "clusters")
 _HERE = Path(__file__).parent.parent
 
 

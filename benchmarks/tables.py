@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.classifier import Classifier, find_model
-from benchmarks import calls, cluster, measure, stages
+from benchmarks import archive, calls, cluster, measure, stages
 
 MODELS, ENCODINGS = ("default", "accurate"), ("wav", "mp3")
 CORES = os.cpu_count() or 1
@@ -134,6 +134,16 @@ def many(material: Material) -> pd.DataFrame:
         rows.append((night, material.many, cost.seconds, cost.tree_mb, cost.parent_mb))
     shutil.rmtree(folder)
     return pd.DataFrame(rows, columns=["night", "recordings", "seconds", "tree_mb", "parent_mb"])
+
+
+def report(material: Material) -> pd.DataFrame:
+    """The tables of an archive of so many recordings made again, without and with the workbook."""
+    output = archive.make_archive(material.output(), material.many)
+    rows = []
+    for formats in ("csv", "csv,xlsx"):
+        cost = measure.run([sys.executable, "-m", "analyzer", "report", output, "--format", formats])
+        rows.append((formats, material.many, cost.seconds, cost.tree_mb))
+    return pd.DataFrame(rows, columns=["formats", "recordings", "seconds", "tree_mb"])
 
 
 def clusters(material: Material) -> pd.DataFrame:

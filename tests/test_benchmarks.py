@@ -96,6 +96,14 @@ def test_many_short_recordings_are_analysed_one_night_and_left_alone_the_next(ma
     assert (found["seconds"] > 0).all()
 
 
+def test_an_archive_that_is_made_up_is_reported_on(material: tables.Material) -> None:
+    found = tables.report(material)
+    assert list(found["formats"]) == ["csv", "csv,xlsx"]
+    output = material.folder / "out"
+    assert len(pd.read_csv(output / "recordings.csv")) == 2 * material.many
+    assert len(pd.read_excel(output / "summary.xlsx", sheet_name="Recordings")) == 2 * material.many
+
+
 def test_a_table_is_written_beside_what_it_was_measured_on(tmp_path: Path) -> None:
     write_wav(tmp_path / "speech" / "a.wav", voices.call(5, [(1, 4)]))
     arguments = ["--out", tmp_path / "out", "--speech", tmp_path / "speech", "--work", tmp_path, "--only", "many"]

@@ -20,6 +20,7 @@ from tests import voices
 from tests.encoders import Encoding, write_wav
 from tests.nights import Analyze, a_call
 from tests.test_roles import BOTH, analysed
+from tests.test_storage import BUCKET, bucket, put, server  # noqa: F401  # two of them are fixtures
 
 RATE = 16_000
 
@@ -241,3 +242,16 @@ def test_recordings_that_are_too_long_are_linked(
     assert set(sounds(tmp_path / "out").values()) == {f"../../../calls/{name}.wav" for name in "ab"}
     assert analyze(calls, "-o", tmp_path / "out", *EMBED) == 0
     assert "longer than" not in capsys.readouterr().err  # it is not tried again every night
+
+
+@pytest.mark.usefixtures("bucket")
+def test_the_sound_of_recordings_in_object_storage_is_in_the_page_or_it_says_why_not(
+    calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    output = tmp_path / "out"
+    put(calls, f"{BUCKET}/calls")
+    assert analyze(f"{BUCKET}/calls", "-o", output, "--format", "html") == 0
+    (page, _) = sorted((output / "html" / "calls").iterdir())
+    assert "object storage" in page.read_text() and "<audio" not in page.read_text()
+    assert analyze(f"{BUCKET}/calls", "-o", output, *EMBED) == 0
+    assert sounds(output) == embedded(calls)

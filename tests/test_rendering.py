@@ -614,7 +614,7 @@ def test_a_signal_ends_the_work_and_its_processes() -> None:
     timer = threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM))
     with StopSignals() as stop, pytest.raises(Stopped) as stopped:
         timer.start()
-        list(workers.each(time.sleep, [100, 100, 100], 2, stop))
+        list(workers.each(time.sleep, [100] * 20, 2, stop))
     assert stopped.value.exit_status == 143
     assert worker_processes(os.getpid()) == []
 

@@ -211,7 +211,13 @@ def test_a_report_of_the_usual_leaves_nothing_to_the_next_night(
 
 @pytest.mark.parametrize(
     ("owner", "name"),
-    [(tables, "write"), (tables, "_write_csv"), (tables, "_write_selected"), (Ledger, "views_are_fresh")],
+    [
+        (Ledger, "tables_are_stale"),
+        (tables, "write"),
+        (tables, "_write_csv"),
+        (tables, "_write_selected"),
+        (Ledger, "views_are_fresh"),
+    ],
 )
 def test_a_report_of_other_days_that_is_killed_is_not_taken_for_the_usual(
     known: tuple[Path, Path, list[str]], analyze: Analyze, owner: object, name: str

@@ -270,7 +270,9 @@ def test_it_says_when_figures_of_models_are_mixed(ledger: Ledger, tmp_path: Path
     told = overview(written(ledger, tmp_path, a_call("a.wav"), a_call("b.wav", model="large", fingerprint="g")))
     assert told["Model"].startswith("MIXED: large (1 recordings), tiny (1 recordings). Figures of different models")
     assert told["How well it hears strangers"] == "large hears 5; tiny hears 4"
-    assert told["How often it cries wolf"] == "large was not measured: see its card; tiny was not measured: see its card"
+    assert told["How often it cries wolf"] == "; ".join(
+        f"{name} was not measured: see its card" for name in ("large", "tiny")
+    )
     assert "(under 40% or 50%)" in told["What uncertain means"]
 
 

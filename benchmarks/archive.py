@@ -1,0 +1,78 @@
+"""An archive that was analysed over five weeks, made up: its ledger and timelines, without a recording behind it."""
+
+from contextlib import closing
+from datetime import date, timedelta
+from pathlib import Path
+
+import numpy as np
+
+from analyzer import envelope
+from analyzer.emotions import EMOTIONS
+from analyzer.entry import Entry
+from analyzer.figures import channel_figures
+from analyzer.ledger import Ledger
+from analyzer.names import Identity
+from analyzer.outputs import timeline_path, write_timeline
+from analyzer.timeline import Row, Sketch, ordered
+
+SPEAKERS = ("customer", "agent")
+_LENGTH_S, _ROWS_EACH = 310.0, 30
+_NEWEST, _DAYS = date(2026, 11, 24), 35
+#: Calls that differ; the others are like one of them.
+_DISTINCT = 50
+
+
+def make_archive(output: Path, count: int) -> Path:
+    """The output folder of so many recordings of two channels and sixty rows each, of which every fiftieth is alike."""
+    rng = np.random.default_rng(1)
+    calls = [_rows(rng) for _ in range(_DISTINCT)]
+    figures = [
+        {
+            channel: channel_figures(channel, rows, [], _LENGTH_S, speaker=speaker, masked=False)
+            for channel, speaker in enumerate(SPEAKERS, start=1)
+        }
+        for rows in calls
+    ]
+    points = round(_LENGTH_S / envelope.STEP_S)
+    sketch = Sketch(envelope.pack(rng.normal(0, 0.1, (2, points, 2)).astype(np.float32)), ())
+    timelines: dict[int, bytes] = {}
+    with closing(Ledger(output)) as ledger:
+        for k in range(count):
+            day = (_NEWEST - timedelta(k % _DAYS)).isoformat()
+            identity = Identity("calls", f"{day}/{k:07d}.wav")
+            path = timeline_path(output, identity)
+            if k < _DISTINCT:
+                write_timeline(path, calls[k], SPEAKERS)
+                timelines[k] = path.read_bytes()
+            else:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(timelines[k % _DISTINCT])
+            entry = Entry(
+                identity,
+                size=2_480_058,
+                mtime_ns=0,
+                status="ok",
+                fingerprint="0123456789abcdef",
+                model="default",
+                codec="wav ulaw",
+                rate=8000,
+                channels=2,
+                length_s=_LENGTH_S,
+                figures=figures[k % _DISTINCT],
+                recorded=f"{day} {8 + k % 12:02d}:{k % 60:02d}:00",
+                recorded_from="name",
+                groups={"queue": f"queue {k % 12}"},
+            )
+            ledger.record(entry, sketch)
+    return output
+
+
+def _rows(rng: np.random.Generator) -> list[Row]:
+    """A call in which two take turns, every ten seconds the one, four seconds later the other."""
+    rows = []
+    for channel in (1, 2):
+        for k in range(_ROWS_EACH):
+            heard = tuple(round(float(p), 4) for p in rng.dirichlet([3, 2, 1, 0.5, 0.5, 0.3, 0.2, 0.4]))
+            start = 10.0 * k + 4.0 * channel
+            rows.append(Row(start, start + 2.5, channel, EMOTIONS[int(np.argmax(heard))], heard, -25.0))
+    return ordered(rows)
