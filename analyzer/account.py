@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
-from analyzer import __version__, tables
+from analyzer import __version__
 from analyzer.classifier import find_model, read_scores, read_settings
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
@@ -19,6 +19,7 @@ from analyzer.names import show
 from analyzer.outputs import write_text
 from analyzer.plan import Plan
 from analyzer.recording import ANALYSIS_VERSION
+from analyzer.report import tables
 from analyzer.settings import RunSettings
 from analyzer.stream import clock
 from analyzer.work import Work

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from analyzer import __version__, account, prune, relabel, rendering, storage, tables
+from analyzer import __version__, account, prune, relabel, storage
 from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, model_hash, read_settings
@@ -25,9 +25,10 @@ from analyzer.lock import Hold, held
 from analyzer.logs import LOGGER
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
-from analyzer.outputs import clear_unfinished, delete_formats, delete_results
+from analyzer.outputs import TIMELINES, clear_unfinished, delete_formats, delete_results
 from analyzer.plan import NEW, Due, Plan, Rules, make_plan
 from analyzer.recording import ANALYSIS_VERSION
+from analyzer.report import rendering, tables
 from analyzer.settings import RunSettings
 from analyzer.signals import Stopped, StopSignals
 from analyzer.speech import SpeechSettings
@@ -114,7 +115,8 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
 def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, stop: StopSignals) -> int:
     """The run, once no other is at work in the output folder."""
     settings = told.settings
-    clear_unfinished(settings.output)
+    # Of what a run leaves that was killed there may be some anywhere; else only what a worker did elsewhere.
+    clear_unfinished(settings.output if hold.died_before else settings.output / TIMELINES)
     with closing(Ledger(settings.output)) as ledger:
         naming = _naming(settings, ledger)
         labels = _check_labels(ledger, inputs, naming)

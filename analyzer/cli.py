@@ -79,6 +79,8 @@ def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> Non
         analyze.error("name an INPUT: a folder of recordings")
     if options.cluster and options.jobs:
         analyze.error("-j is about this machine: the workers of a --cluster say themselves how many threads they have")
+    if options.embed_audio and "html" not in options.format:
+        analyze.error("--embed-audio is about pages: give --format csv,xlsx,html")
     if options.only and not options.speakers and not options.metadata:
         analyze.error("--only needs to know who speaks: give --speakers, such as --speakers agent,customer")
     unknown = [role for role in options.only if role not in (*options.speakers, "mixed")]
@@ -87,9 +89,10 @@ def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> Non
 
 
 def _run(options: argparse.Namespace, stop: StopSignals) -> int:
-    from analyzer import batch, tables
+    from analyzer import batch
     from analyzer.names import show
     from analyzer.outputs import TIMELINES
+    from analyzer.report import tables
     from analyzer.settings import RunSettings
 
     settings = RunSettings(
@@ -143,13 +146,13 @@ def _doctor(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> in
 
 
 def _report(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
-    from analyzer import report
-    from analyzer.selection import Period
+    from analyzer.report import command
+    from analyzer.report.selection import Period
 
     if options.since and options.until and options.since > options.until:
         parser.error("report: --since is later than --until")
-    return report.run(
-        report.ReportSettings(
+    return command.run(
+        command.ReportSettings(
             output=Path(os.path.abspath(options.output)),
             period=Period(options.since, options.until) if options.since or options.until else None,
             pattern=options.match,

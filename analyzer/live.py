@@ -11,7 +11,7 @@ import numpy as np
 from analyzer.api import EmotionStream
 from analyzer.audio import sniff
 from analyzer.errors import UsageError
-from analyzer.interchange import json_line
+from analyzer.report.interchange import json_line
 from analyzer.signals import Stopped, StopSignals
 from analyzer.timeline import Row
 

@@ -224,7 +224,7 @@ def _pattern(text: str) -> "re.Pattern[str]":
 
 
 def _zone(text: str) -> str:
-    from analyzer.tables import check_time_zone
+    from analyzer.report.tables import check_time_zone
 
     try:
         check_time_zone(text)

@@ -10,14 +10,15 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
-from analyzer import outputs, tables
+from analyzer import outputs
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
 from analyzer.names import show
-from analyzer.selection import name_pattern
+from analyzer.report import tables
+from analyzer.report.selection import name_pattern, told_of_nothing_found
 from analyzer.signals import StopSignals
 
 log = logging.getLogger(LOGGER)
@@ -66,8 +67,8 @@ def run(settings: PruneSettings, stop: StopSignals) -> int:
 def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     zone = tables.time_zone(ledger)
     chosen = list(_chosen(ledger, settings))
-    if not chosen and ledger.note("masked with") is not None and re.search(r"\d", settings.pattern or ""):
-        log.warning("numbers in these names are masked: only a whole number finds its recordings, no part of it")
+    if not chosen and (hint := told_of_nothing_found(ledger, settings.pattern or "")):
+        log.warning("%s", hint)
     say = (lambda text: None) if settings.quiet else print
     for entry in chosen:
         say(f"{entry.identity.shown}: {entry.when(zone)[0]}")

@@ -72,31 +72,69 @@ def analyse_here(
 
 def each(
     function: Callable[[Item], Made], items: Iterable[Item], processes: int, stop: StopSignals
-) -> Iterator[tuple[Item, Made]]:
+) -> Iterator[tuple[Item, Made | None]]:
     """What a function makes of each item, in processes of this machine, in the order in which they are done.
 
-    Raises what the function raises, and CannotWork where a process dies over it.
+    Items that were in hand when a process died are tried once more, each in a process of its own; None is made of one
+    whose process dies then, too. Raises what the function raises.
     """
+    waiting = iter(items)
+    while True:
+        suspects: list[Item] = []
+        yield from _together(function, waiting, processes, stop, suspects)
+        for item in suspects:
+            yield item, _made_alone(function, item, stop)
+        if not suspects:
+            return
+
+
+def _together(
+    function: Callable[[Item], Made], waiting: Iterator[Item], processes: int, stop: StopSignals, suspects: list[Item]
+) -> Iterator[tuple[Item, Made]]:
+    """What is made of the items until there are no more, or a process dies; then `suspects` get those in hand."""
     from joblib import cpu_count
     from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
-    count, waiting = min(processes, cpu_count()), iter(items)
+    count = min(processes, cpu_count())
     executor = ProcessPoolExecutor(max_workers=count, initializer=_enter, initargs=(os.getpid(),))
     in_hand: dict[Future[Made], Item] = {}
+
+    def take(more: int) -> None:
+        for item in islice(waiting, 0 if suspects else more):
+            try:
+                in_hand[executor.submit(function, item)] = item
+            except BaseException as error:
+                if not is_death(error):
+                    raise
+                suspects.append(item)
+
     try:
-        with _deaths_told():
-            in_hand |= {executor.submit(function, item): item for item in islice(waiting, _IN_HAND * count)}
-            while in_hand:
-                with stop.waiting():
-                    done, _ = wait(in_hand, return_when=FIRST_COMPLETED)
-                for future in done:
-                    item = in_hand.pop(future)
-                    for following in islice(waiting, 1):
-                        in_hand[executor.submit(function, following)] = following
-                    yield item, future.result()
+        take(_IN_HAND * count)
+        while in_hand:
+            with stop.waiting():
+                done, _ = wait(in_hand, return_when=FIRST_COMPLETED)
+            for future in done:
+                item, error = in_hand.pop(future), future.exception()
+                if error and is_death(error):
+                    suspects.append(item)
+                    continue
+                take(1)
+                yield item, future.result()
     finally:
         _wait_until_begun(in_hand)
         executor.shutdown(wait=True, kill_workers=True)
+
+
+def _made_alone(function: Callable[[Item], Made], item: Item, stop: StopSignals) -> Made | None:
+    """What a function makes of an item in a process of its own; None where that dies."""
+    slot = _Slot()
+    try:
+        future: Future[Made] = slot.submit(function, item)
+        with stop.waiting():
+            error = future.exception()
+        return None if error and is_death(error) else future.result()
+    finally:
+        slot.end()
 
 
 @contextmanager

@@ -91,8 +91,7 @@ def workers_killed_at_random(command: Command, output: Path, rng: random.Random)
             rng.choice(workers).kill()
             died += 1
     _, said = process.communicate()
-    # A process that dies while it writes pages and the like ends the run: it is not to be blamed on a recording.
-    assert process.returncode in (0, 1) or (process.returncode == 3 and "a process died" in said), said
+    assert process.returncode in (0, 1), said
     assert command.run(output)[0] in (0, 1)  # whoever died twice has failed, and is tried again
     return died
 

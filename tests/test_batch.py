@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyzer import audio, batch, recording, tables, work
+from analyzer import audio, batch, recording, work
 from analyzer.emotions import EMOTIONS
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.report import tables
 from analyzer.stream import AudioStream
 from tests import voices
 from tests.encoders import write_wav

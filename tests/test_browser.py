@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 import soundfile
 
-from analyzer import palette
 from analyzer.emotions import EMOTIONS
-from analyzer.index_page import IndexRow, write_index
-from analyzer.page import link, write_page
+from analyzer.report import palette
+from analyzer.report.index_page import IndexRow, write_index
+from analyzer.report.page import link, write_page
 from analyzer.timeline import Row, Span, Timeline
 from tests import voices
 from tests.test_page import HOSTILE, segment
@@ -441,6 +441,7 @@ def listing(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_list_shows_some_hundreds_and_more_when_asked(visit: Visit, listing: Path, width: int) -> None:
     page = visit(listing, width=width)
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    page.locator("th[data-by='recording'] button").click()
     assert page.locator(".count").inner_text() == "5,000 recordings"
     assert page.locator("tbody tr").count() == 200
     page.get_by_role("button", name="Show more (4,800 left)").click()
@@ -476,10 +477,18 @@ def test_the_list_filters(visit: Visit, listing: Path) -> None:
     assert page.get_by_text("No recording passes the filters.").is_visible()
 
 
+def test_the_list_begins_with_the_newest(visit: Visit, listing: Path) -> None:
+    days = [text[:10] for text in column(visit(listing), 1)]
+    assert days[0] == "2026-11-28"
+    assert days == sorted(days, reverse=True)
+
+
 def test_the_list_sorts_and_what_is_not_known_stands_last(visit: Visit, listing: Path) -> None:
     page = visit(listing)
     page.get_by_role("button", name="negative passage").click()
     assert column(page, 0)[0].startswith("calls/04951.wav")
+    page.get_by_role("button", name="recorded").click()
+    assert column(page, 1)[0] == "2026-11-28 09:15:00"
     page.get_by_role("button", name="recorded").click()
     assert column(page, 1)[0] == "2026-11-02 09:15:00"
     page.get_by_role("button", name="length").click()

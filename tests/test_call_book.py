@@ -15,13 +15,13 @@ from openpyxl.chart import ScatterChart
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
-from analyzer import call_book
-from analyzer.call_book import write_workbook
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.interchange import label
 from analyzer.names import show
 from analyzer.outputs import TIMELINE_COLUMNS
-from analyzer.palette import COLOURS
+from analyzer.report import call_book
+from analyzer.report.call_book import write_workbook
+from analyzer.report.interchange import label
+from analyzer.report.palette import COLOURS
 from analyzer.timeline import Row, Timeline
 from tests.test_interchange import AWKWARD, a_row, a_timeline, masked, timelines
 

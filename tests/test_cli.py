@@ -57,6 +57,7 @@ def call(tmp_path: Path) -> Path:
         ["--format", "pdf"],
         ["--format", "csv,"],
         ["--format", ""],
+        ["--embed-audio"],
         ["--no-such-option"],
         ["-q", "-v"],
         ["--model"],
@@ -280,7 +281,7 @@ def test_training_brings_tensorflow_as_an_extra() -> None:
     assert any(line.startswith("tensorflow") and "training" in line for line in lines)
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", sorted(PACKAGE.rglob("*.py")), ids=lambda path: path.name)
 def test_the_analyzer_never_imports_training_or_what_training_needs(path: Path) -> None:
     imported = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from analyzer.cli import main
+from analyzer.formats import EXTENSIONS
 from analyzer.outputs import TIMELINE_COLUMNS
-from analyzer.views import FILES_COLUMNS, RECORDINGS_COLUMNS
+from analyzer.report.views import FILES_COLUMNS, RECORDINGS_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -65,6 +66,24 @@ def test_files_that_the_documents_point_at_are_there(text: str) -> None:
     missing = [name for name in (*linked, *in_code) if not (ROOT / name).exists()]
     assert linked or in_code
     assert not missing
+
+
+REPORTS = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
+
+
+def test_the_page_on_reports_names_every_format() -> None:
+    told = set(re.findall(r"^\| `([\w-]+)` \| (\.\w+) \|", REPORTS, flags=re.MULTILINE))
+    elsewhere = {"html", "xlsx-per-file"}
+    assert told == {(name, ending) for name, ending in EXTENSIONS.items() if name not in elsewhere}
+    assert all(f"--format {name}" in REPORTS for name in elsewhere)
+
+
+def test_the_page_on_reports_explains_the_sheets_of_the_example() -> None:
+    from openpyxl import load_workbook
+
+    told = re.findall(r"^\| ([A-Z][\w ]+(?:, [A-Z]\w+)?) \|", REPORTS, flags=re.MULTILINE)
+    book = load_workbook(ROOT / "docs" / "example.xlsx", read_only=True)
+    assert ", ".join(told).split(", ") == book.sheetnames
 
 
 CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")

@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from praatio import textgrid
 
-from analyzer import __version__, interchange
+from analyzer import __version__
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.errors import UsageError
-from analyzer.interchange import json_line, label, words
 from analyzer.names import show
 from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.report import interchange
+from analyzer.report.interchange import json_line, label, words
 from analyzer.timeline import Row, Timeline, ordered
 
 FORMATS = ("audacity", "textgrid", "webvtt", "rttm", "jsonl", "parquet")

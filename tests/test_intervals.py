@@ -4,7 +4,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from analyzer.intervals import difference_interval, share_interval
+from analyzer.report.intervals import difference_interval, share_interval
 
 #: Newcombe, Two-sided confidence intervals for the single proportion, Statistics in Medicine 17 (1998), 857-872:
 #: table I, method 3.

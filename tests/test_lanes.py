@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.figures import covered, spoken_together
-from analyzer.lanes import both_speaking, joined, lanes, scale, silences
+from analyzer.report.lanes import both_speaking, joined, lanes, scale, silences
 from analyzer.timeline import Row, Span, Timeline, ordered
 
 #: Starts and lengths in hundredths of a second, and channels.

@@ -27,9 +27,9 @@ from analyzer.api import EmotionStream
 from analyzer.cli import main
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UsageError
-from analyzer.interchange import json_line
 from analyzer.live import ListenSettings
 from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.report.interchange import json_line
 from analyzer.signals import StopSignals
 from analyzer.timeline import ordered
 from tests import voices

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from analyzer import opus
 from analyzer.cli import main
 from analyzer.errors import UnreadableRecording
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
+from analyzer.report import opus
 from tests import voices
 from tests.encoders import Encoding, write_wav
 from tests.nights import Analyze, a_call

@@ -16,10 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import page
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.index_page import IndexRow, write_index
-from analyzer.page import csp_hash, link, moment, percent, ticks, write_page
+from analyzer.report import page
+from analyzer.report.index_page import IndexRow, write_index
+from analyzer.report.page import csp_hash, link, moment, percent, ticks, write_page
 from analyzer.timeline import Row, Span, Timeline, ordered
 
 HOSTILE = [

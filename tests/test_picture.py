@@ -13,8 +13,8 @@ import pytest
 from matplotlib.image import imread
 
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.palette import BOTH, COLOURS, MASKED
-from analyzer.picture import draw, write_picture
+from analyzer.report.palette import BOTH, COLOURS, MASKED
+from analyzer.report.picture import draw, write_picture
 from analyzer.timeline import Row, Span, Timeline, ordered
 
 TRACK, SILENCE, WAVE, PASSAGE = "#EFF1F3", "#EAF1F8", "#8A96A3", "#B3261E"
@@ -163,7 +163,7 @@ def test_matplotlib_is_loaded_only_for_pictures_and_no_window_ever(tmp_path: Pat
     code = """
 import sys
 from pathlib import Path
-from analyzer.picture import write_picture
+from analyzer.report.picture import write_picture
 from analyzer.timeline import Timeline
 assert "matplotlib" not in sys.modules
 write_picture(Timeline("a", 1.0, ("x",), ()), Path(sys.argv[1]))

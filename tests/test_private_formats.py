@@ -14,11 +14,12 @@ import openpyxl
 import pyarrow.parquet
 import pytest
 
-from analyzer import relabel, rendering
+from analyzer import relabel
 from analyzer.cli import main
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.formats import EXTENSIONS, FORMATS
 from analyzer.ledger import Ledger
+from analyzer.report import rendering
 from tests.encoders import write_wav
 from tests.nights import Analyze, a_call, at_noon, contents, read_csv
 from tests.test_masking import NUMBER, PATTERN, holding, private_calls

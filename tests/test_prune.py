@@ -11,13 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import outputs, prune, tables
+from analyzer import outputs, prune
 from analyzer.cli import main
 from analyzer.entry import Entry
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.names import Identity
 from analyzer.prune import parse_age
+from analyzer.report import tables
 from analyzer.signals import StopSignals
 from tests.nights import Analyze, Night, a_call, contents, copied, read_csv, read_workbook, states
 from tests.test_relabel import a_large_ledger, killed_at

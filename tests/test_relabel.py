@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import relabel, tables, work
+from analyzer import relabel, work
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
@@ -19,6 +19,7 @@ from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity
 from analyzer.outputs import read_timeline, timeline_path, write_timeline
+from analyzer.report import tables
 from analyzer.roles import Roles
 from analyzer.timeline import Row, Sketch, ordered
 from tests.nights import Analyze, contents, read_csv

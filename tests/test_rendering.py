@@ -17,13 +17,13 @@ from urllib.parse import unquote_to_bytes
 
 import pytest
 
-from analyzer import opus, rendering, work, workers
+from analyzer import work, workers
 from analyzer.cli import main
-from analyzer.errors import CannotWork
 from analyzer.formats import EXTENSIONS, FORMATS
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import TIMELINE_COLUMNS, format_path, timeline_path
+from analyzer.report import opus, rendering
 from analyzer.signals import Stopped, StopSignals
 from tests.faults import Command, worker_processes
 from tests.nights import AWKWARD, MTIME, Analyze, Night, a_call, good_calls, read_csv, states
@@ -426,7 +426,7 @@ def test_a_timeline_that_was_deleted_is_heard_again_and_written_anew(
 #: Loaded by every Python process before all else: whichever has the third recording in hand kills the run, once.
 _KILLS_THE_RUN = """
 import os, signal, sys
-from analyzer import rendering
+from analyzer.report import rendering
 
 told, is_worker = rendering.told, "loky" in " ".join(sys.orig_argv)
 
@@ -604,10 +604,27 @@ def test_what_a_function_raises_is_raised() -> None:
     assert worker_processes(os.getpid()) == []
 
 
-def test_a_process_that_dies_ends_the_work() -> None:
-    with StopSignals() as stop, pytest.raises(CannotWork, match="is memory short"):
-        list(workers.each(os._exit, [9], 2, stop))
+def exits_for_nine(item: int) -> int:
+    return os._exit(9) if item == 9 else -item
+
+
+def test_nothing_is_made_of_an_item_whose_process_dies_and_the_others_are_made() -> None:
+    with StopSignals() as stop:
+        made = dict(workers.each(exits_for_nine, range(20), 2, stop))
+    assert made == {item: None if item == 9 else -item for item in range(20)}
     assert worker_processes(os.getpid()) == []
+
+
+def dies_once(marker: Path) -> str:
+    if not marker.exists():
+        marker.touch()
+        os._exit(9)
+    return "made"
+
+
+def test_an_item_whose_process_was_killed_has_another_chance(tmp_path: Path) -> None:
+    with StopSignals() as stop:
+        assert list(workers.each(dies_once, [tmp_path / "marker"], 2, stop)) == [(tmp_path / "marker", "made")]
 
 
 def test_a_signal_ends_the_work_and_its_processes() -> None:

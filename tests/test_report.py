@@ -8,11 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import audio, batch, opus, recording, tables
+from analyzer import audio, batch, recording
 from analyzer.cli import main
 from analyzer.formats import EXTENSIONS
 from analyzer.ledger import Ledger
 from analyzer.lock import held
+from analyzer.report import opus, tables
 from analyzer.signals import StopSignals
 from tests.nights import Analyze, a_call, contents, read_csv, read_workbook, states
 from tests.test_relabel import killed_at
@@ -129,6 +130,7 @@ def test_a_report_says_what_to_open(output: Path, capsys: pytest.CaptureFixture)
 def test_what_a_killed_run_left_half_written_is_removed(output: Path) -> None:
     left = output / "html" / "calls" / ".writing-0123456789abcdef.tmp"
     left.write_text("half")
+    (output / ".lock").write_text("a process that is gone")
     assert report(output) == 0
     assert not left.exists()
 
@@ -259,6 +261,16 @@ def test_masked_names_are_found_by_their_whole_number(masked: Path, pattern: str
     told = told_in_index(masked)
     assert len(told) == found
     assert not any(NUMBER in name for name in told)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"), [(f"*{NUMBER[:5]}*", "only a whole number"), ("*nobody*", "no recording")]
+)
+def test_names_that_no_recording_has_are_told_of(
+    masked: Path, pattern: str, said: str, capsys: pytest.CaptureFixture
+) -> None:
+    assert report(masked, "--match", pattern) == 0
+    assert said in capsys.readouterr().err
 
 
 def test_a_report_of_masked_names_leads_to_no_recording(masked: Path) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analyzer.ledger import Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity
-from analyzer.selection import LATEST, Period, Selection, name_pattern
+from analyzer.report.selection import LATEST, Period, Selection, name_pattern
 
 days = st.dates(date(2000, 1, 1), date(2099, 12, 31)).map(date.isoformat)
 

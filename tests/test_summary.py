@@ -16,9 +16,19 @@ from analyzer.entry import Entry
 from analyzer.figures import channel_figures
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
-from analyzer.selection import LATEST, Period, Selection, name_pattern
+from analyzer.report.selection import LATEST, Period, Selection, name_pattern
+from analyzer.report.summary import (
+    LABELS,
+    Passage,
+    Summary,
+    Tally,
+    counted,
+    selected,
+    strongest_passage,
+    summarise,
+    weeks,
+)
 from analyzer.speech import Segment
-from analyzer.summary import LABELS, Passage, Summary, Tally, counted, selected, strongest_passage, summarise, weeks
 from analyzer.timeline import Row, row
 
 BERLIN = ZoneInfo("Europe/Berlin")

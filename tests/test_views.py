@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import views
 from analyzer.entry import Entry
 from analyzer.figures import channel_figures
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import harmless
+from analyzer.report import views
 from analyzer.speech import Segment
 from analyzer.timeline import row
 

@@ -22,17 +22,17 @@ from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.worksheet import Worksheet
 from python_calamine import CalamineWorkbook
 
-from analyzer import sheets, views, workbook
 from analyzer.emotions import NEGATIVE, UNCERTAIN
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
 from analyzer.ledger import Ledger
 from analyzer.names import Identity, show
 from analyzer.outputs import format_path
-from analyzer.palette import COLOURS
-from analyzer.selection import LATEST, Period, Selection
-from analyzer.sheets import Column
-from analyzer.summary import LABELS
+from analyzer.report import sheets, views, workbook
+from analyzer.report.palette import COLOURS
+from analyzer.report.selection import LATEST, Period, Selection
+from analyzer.report.sheets import Column
+from analyzer.report.summary import LABELS
 from tests.nights import read_workbook
 from tests.test_summary import BERLIN, CALM, UPSET, a_call, ago, failed
 from tests.test_views import AWKWARD

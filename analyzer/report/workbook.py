@@ -9,17 +9,29 @@ from zoneinfo import ZoneInfo
 
 from openpyxl import Workbook
 
-from analyzer import charts, views
 from analyzer.emotions import NEGATIVE
 from analyzer.entry import Entry
-from analyzer.intervals import difference_interval, share_interval
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import format_path, replacing
-from analyzer.selection import Selection
-from analyzer.sheets import Column, Link, add_page, add_table, append_table, append_told
+from analyzer.report import charts, views
+from analyzer.report.intervals import difference_interval, share_interval
+from analyzer.report.selection import Selection
+from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, append_told
+from analyzer.report.summary import (
+    AGENT,
+    HEARD,
+    LABELS,
+    Passage,
+    Summary,
+    Tally,
+    Week,
+    is_agent,
+    selected,
+    summarise,
+    weeks,
+)
 from analyzer.stream import clock
-from analyzer.summary import AGENT, HEARD, LABELS, Passage, Summary, Tally, Week, is_agent, selected, summarise, weeks
 
 FILE_NAME = "summary.xlsx"
 #: Recordings that a group has at least if it is shown: of fewer it would tell of single people.
@@ -267,7 +279,7 @@ def _add_weeks(book: Any, summary: Summary) -> None:
         Column("change to the week before", "change", 12),
         Column("95 % interval, from", "change", 12),
         Column("95 % interval, to", "change", 12),
-        Column("what that says", width=44),
+        Column("what that says", width=58),
         *_EMOTION_COLUMNS,
     )
     found = weeks(summary.days)

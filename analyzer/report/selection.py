@@ -49,6 +49,13 @@ class Selection:
 LATEST = Selection()
 
 
+def told_of_nothing_found(ledger: Ledger, pattern: str) -> str | None:
+    """What to say to whoever asks for names that no recording has, and may have to ask otherwise; None if nothing."""
+    if ledger.note("masked with") is None or not re.search(r"\d", pattern):
+        return None
+    return "numbers in these names are masked: only a whole number finds its recordings, no part of it"
+
+
 def name_pattern(pattern: str, ledger: Ledger) -> re.Pattern[str]:
     """What a pattern with * and ? finds; where numbers in names are masked, a number in it stands for its mask, too."""
     written = translate(pattern)

@@ -6,7 +6,7 @@ from openpyxl.chart import BarChart, LineChart, Reference
 from openpyxl.chart.label import DataLabelList
 from openpyxl.chart.shapes import GraphicalProperties
 
-from analyzer.palette import COLOURS
+from analyzer.report.palette import COLOURS
 
 #: Calls in the chart of those to listen to first.
 MOST_CALLS = 50

@@ -13,12 +13,12 @@ from unicodedata import combining, normalize
 
 import numpy as np
 
-from analyzer import palette
 from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
-from analyzer.lanes import LONG_SILENCE_S, Lane, Stretches, both_speaking, lanes, scale, silences
 from analyzer.names import show
-from analyzer.page import MASKED, kind_of, ticks, word
 from analyzer.passages import passages
+from analyzer.report import palette
+from analyzer.report.lanes import LONG_SILENCE_S, Lane, Stretches, both_speaking, lanes, scale, silences
+from analyzer.report.page import MASKED, kind_of, ticks, word
 from analyzer.stream import clock
 from analyzer.timeline import Timeline
 

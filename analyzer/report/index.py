@@ -5,13 +5,13 @@ from zoneinfo import ZoneInfo
 
 from analyzer.emotions import NEGATIVE
 from analyzer.entry import Entry
-from analyzer.index_page import IndexRow, write_index
 from analyzer.ledger import Ledger
 from analyzer.outputs import format_path, replacing
-from analyzer.page import link
-from analyzer.selection import Period, Selection
+from analyzer.report.index_page import IndexRow, write_index
+from analyzer.report.page import link
+from analyzer.report.selection import Period, Selection
+from analyzer.report.summary import HEARD, counted, selected, strongest_passage
 from analyzer.stream import clock
-from analyzer.summary import HEARD, counted, selected, strongest_passage
 
 FILE_NAME = "html/index.html"
 

@@ -15,18 +15,19 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analyzer import __version__, envelope, opus, page, storage, tables, workers
+from analyzer import __version__, envelope, storage, workers
 from analyzer.entry import Entry
 from analyzer.errors import CallEmotionsError, CannotWork
 from analyzer.formats import EXTENSIONS
 from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import Identity, show
-from analyzer.outputs import format_path, read_timeline, replacing, timeline_path
-from analyzer.selection import LATEST, Selection
+from analyzer.outputs import clear_unfinished, format_path, format_paths, read_timeline, replacing, timeline_path
+from analyzer.report import opus, page, tables
+from analyzer.report.selection import LATEST, Selection
+from analyzer.report.summary import HEARD
 from analyzer.signals import StopSignals
 from analyzer.storage import Location
-from analyzer.summary import HEARD
 from analyzer.timeline import Sketch, Timeline
 
 log = logging.getLogger(LOGGER)
@@ -63,6 +64,9 @@ class Outcome(NamedTuple):
 
     problem: str = ""
     oddity: str = ""
+
+
+_DIED = Outcome("the process that wrote its pages and the like died twice: is memory short?")
 
 
 def bring_up_to_date(
@@ -160,7 +164,11 @@ def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Genera
         for task in chain(first, tasks):
             yield task, write(task)
         return
-    yield from workers.each(write, chain(first, tasks), processes, stop)
+    for task, outcome in workers.each(write, chain(first, tasks), processes, stop):
+        if outcome is None:
+            for path in format_paths(task.output, task.entry.identity):
+                clear_unfinished(path.parent)
+        yield task, outcome or _DIED
 
 
 def write(task: Task) -> Outcome:
@@ -222,14 +230,14 @@ def told(task: Task) -> Timeline:
 def _writer(name: str) -> Callable[[Timeline, Path], None]:
     """What writes a format; imported only now, since some take long to."""
     if name == "png":
-        from analyzer.picture import write_picture
+        from analyzer.report.picture import write_picture
 
         return write_picture
     if name == "xlsx-per-file":
-        from analyzer.call_book import write_workbook
+        from analyzer.report.call_book import write_workbook
 
         return write_workbook
-    from analyzer import interchange
+    from analyzer.report import interchange
 
     writer: Callable[[Timeline, Path], None] = getattr(interchange, f"write_{name}")
     return writer

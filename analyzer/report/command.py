@@ -1,19 +1,23 @@
 """`call-emotions report`: everything that people read made again, from timelines and ledger alone."""
 
+import logging
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from analyzer import rendering, tables
 from analyzer.errors import CannotWork, UsageError
 from analyzer.formats import EXTENSIONS
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
+from analyzer.logs import LOGGER
 from analyzer.names import show
 from analyzer.outputs import clear_unfinished
-from analyzer.selection import LATEST, Period, Selection, name_pattern
+from analyzer.report import rendering, tables
+from analyzer.report.selection import LATEST, Period, Selection, name_pattern, told_of_nothing_found
 from analyzer.signals import StopSignals
+
+log = logging.getLogger(LOGGER)
 
 
 @dataclass(frozen=True)
@@ -43,8 +47,10 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
     output = settings.output
     if not (output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(output))}: name the folder that analyze wrote to")
-    with held(output, settings.lock_wait_s, stop), closing(Ledger(output)) as ledger:
+    with held(output, settings.lock_wait_s, stop) as hold, closing(Ledger(output)) as ledger:
         try:
+            if hold.died_before:
+                clear_unfinished(output)
             failed = _make(ledger, settings, stop)
         except sqlite3.Error as error:
             raise CannotWork(f"the ledger cannot be used: {error}") from error
@@ -53,10 +59,12 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
 
 def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
     output = settings.output
-    clear_unfinished(output)
     formats = settings.formats or _there(output)
     pattern = None if settings.pattern is None else name_pattern(settings.pattern, ledger)
     selection = Selection(settings.period, pattern)
+    if pattern and not any(selection.fits(entry.identity.shown) for entry in ledger.entries()):
+        hint = told_of_nothing_found(ledger, settings.pattern or "")
+        log.warning("no recording has a name that fits %s%s", settings.pattern, f": {hint}" if hint else "")
     failed = rendering.bring_up_to_date(ledger, output, formats, settings.jobs, stop, selection=selection, check=True)
     ledger.tables_are_stale()
     tables.write(ledger, output, formats, selection)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
-from analyzer.page import write
+from analyzer.report.page import write
 
 #: Recordings that are also listed for a browser without scripts.
 _WITHOUT_SCRIPTS = 1000

@@ -8,7 +8,7 @@ from analyzer import outputs
 from analyzer.errors import UsageError
 from analyzer.formats import TABLES
 from analyzer.ledger import Ledger
-from analyzer.selection import LATEST, Selection
+from analyzer.report.selection import LATEST, Selection
 
 #: What the last run did.
 MANIFEST = "run.json"
@@ -41,7 +41,7 @@ def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Sele
 
 
 def _write_csv(output: Path, ledger: Ledger, zone: ZoneInfo) -> None:
-    from analyzer import views
+    from analyzer.report import views
 
     views.write_csv(views.recordings(ledger, zone), output / views.RECORDINGS_FILE)
     views.write_csv(views.files(ledger), output / views.FILES_FILE)
@@ -56,11 +56,11 @@ def _write_selected(
     output: Path, ledger: Ledger, zone: ZoneInfo, formats: frozenset[str], selection: Selection
 ) -> None:
     if "xlsx" in formats:
-        from analyzer import workbook
+        from analyzer.report import workbook
 
         workbook.write_workbook(output / workbook.FILE_NAME, ledger, zone, selection, pages="html" in formats)
     if "html" in formats:
-        from analyzer import index
+        from analyzer.report import index
 
         index.write(output / index.FILE_NAME, ledger, zone, selection)
 

@@ -14,7 +14,7 @@ from analyzer.entry import Entry
 from analyzer.figures import Figures
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
-from analyzer.selection import Period, Selection
+from analyzer.report.selection import Period, Selection
 
 #: The role, and the kind of group, of which no emotions are counted.
 AGENT = "agent"

@@ -17,11 +17,11 @@ from urllib.parse import quote_from_bytes
 
 import numpy as np
 
-from analyzer import palette
 from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
 from analyzer.figures import covered
-from analyzer.lanes import LONG_SILENCE_S, Lane, both_speaking, lanes, scale, silences
 from analyzer.passages import Passage, passages
+from analyzer.report import palette
+from analyzer.report.lanes import LONG_SILENCE_S, Lane, both_speaking, lanes, scale, silences
 from analyzer.stream import clock
 from analyzer.timeline import Row, Timeline
 
@@ -199,7 +199,7 @@ def environment() -> "Environment":
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
-        loader=PackageLoader("analyzer"),
+        loader=PackageLoader("analyzer.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

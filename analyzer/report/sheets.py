@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from textwrap import wrap
 from typing import Any
 
 from openpyxl import Workbook
@@ -42,7 +43,7 @@ _HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
 _HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
 _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True, indent=1)
 _TOP = Alignment(vertical="top")
-_LINE_HEIGHT, _HEADER_HEIGHT = 15, 32
+_LINE_HEIGHT = 15
 _LINK_FONT = Font(**_BODY, color="0563C1", underline="single")
 #: The more of it, the darker.
 _SHADES = ("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
@@ -87,7 +88,7 @@ def add_table(
     """
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
-    sheet.row_dimensions[1].height = _HEADER_HEIGHT
+    sheet.row_dimensions[1].height = _header_height(columns)
     _set_up_page(sheet, pages_wide=-(-sum(column.width for column in columns) // _PAGE_WIDTH))
     sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
     for k, column in enumerate(columns, start=1):
@@ -143,7 +144,7 @@ def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths:
 
 def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
     """Add a small table to a page, in rows from `start` on."""
-    sheet.row_dimensions[start].height = _HEADER_HEIGHT
+    sheet.row_dimensions[start].height = _header_height(columns)
     sheet.append([_header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
     for values in rows:
@@ -171,6 +172,11 @@ def _text(sheet: Any, text: str) -> WriteOnlyCell:
     cell = WriteOnlyCell(sheet, _readable(text))
     cell.data_type = "s"  # a name that begins with = is text, not a formula
     return cell
+
+
+def _header_height(columns: Sequence[Column]) -> int:
+    """Points that the titles need, each in the width of its column."""
+    return max(len(wrap(column.title, column.width - 2)) for column in columns) * _LINE_HEIGHT + 4
 
 
 def _header(sheet: Any, title: str) -> WriteOnlyCell:

@@ -20,10 +20,10 @@ from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 from openpyxl.writer.excel import ExcelWriter
 
 from analyzer.emotions import EMOTIONS
-from analyzer.interchange import SPEECH, label
 from analyzer.names import show
 from analyzer.outputs import TIMELINE_COLUMNS
-from analyzer.palette import COLOURS, MASKED
+from analyzer.report.interchange import SPEECH, label
+from analyzer.report.palette import COLOURS, MASKED
 from analyzer.timeline import Row, Timeline, ordered
 
 #: Rows that a sheet holds, less the header and one line that says how many are left out.

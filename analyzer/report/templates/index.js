@@ -113,8 +113,8 @@ function compare(a, b, sign) {
 }
 
 function sortBy(header) {
-  const by = header.dataset.by, numbers = ["length", "talk", "negative", "passageSeconds"].includes(by);
-  const before = header.ariaSort ?? (numbers ? "ascending" : "descending"); // the greatest numbers first
+  const by = header.dataset.by, falls = ["recorded", "length", "talk", "negative", "passageSeconds"].includes(by);
+  const before = header.ariaSort ?? (falls ? "ascending" : "descending"); // the newest and the greatest first
   const sign = before === "ascending" ? -1 : 1;
   order = [...recordings].sort((a, b) => compare(a[by], b[by], sign));
   all("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
@@ -140,4 +140,4 @@ $(".more").addEventListener("click", () => {
 });
 addEventListener("beforeprint", () => { while (shown < listed.length) showMore(); });
 $(".scripted").hidden = false;
-list();
+sortBy($('th[data-by="recorded"]'));

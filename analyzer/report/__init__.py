@@ -1,0 +1,1 @@
+"""What people and other tools read, made of timelines and ledger: tables, workbook, pages, pictures and labels."""
