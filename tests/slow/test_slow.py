@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from python_calamine import CalamineWorkbook
 
-from benchmarks import calls, measure
+from benchmarks import archive, calls, measure
 from tests import voices
 from tests.nights import Analyze, Night, contents, read_csv, read_workbook, states
 from tests.tiny_model import make_tiny_model
@@ -46,6 +47,15 @@ def test_ten_hours_of_stereo_are_analysed_in_under_400_megabytes(long_call: Path
     rows = read_csv(tmp_path / "out" / "recordings.csv")
     assert [(r["channel"], r["length_s"]) for r in rows] == [("1", f"{HOURS * 3600}.000"), ("2", f"{HOURS * 3600}.000")]
     assert [float(r["talk_s"]) for r in rows] == pytest.approx([HOURS * 12 * 30 * 3.5] * 2, rel=0.03)
+
+
+def test_a_report_over_a_hundred_thousand_recordings_takes_under_a_gigabyte(tmp_path: Path) -> None:
+    output = archive.make_archive(tmp_path / "out", MANY)
+    cost = measure.run([sys.executable, "-m", "analyzer", "report", output, "--format", "csv,xlsx"])
+    assert cost.tree_mb < 1024
+    assert len((output / "recordings.csv").read_bytes().splitlines()) == 2 * MANY + 1
+    book = CalamineWorkbook.from_path(output / "summary.xlsx")
+    assert book.get_sheet_by_name("Recordings").height == 2 * MANY + 1
 
 
 def test_a_hundred_thousand_recordings_take_under_600_megabytes_and_the_next_night_rewrites_nothing(

@@ -36,6 +36,7 @@ def rows(sure: float, right: bool) -> pd.DataFrame:
         heard = np.full(8, (1 - sure) / 7)
         heard[k if right else (k + 1) % 8] = sure
         table.append({"corpus": "ravdess", "condition": "telephone", "fold": "1", "seed": 1, "emotion": emotion,
+                      "speaker": f"ravdess-{k % 4:02d}",
                       **dict(zip(EMOTIONS, heard, strict=True)), "other": 0.1})  # fmt: skip
     return pd.DataFrame(table)
 
@@ -98,6 +99,10 @@ def test_the_figures_of_the_card_are_counted_from_the_rows(accurate):
     assert (found["uar_by_fold"], found["uar"]) == ({"1": 1.0, "2": 0.0}, 0.5)
     assert (found["other"], found["lost"]) == (1.0, 0.0)
     assert found["false_alarms_even"] == 0.5
+    assert "recognises 50.0 % of the emotions of 4 actors whom it never heard" in found["on_strangers"]
+    assert "RAVDESS, 2 folds, seeds 1" in found["on_strangers"]
+    cried = found["false_alarms"]
+    assert found["on_level_voices"].startswith(f"calls {100 * cried:.1f} % of the clips of calm readers sad")
     assert found["left_out"] == 1.0
     assert (found["weights_count"], found["multiply_adds"], found["speed"]) == (1234567, 34_600_000, 1703)
 
