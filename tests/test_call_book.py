@@ -246,7 +246,7 @@ def test_a_chart_has_at_most_eight_lines_of_different_colours(tmp_path: Path) ->
 
 
 def test_a_sheet_that_is_full_says_how_much_is_left_out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(call_book, "_MOST_ROWS", 3)
+    monkeypatch.setattr(call_book, "MOST_ROWS", 3)
     timeline = a_timeline(*(a_row(k, k + 1) for k in range(3)), *(a_row(k, k + 1, 2) for k in range(3, 6)))
     about, sheet = sheets(timeline, tmp_path)
     assert sheet.max_row == 5

@@ -1,7 +1,6 @@
 """One recording as a workbook: what is known of it, a chart of how negative it gets, and its timeline."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from io import BytesIO
 from itertools import chain
 from pathlib import Path
@@ -17,20 +16,15 @@ from openpyxl.formatting.rule import ColorScaleRule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet._write_only import WriteOnlyWorksheet
-from openpyxl.writer.excel import ExcelWriter
 
 from analyzer.emotions import EMOTIONS
 from analyzer.names import show
 from analyzer.outputs import TIMELINE_COLUMNS
 from analyzer.report.interchange import SPEECH, label
 from analyzer.report.palette import COLOURS, MASKED
+from analyzer.report.sheets import BODY, HIGHEST, LINE_HEIGHT, MOST_ROWS, SECONDS_PER_DAY, header, readable, save
 from analyzer.timeline import Row, Timeline, ordered
 
-#: Rows that a sheet holds, less the header and one line that says how many are left out.
-_MOST_ROWS = 1_048_576 - 2
-_SECONDS_PER_DAY = 86400
-#: What stands for the time at which a workbook was made.
-_EPOCH = datetime(1980, 1, 1)
 _CLOCK = "[h]:mm:ss.0"
 _FORMATS = {
     **dict.fromkeys(("start", "end"), _CLOCK),
@@ -38,13 +32,8 @@ _FORMATS = {
     "channel": "0",
     "level_db": "0.0",
 }
-#: Widths of columns and heights of lines, in characters and points.
+#: Widths of columns in characters.
 _NARROWEST, _WIDEST, _ABOUT_WIDTHS = 11, 42, (16, 90)
-_LINE_HEIGHT, _HIGHEST = 15, 400
-_FONT = {"name": "Calibri", "size": 11}
-_HEADER_FONT = Font(bold=True, color="FFFFFF", **_FONT)
-_HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
-_HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
 _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True)
 _CENTRED = Alignment(horizontal="center")
 #: The more probable, the darker.
@@ -67,13 +56,13 @@ def write_workbook(timeline: Timeline, path: Path) -> None:
     facts = _add_about(about, timeline)
     _add_timeline(sheet, timeline, rows, channels)
     if channels:
-        about.add_chart(_chart(sheet, timeline, channels, min(len(rows), _MOST_ROWS)), f"A{facts + 2}")
+        about.add_chart(_chart(sheet, timeline, channels, min(len(rows), MOST_ROWS)), f"A{facts + 2}")
     _save(book, path)
 
 
 def _charted(timeline: Timeline, rows: Sequence[Row]) -> list[int]:
     """The channels that have a line in the chart: the first of those whose emotions are inferred."""
-    inferred = {row.channel for row in rows[:_MOST_ROWS] if row.probabilities}
+    inferred = {row.channel for row in rows[:MOST_ROWS] if row.probabilities}
     return [channel for channel in timeline.channels if channel in inferred][: len(_LINES)]
 
 
@@ -81,33 +70,33 @@ def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
     """Fill the sheet of what is known of a recording; returns how many rows that takes."""
     _set_up(sheet, _ABOUT_WIDTHS)
     length = _cell(sheet, _CLOCK)
-    length.value = timeline.length_s / _SECONDS_PER_DAY
+    length.value = timeline.length_s / SECONDS_PER_DAY
     told = [("recording", timeline.recording), ("length", length), ("speakers", ", ".join(timeline.speakers))]
     facts = [*told, *timeline.about.items()]
     for k, (name, fact) in enumerate(facts, start=1):
-        cells = _header(sheet, name), _text(_cell(sheet), fact) if isinstance(fact, str) else fact
+        cells = header(sheet, name), _text(_cell(sheet), fact) if isinstance(fact, str) else fact
         for cell in cells:
             cell.alignment = _WRAPPED
         lines = max(1 + len(str(cell.value)) // width for cell, width in zip(cells, _ABOUT_WIDTHS, strict=True))
-        sheet.row_dimensions[k].height = min(_LINE_HEIGHT * lines, _HIGHEST)
+        sheet.row_dimensions[k].height = min(LINE_HEIGHT * lines, HIGHEST)
         sheet.append(cells)
     return len(facts)
 
 
 def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[Row], channels: Sequence[int]) -> None:
     """Fill the sheet of segments, by start, with a column for each of the channels that the chart shows."""
-    shown = rows[:_MOST_ROWS]
+    shown = rows[:MOST_ROWS]
     negative = [f"negative: {timeline.speakers[channel - 1]}" for channel in channels]
     columns = [*(column.replace("_", " ") for column in TIMELINE_COLUMNS), *negative]
     wide = {"speaker": max(map(len, timeline.speakers), default=0) + 2}
     wide |= {column: len(column) // 2 + 5 for column in negative}  # in two lines
     _set_up(sheet, [min(max(_NARROWEST, wide.get(column, 0)), _WIDEST) for column in columns])
     sheet.freeze_panes, sheet.print_title_rows = "A2", "1:1"
-    sheet.row_dimensions[1].height = 2 * _LINE_HEIGHT + 2
+    sheet.row_dimensions[1].height = 2 * LINE_HEIGHT + 2
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(shown) + 1}"
     first, last = (get_column_letter(TIMELINE_COLUMNS.index(emotion) + 1) for emotion in (EMOTIONS[0], EMOTIONS[-1]))
-    sheet.conditional_formatting.add(f"{first}2:{last}{_MOST_ROWS + 1}", _SHADES)
-    sheet.append([_header(sheet, column) for column in columns])
+    sheet.conditional_formatting.add(f"{first}2:{last}{MOST_ROWS + 1}", _SHADES)
+    sheet.append([header(sheet, column) for column in columns])
     cells = _RowOfCells(sheet, channels)
     for row in shown:
         sheet.append(cells.holding(row, timeline.speaker(row)))
@@ -128,8 +117,8 @@ class _RowOfCells:
     def holding(self, row: Row, speaker: str) -> list[Cell | None]:
         """The cells with what a row tells; None for those that stay empty."""
         held: dict[str, float | None] = {
-            "start": row.start / _SECONDS_PER_DAY,
-            "end": row.end / _SECONDS_PER_DAY,
+            "start": row.start / SECONDS_PER_DAY,
+            "end": row.end / SECONDS_PER_DAY,
             "channel": row.channel,
             "confidence": row.confidence,
             **dict(zip(EMOTIONS, row.probabilities or [None] * len(EMOTIONS), strict=True)),
@@ -157,7 +146,7 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
         chart.series.append(_line(Series(values, starts, title=show(timeline.speakers[channel - 1])), _LINES[k]))
     length_s = max(timeline.length_s, *(row.end for row in timeline.rows))
     step_s = next((step for step in _STEPS_S if length_s / step <= _MOST_MARKS), _STEPS_S[-1])
-    _set_axis(chart.x_axis, "Time into the call", "[h]:mm:ss", length_s / _SECONDS_PER_DAY, step_s / _SECONDS_PER_DAY)
+    _set_axis(chart.x_axis, "Time into the call", "[h]:mm:ss", length_s / SECONDS_PER_DAY, step_s / SECONDS_PER_DAY)
     _set_axis(chart.y_axis, "Probability", "0%", 1, 0.25)
     chart.x_axis.axPos, chart.x_axis.majorGridlines = "b", None
     chart.y_axis.majorGridlines.spPr = GraphicalProperties(ln=LineProperties(solidFill="D9D9D9"))
@@ -204,14 +193,8 @@ def _number(cell: Cell, value: float | None) -> Cell | None:
 
 
 def _text(cell: Cell, text: str) -> Cell:
-    cell.value = show(text)
+    cell.value = readable(text)
     cell.data_type = "s"  # a name that begins with = is text, not a formula
-    return cell
-
-
-def _header(sheet: WriteOnlyWorksheet, name: str) -> Cell:
-    cell = _text(_cell(sheet), name)
-    cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
     return cell
 
 
@@ -219,16 +202,14 @@ def _coloured(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
     """The cell of an emotion in its colour."""
     cell = _text(_cell(sheet), emotion)
     cell.fill = PatternFill("solid", fgColor=COLOURS.get(emotion, MASKED).removeprefix("#"))
-    cell.font = Font(color="FFFFFF" if emotion in _DARK else "000000", **_FONT)
+    cell.font = Font(color="FFFFFF" if emotion in _DARK else "000000", **BODY)
     return cell
 
 
 def _save(book: Workbook, path: Path) -> None:
-    """Save a workbook without the hour of the run, which openpyxl and the archive would note."""
-    book.properties.creator, book.properties.created, book.properties.modified = "call-emotions", _EPOCH, _EPOCH
+    """Save a workbook without the hour of the run, which the archive would note, too."""
     written = BytesIO()
-    with ZipFile(written, "w", ZIP_DEFLATED) as archive:
-        ExcelWriter(book, archive).write_data()
+    save(book, written)
     with ZipFile(written) as archive, ZipFile(path, "w") as timeless:
         for name in archive.namelist():
             timeless.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED)

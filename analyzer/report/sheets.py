@@ -3,9 +3,13 @@
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from io import BytesIO
 from itertools import islice
+from pathlib import Path
 from textwrap import wrap
 from typing import Any
+from zipfile import ZIP_DEFLATED, ZipFile
 
 from openpyxl import Workbook
 from openpyxl.cell import Cell, WriteOnlyCell
@@ -13,18 +17,21 @@ from openpyxl.formatting.rule import ColorScaleRule, DataBarRule
 from openpyxl.styles import Alignment, Font, PatternFill
 from openpyxl.utils import get_column_letter
 from openpyxl.worksheet.hyperlink import Hyperlink
+from openpyxl.writer.excel import ExcelWriter
 
 from analyzer.names import show
 
 #: Rows that a sheet holds, less the header and one line that says where the rest is.
 MOST_ROWS = 1_048_576 - 2
 #: Characters of a text and of an address that spreadsheets take, and points that a row is high; at most.
-_MOST_TEXT, _LONGEST_ADDRESS, _HIGHEST = 32_767, 2_079, 400
+_MOST_TEXT, _LONGEST_ADDRESS, HIGHEST = 32_767, 2_079, 400
 #: What a spreadsheet takes for a character of that number, such as _x000D_.
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 #: Characters that a printed page is wide.
 _PAGE_WIDTH = 290
-_SECONDS_PER_DAY = 86400
+SECONDS_PER_DAY = 86400
+#: What stands for the time at which a workbook was made.
+_EPOCH = datetime(1980, 1, 1)
 #: How numbers of each kind of column are shown; text has none.
 _FORMATS = {
     "text": None,
@@ -35,16 +42,16 @@ _FORMATS = {
     "change": "+0%;-0%;0%",
     "level": "0.0",
 }
-_BODY = {"name": "Calibri", "size": 11}
-_BOLD = Font(**_BODY, bold=True)
+BODY = {"name": "Calibri", "size": 11}
+_BOLD = Font(**BODY, bold=True)
 _TITLE_FONT = Font(name="Calibri", size=16, bold=True, color="1F4E79")
-_HEADER_FONT = Font(**_BODY, bold=True, color="FFFFFF")
+_HEADER_FONT = Font(**BODY, bold=True, color="FFFFFF")
 _HEADER_FILL = PatternFill("solid", fgColor="1F4E79")
 _HEADER_ALIGNMENT = Alignment(horizontal="center", vertical="center", wrap_text=True)
 _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True, indent=1)
 _TOP = Alignment(vertical="top")
-_LINE_HEIGHT = 15
-_LINK_FONT = Font(**_BODY, color="0563C1", underline="single")
+LINE_HEIGHT = 15
+_LINK_FONT = Font(**BODY, color="0563C1", underline="single")
 #: The more of it, the darker.
 _SHADES = ("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
 _CHANGE_SHADES = ("num", -0.3, "A5D6A7", "num", 0, "FFFFFF", "num", 0.3, "F57C00")
@@ -102,12 +109,12 @@ def add_table(
             sheet.conditional_formatting.add(places, DataBarRule("num", 0, "num", 1, "9DC3E6"))
     shown = min(count, most, MOST_ROWS)
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{shown + 1}"
-    sheet.append([_header(sheet, column.title) for column in columns])
+    sheet.append([header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
     texts = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
     for number, values in enumerate(islice(rows, shown), start=2):
         if (lines := max(_lines(values[k], width) for k, width in texts)) > 1:
-            sheet.row_dimensions[number].height = min(lines * _LINE_HEIGHT, _HIGHEST)
+            sheet.row_dimensions[number].height = min(lines * LINE_HEIGHT, HIGHEST)
         sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
     if count > shown:
         sheet.append([f"{count - shown:,} more" + (f": see {rest}" if rest else "")])
@@ -135,7 +142,7 @@ def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths:
     for number, (about, text) in enumerate(told, start=3):
         label, words = _text(sheet, about), _text(sheet, text)
         label.font, label.alignment, words.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
-        sheet.row_dimensions[number].height = _lines(text, sum(widths[1:])) * _LINE_HEIGHT + 3
+        sheet.row_dimensions[number].height = _lines(text, sum(widths[1:])) * LINE_HEIGHT + 3
         sheet.merged_cells.add(f"B{number}:{get_column_letter(len(widths))}{number}")
         sheet.append([label, words])
     sheet.append([])
@@ -145,7 +152,7 @@ def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths:
 def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
     """Add a small table to a page, in rows from `start` on."""
     sheet.row_dimensions[start].height = _header_height(columns)
-    sheet.append([_header(sheet, column.title) for column in columns])
+    sheet.append([header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
     for values in rows:
         sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
@@ -163,23 +170,24 @@ def _lines(value: Any, width: int) -> int:
     return -(-len(text) // (width - 2)) if text else 1
 
 
-def _readable(text: str) -> str:
+def readable(text: str) -> str:
     """A text that every program opens, and shows as tables show names."""
     return _ESCAPE.sub("_x005F_", show(text))[:_MOST_TEXT]
 
 
 def _text(sheet: Any, text: str) -> WriteOnlyCell:
-    cell = WriteOnlyCell(sheet, _readable(text))
+    cell = WriteOnlyCell(sheet, readable(text))
     cell.data_type = "s"  # a name that begins with = is text, not a formula
     return cell
 
 
 def _header_height(columns: Sequence[Column]) -> int:
     """Points that the titles need, each in the width of its column."""
-    return max(len(wrap(column.title, column.width - 2)) for column in columns) * _LINE_HEIGHT + 4
+    return max(len(wrap(column.title, column.width - 2)) for column in columns) * LINE_HEIGHT + 4
 
 
-def _header(sheet: Any, title: str) -> WriteOnlyCell:
+def header(sheet: Any, title: str) -> WriteOnlyCell:
+    """The cell of a title over a column."""
     cell = _text(sheet, title)
     cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
     return cell
@@ -215,15 +223,22 @@ class TableCell:
         self._cell = _StyledCell(sheet, row=1, column=number)
         self._cell.style_id, self._cell.letter = pattern.style_id, get_column_letter(number)
         self._cell.data_type = "s" if self._is_text else "n"  # a name that begins with = is text, not a formula
-        self._divisor = {"clock": _SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
+        self._divisor = {"clock": SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
 
     def holding(self, value: Any) -> Any:
         """The cell with another value; None for one that stays empty."""
         if value is None or value == "":
             return None
         if self._is_text:
-            return _link(self._sheet, value) if isinstance(value, Link) else self._cell.hold(_readable(value))
+            return _link(self._sheet, value) if isinstance(value, Link) else self._cell.hold(readable(value))
         return self._cell.hold(value / self._divisor)
+
+
+def save(book: Workbook, target: Path | BytesIO) -> None:
+    """Save a workbook, without the time of the run in it."""
+    book.properties.creator, book.properties.created, book.properties.modified = "call-emotions", _EPOCH, _EPOCH
+    with ZipFile(target, "w", ZIP_DEFLATED) as archive:
+        ExcelWriter(book, archive).write_data()
 
 
 def _link(sheet: Any, link: Link) -> WriteOnlyCell:

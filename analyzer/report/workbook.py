@@ -17,7 +17,7 @@ from analyzer.outputs import format_path, replacing
 from analyzer.report import charts, views
 from analyzer.report.intervals import difference_interval, share_interval
 from analyzer.report.selection import Selection
-from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, append_told
+from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, append_told, save
 from analyzer.report.summary import (
     AGENT,
     HEARD,
@@ -89,7 +89,7 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
     rows = append_told(overview, "Emotions heard in calls", told, _OVERVIEW_WIDTHS)
     _add_charts(overview, rows + 1, summary, review, days)
     with replacing(path) as temporary:
-        book.save(temporary)
+        save(book, temporary)
 
 
 def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
