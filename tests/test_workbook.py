@@ -125,6 +125,11 @@ def calamine(path: Path, sheet: str) -> list[list[Any]]:
 # What can be done with every sheet.
 
 
+def test_it_does_not_say_when_it_was_made(book: openpyxl.Workbook) -> None:
+    assert book.properties.created == book.properties.modified
+    assert book.properties.created.year == 1980
+
+
 def test_there_is_a_sheet_for_each_question(book: openpyxl.Workbook) -> None:
     assert book.sheetnames == SHEETS
 
