@@ -364,3 +364,12 @@ def test_it_does_not_make_a_killed_night_one_that_has_ended(tmp_path: Path, anal
         "calls/a.wav": "ok",
         "calls/empty.wav": "failed",
     }
+
+
+def test_the_index_does_not_say_whose_calls_they_were(tmp_path: Path, analyze: Analyze) -> None:
+    a_call(tmp_path / "calls" / "sales_maria.wav")
+    pattern = r"(?P<queue>[a-z]+)_(?P<agent>[a-z]+)\.wav"
+    assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "--name-pattern", pattern, "--format", "csv,html") == 0
+    index = (tmp_path / "out" / "html" / "index.html").read_text()
+    assert "queue sales" in index
+    assert "agent maria" not in index

@@ -10,7 +10,7 @@ from analyzer.outputs import format_path, replacing
 from analyzer.report.index_page import IndexRow, write_index
 from analyzer.report.page import link
 from analyzer.report.selection import Period, Selection
-from analyzer.report.summary import HEARD, counted, selected, strongest_passage
+from analyzer.report.summary import HEARD, counted, is_agent, selected, strongest_passage
 from analyzer.stream import clock
 
 FILE_NAME = "html/index.html"
@@ -48,7 +48,8 @@ def _row(index: Path, entry: Entry, recorded: str) -> IndexRow:
         passage=f"{passage.emotion} {clock(passage.negative_s)}" if passage else "",
         note=entry.reason,
         passage_s=passage.negative_s if passage else None,
-        groups=", ".join(f"{kind} {name}" for kind, name in entry.groups.items()),
+        # Not whose call it was: a list that can be sorted is not to put employees in order.
+        groups=", ".join(f"{kind} {name}" for kind, name in entry.groups.items() if not is_agent(kind)),
     )
 
 
