@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.report import page
 from analyzer.report.index_page import IndexRow, write_index
-from analyzer.report.page import csp_hash, link, moment, percent, ticks, write_page
+from analyzer.report.lanes import ticks
+from analyzer.report.page import csp_hash, link, moment, percent, write_page
 from analyzer.timeline import Row, Span, Timeline, ordered
 
 HOSTILE = [

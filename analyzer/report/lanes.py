@@ -1,7 +1,7 @@
 """What a picture of a timeline shows, whatever draws it: a lane per channel, who speaks together, where nobody does."""
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,6 +11,14 @@ from analyzer.timeline import Row, Span, Timeline
 
 #: Seconds in which nothing sounds before a picture calls them silence, the rule of contact centres.
 LONG_SILENCE_S = 5.0
+
+#: What the bar of a segment shows whose emotion is not inferred.
+MASKED = "masked"
+#: From this width on, finer marks of time are shown, too.
+ROOMY_PX = 900
+#: What a mark of time needs.
+_TICK_PX = 64
+_TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 #: Stretches in seconds from the start, in order, none of which touches the next.
 Stretches = list[tuple[float, float]]
@@ -103,3 +111,41 @@ def scale(drawn: Sequence[Lane]) -> float:
     """The sample that all lanes are drawn up to, so that levels compare and a quiet call is seen: the loudest one."""
     loudest = max((float(np.abs(lane.waveform).max(initial=0)) for lane in drawn), default=0.0)
     return max(loudest, 0.02)
+
+
+@dataclass(frozen=True)
+class Tick:
+    """A mark on the axis of time, in seconds: a `fine` one is for where there is room, an `edge` is an end of it."""
+
+    at: float
+    fine: bool = False
+    edge: str = ""
+
+
+def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
+    """Marks of time that have room on a timeline so wide, and finer ones for where there is more."""
+    roomy_px = max(width_px, ROOMY_PX)
+    coarse = _step(length_s / width_px)
+    fine = _step(length_s / roomy_px, coarse)
+    yield Tick(0.0, edge="start")
+    for at in range(fine, math.ceil(length_s), fine):
+        is_fine = at % coarse > 0
+        if length_s - at >= _TICK_PX * length_s / (roomy_px if is_fine else width_px):
+            yield Tick(float(at), is_fine)
+    yield Tick(length_s, edge="end")
+
+
+def _step(s_per_px: float, coarse: int | None = None) -> int:
+    """The shortest step of time that has room for its marks, and that divides the coarse one."""
+    roomy = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
+    return next(roomy, _TICK_STEPS_S[-1])
+
+
+def kind_of(row: Row) -> str:
+    """What the bar of a segment shows: its emotion, or that it is not inferred."""
+    return row.emotion or MASKED
+
+
+def word(kind: str) -> str:
+    """What such a kind of bar is called."""
+    return "not inferred" if kind == MASKED else kind

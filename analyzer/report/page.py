@@ -6,9 +6,8 @@ play, jump, sort and filter.
 
 import base64
 import hashlib
-import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path, PurePath
@@ -21,23 +20,27 @@ from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
 from analyzer.figures import covered
 from analyzer.passages import Passage, passages
 from analyzer.report import palette
-from analyzer.report.lanes import LONG_SILENCE_S, Lane, both_speaking, lanes, scale, silences
+from analyzer.report.lanes import (
+    LONG_SILENCE_S,
+    MASKED,
+    ROOMY_PX,
+    Lane,
+    both_speaking,
+    kind_of,
+    lanes,
+    scale,
+    silences,
+    ticks,
+    word,
+)
 from analyzer.stream import clock
 from analyzer.timeline import Row, Timeline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: What the bar of a segment shows whose emotion is not inferred.
-MASKED = "masked"
-
 #: How wide a timeline is drawn at least, between these; one that does not fit is scrolled.
 _PX_PER_S, _NARROWEST_PX, _WIDEST_PX = 2.0, 300, 12_000
-#: From this width on, finer marks of time are shown, too.
-_ROOMY_PX = 900
-#: What a mark of time needs.
-_TICK_PX = 64
-_TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 #: Passages that are listed, the most negative ones.
 _MOST_PASSAGES = 8
 #: A full sample is drawn as high as this, so that a waveform is made of whole numbers.
@@ -64,15 +67,6 @@ class Drawing:
     wave: str
     wave_s: float
     passages: list[Passage]
-
-
-@dataclass(frozen=True)
-class Tick:
-    """A mark on the axis of time, in seconds: a `fine` one is for where there is room, an `edge` is an end of it."""
-
-    at: float
-    fine: bool = False
-    edge: str = ""
 
 
 def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: str = "") -> None:
@@ -137,35 +131,6 @@ def _wave(waveform: np.ndarray) -> str:
     return " ".join(there + back[::-1])
 
 
-def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
-    """Marks of time that have room on a timeline so wide, and finer ones for where there is more."""
-    roomy_px = max(width_px, _ROOMY_PX)
-    coarse = _step(length_s / width_px)
-    fine = _step(length_s / roomy_px, coarse)
-    yield Tick(0.0, edge="start")
-    for at in range(fine, math.ceil(length_s), fine):
-        is_fine = at % coarse > 0
-        if length_s - at >= _TICK_PX * length_s / (roomy_px if is_fine else width_px):
-            yield Tick(float(at), is_fine)
-    yield Tick(length_s, edge="end")
-
-
-def _step(s_per_px: float, coarse: int | None = None) -> int:
-    """The shortest step of time that has room for its marks, and that divides the coarse one."""
-    roomy = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
-    return next(roomy, _TICK_STEPS_S[-1])
-
-
-def kind_of(row: Row) -> str:
-    """What the bar of a segment shows: its emotion, or that it is not inferred."""
-    return row.emotion or MASKED
-
-
-def word(kind: str) -> str:
-    """What such a kind of bar is called."""
-    return "not inferred" if kind == MASKED else kind
-
-
 def moment(seconds: float) -> str:
     """Seconds to a tenth, as m:ss.t, or h:mm:ss.t from an hour on."""
     whole, tenth = divmod(round(seconds * 10), 10)
@@ -209,7 +174,7 @@ def environment() -> "Environment":
     made.globals.update(
         inlined=_inlined,
         colours={**palette.COLOURS, MASKED: palette.MASKED, OTHER: palette.OTHER, "both": palette.BOTH},
-        roomy_px=_ROOMY_PX,
+        roomy_px=ROOMY_PX,
         most_passages=_MOST_PASSAGES,
         wave_units=_WAVE_UNITS,
         long_silence_s=LONG_SILENCE_S,

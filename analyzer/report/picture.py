@@ -17,8 +17,19 @@ from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
 from analyzer.names import show
 from analyzer.passages import passages
 from analyzer.report import palette
-from analyzer.report.lanes import LONG_SILENCE_S, Lane, Stretches, both_speaking, lanes, scale, silences
-from analyzer.report.page import MASKED, kind_of, ticks, word
+from analyzer.report.lanes import (
+    LONG_SILENCE_S,
+    MASKED,
+    Lane,
+    Stretches,
+    both_speaking,
+    kind_of,
+    lanes,
+    scale,
+    silences,
+    ticks,
+    word,
+)
 from analyzer.stream import clock
 from analyzer.timeline import Timeline
 
