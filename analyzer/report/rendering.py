@@ -36,8 +36,8 @@ log = logging.getLogger(LOGGER)
 _LOOK = f"{__version__}.1"
 #: A page with its sound in it, which the ledger knows as a format of its own.
 _WITH_SOUND = "html with sound"
-#: Recordings that are written before the ledger is told, in one transaction.
-_TOGETHER = 100
+#: Recordings that are written before the ledger is told, in one transaction: what a killed run does not keep.
+_TOGETHER = 10
 #: Fewer recordings than this are not worth starting processes for.
 _FEW = 8
 _EMBEDDED = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
