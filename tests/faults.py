@@ -148,17 +148,18 @@ def room_for(files: int, pages: int) -> Iterator[None]:
 def on_a_small_disk(command: Command, folder: Path, kilobytes: int) -> tuple[int, int]:
     """Run on a file system of that size, and once more after it has been made large; returns both exit statuses.
 
-    The results are copied to `folder`. Needs Linux' namespaces, in which anybody may mount.
+    The results are copied to `folder`, beside which they were made: pages lead from there to recordings. Needs Linux'
+    namespaces, in which anybody may mount.
     """
     disk = folder.with_suffix(".disk")
     disk.mkdir()
-    run = shlex.join(command.arguments(disk / "out"))
+    run = shlex.join(command.arguments(disk))
     script = f"""
         mount -t tmpfs -o size={kilobytes}k tmpfs {disk} || exit 99
         {run}; first=$?
         mount -o remount,size=100m {disk} || exit 99
         {run}; second=$?
-        cp -r {disk}/out {folder} && echo $first $second
+        cp -r {disk} {folder} && echo $first $second
     """
     done = subprocess.run(["unshare", "-Urm", "sh", "-c", script], stdout=subprocess.PIPE, text=True, check=True)
     first, second = done.stdout.split()
