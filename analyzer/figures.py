@@ -1,6 +1,6 @@
 """The figures of a channel, counted from the rows of a timeline."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -102,10 +102,14 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 
 def spoken_together(rows: Sequence[Row]) -> float:
     """Seconds in which two channels or more speak."""
+    return sum((end - start for start, end in together(rows)), 0.0)
+
+
+def together(rows: Sequence[Row]) -> Iterator[tuple[float, float]]:
+    """Where two channels or more speak, in order; pieces may touch, where a third one begins or ends."""
     changes = sorted([(row.start, 1) for row in rows] + [(row.end, -1) for row in rows])
-    total, speaking, before = 0.0, 0, 0.0
+    speaking, before = 0, 0.0
     for at, step in changes:
         if speaking >= 2:
-            total += at - before
+            yield before, at
         speaking, before = speaking + step, at
-    return total

@@ -1,9 +1,9 @@
 """Negative passages: the stretches of a call for which somebody might want to listen to it.
 
-A single segment proves little, whatever its probability; a caller who is upset is so for a while. So segments that are
-more probably negative than not are put together across what is said between them, and a passage counts as much as the
-time for which it is negative: the strongest and longest come first (training/EXPERIMENTS.md has how calls are ranked
-by it).
+A single segment proves little, whatever its probability; a caller who is upset is so for a while. So segments that
+are more probably negative than is usual are put together across what is said between them, and a passage counts as
+much as the time for which it is negative: the strongest and longest come first (training/EXPERIMENTS.md has how calls
+are ranked by it).
 """
 
 from collections.abc import Iterator, Sequence

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.envelope import STEP_S, coarser
+from analyzer.figures import together
 from analyzer.timeline import Row, Span, Timeline
 
 #: Seconds in which nothing sounds before a picture calls them silence, the rule of contact centres.
@@ -78,13 +79,7 @@ def _told_envelope(timeline: Timeline) -> np.ndarray:
 
 def both_speaking(rows: Sequence[Row]) -> Stretches:
     """Where two channels or more speak."""
-    changes = sorted([(row.start, 1) for row in rows] + [(row.end, -1) for row in rows])
-    together, speaking, before = [], 0, 0.0
-    for at, step in changes:
-        if speaking >= 2:
-            together.append((before, at))
-        speaking, before = speaking + step, at
-    return joined(together)
+    return joined(together(rows))
 
 
 def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Stretches:
