@@ -202,8 +202,10 @@ class Ledger:
         return Sketch(row["envelope"], tuple(Span(*span) for span in json.loads(row["other"])))
 
     def not_written(self, formats: Collection[str]) -> dict[Identity, set[str]]:
-        """The recordings that are not written in all of these formats as they are told now, and in which not."""
-        rows = self._connection.execute("SELECT label, path, written FROM recording")
+        """The recordings that were heard and are not written in all of these formats as told now, and in which not."""
+        rows = self._connection.execute(
+            "SELECT label, path, written FROM recording WHERE status IN ('ok', 'no_speech')"
+        )
         missing = ((label, path, {*formats}.difference(written.split(","))) for label, path, written in rows)
         return {Identity(os.fsdecode(label), os.fsdecode(path)): names for label, path, names in missing if names}
 

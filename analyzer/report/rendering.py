@@ -124,6 +124,8 @@ def _tasks(
     """What is to be written, in the order of the ledger."""
     zone, folders = tables.time_zone(ledger), _folders(ledger)
     unwritten = ledger.not_written(names)
+    if not unwritten and not check:
+        return  # nothing is new: to read every entry takes seconds in a large archive
     for entry in ledger.entries():
         if entry.status not in HEARD or not selection.fits(entry.identity.shown):
             continue
