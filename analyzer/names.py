@@ -10,6 +10,8 @@ from pathlib import Path
 #: The longest file name in bytes that results are given; file systems take 255, a temporary name needs some of it.
 LONGEST_NAME = 200
 _FORBIDDEN = frozenset('<>:"\\|?*%/')
+#: Characters that turn the direction of what follows: behind one `vaw.exe` looks like `exe.wav`.
+_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
 
 
@@ -46,7 +48,10 @@ class Identity:
 
 
 def show(name: str) -> str:
-    r"""A name as text that any table, log or terminal takes: undecodable bytes and control characters become \xNN."""
+    r"""A name as text that any table, log or terminal takes: undecodable bytes and control characters become \xNN.
+
+    Those that turn the direction of what follows, too: a name must not look like another.
+    """
     return name if name.isprintable() else "".join(_shown(character) for character in name)
 
 
@@ -54,7 +59,7 @@ def _shown(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if unicodedata.category(character) in ("Cc", "Cn", "Cs", "Zl", "Zp"):
+    if character in _TURNING or unicodedata.category(character) in ("Cc", "Cn", "Cs", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return character
 

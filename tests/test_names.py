@@ -102,6 +102,8 @@ def test_what_is_shown_is_text_without_control_characters(name: str) -> None:
         ("\x1b[31mred", r"\x1b[31mred"),
         ("a\u2028b", r"a\u2028b"),
         ("a\x85b", r"a\x85b"),
+        ("a\u202evaw.exe", r"a\u202evaw.exe"),
+        ("שיחה.wav", "שיחה.wav"),
         ("=1+1 \"x\" 'y'", "=1+1 \"x\" 'y'"),
     ],
 )
