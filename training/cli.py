@@ -48,8 +48,9 @@ def _parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: the same folder)")
     evaluate.add_argument("--corpus", metavar="NAME", default="ravdess", help="the main corpus (default: ravdess)")
     anew = evaluate.add_argument_group("to train one fold anew and compare it with its row, instead of the report")
-    anew.add_argument("--refit", type=_whole(1, 5), metavar="FOLD", help="1 to 5; needs --corpora and --cache")
-    anew.add_argument(
+    either = anew.add_mutually_exclusive_group()
+    either.add_argument("--refit", type=_whole(1, 5), metavar="FOLD", help="1 to 5; needs --corpora and --cache")
+    either.add_argument(
         "--plain", action="store_true",
         help="train the plain recipe on every fold and write its rows, instead; needs --corpora and --cache",
     )  # fmt: skip

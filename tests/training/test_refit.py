@@ -85,3 +85,11 @@ def test_the_command_fails_where_they_differ(committed, monkeypatch, capsys):
 def test_to_train_anew_corpora_and_a_cache_are_needed(committed, capsys):
     assert run(committed, "--refit", "1", "--corpora", "c") == UsageError.exit_status
     assert "--cache" in capsys.readouterr().err
+
+
+def test_one_fold_anew_and_the_plain_recipe_are_not_asked_for_at_once(committed, capsys):
+    options = ("--corpora", "c", "--cache", "k")
+    with pytest.raises(SystemExit) as ended:
+        run(committed, "--refit", "1", "--plain", *options)
+    assert ended.value.code == UsageError.exit_status
+    assert "not allowed with" in capsys.readouterr().err
