@@ -73,8 +73,8 @@ def test_probabilities_move_by_the_ratio_of_the_priors(model: Path, monkeypatch:
     classifier = Classifier(model)
     posterior = np.array([[0.1, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.1]], np.float32)
     monkeypatch.setattr(classifier, "_run", lambda batch, _: posterior[: len(batch)])
-    # By hand: each times its prior on calls over 1/8, that is in the ratio 40:20:16:5:6*3:5:3:5, sum 112.
-    expected = np.array([40, 20, 16, 5, 18, 5, 3, 5]) / 112
+    # By hand: each times its prior on calls over 1/8, that is in the ratio 36:18:15:7:9*3:7:4:4, sum 118.
+    expected = np.array([36, 18, 15, 7, 27, 7, 4, 4]) / 118
     assert classifier.probabilities(inputs(1))[0] == pytest.approx(expected, abs=1e-6)
 
 

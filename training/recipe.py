@@ -59,7 +59,7 @@ class Recipe:
     drawn_weight: float = 0.2
 
 
-ACCURATE = Recipe("accurate", shrinkage=0.7, held_back=0.01)
+ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01)
 DEFAULT = Recipe("default", shrinkage=0.2, other_shrinkage=1.0, held_back=0.01)
 #: The encoder of `accurate` as anybody would take it first: a head on RAVDESS and its song. A row of every table.
 FROZEN_ENCODER = Recipe("frozen-encoder", weights={RAVDESS: 1.0, RAVDESS_SONG: 0.4}, drawn_weight=0.0)

@@ -10,7 +10,7 @@ import pandas as pd
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, NEGATIVE
 from training import evaluation_measures as measures
 from training import evaluation_tables as tables
-from training import published, whisper
+from training import halved, published, whisper
 from training.corpora import RAVDESS
 from training.folds import LEFT_OUT
 from training.student import TARGETS
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 #: What is told of a model beside what all cards have in common.
 INTRODUCTIONS = {
     "accurate": """\
-A piece of Whisper base's encoder (its first {blocks} blocks, taught to make do with half as many frames) and a linear head,
-which name the emotion acted in a few seconds of one voice, or say that it is no speech. For `call-emotions analyze --model accurate`: for archives that a
+A piece of Whisper base's encoder (its first {blocks} blocks, taught to make do with half as many frames and fewer neurons) and
+a linear head, which name the emotion acted in a few seconds of one voice, or say that it is no speech. For `call-emotions analyze --model accurate`: for archives that a
 machine can hear at this model's price, or for the calls that `default` has picked; it hears strangers better.
 """,
     "default": """\
@@ -34,8 +34,9 @@ A convolutional network and a linear head, which name the emotion acted in a few
 EARS = {
     "accurate": """\
 Sound at 16 kHz, 80 mel bands, as Whisper takes it. Pairs of frames are averaged before the first block, 25 a second, and
-all weights were then taught to say what the blocks say without that, of the same speech through the plain line, while
-they heard it through that or another one: {lessons}. No label was given there, no actor of RAVDESS heard. Mean and
+of the {whole} neurons in the dense network of each block those are kept that add most: {neurons}. All weights were then
+taught to say what the blocks say without that, of the same speech through the plain line, while they heard it through that
+and another one: {lessons}. No label was given there, no actor of RAVDESS heard. Mean and
 deviation over time of the outputs of blocks {layers}, where frames within 10 dB of the loudest count in full and those 30 dB
 below it hardly.
 """,
@@ -48,7 +49,7 @@ encoder, which heard the same speech through the plain line, while the network h
 """,
 }
 SMALL = """\
-Its large matrix products, but for those of block 1, are computed in int8, the weights rounded by {rounded_by} clips of all corpora:
+Its large matrix products, but for those of block 1 and of the attention in block 2, are computed in int8, the weights rounded by {rounded_by} clips of all corpora:
 on {clips} other clips no probability changed by more than {change:.3f}, and {kept:.0%} of the decisions stayed. A processor
 without VNNI takes longer."""
 
@@ -138,8 +139,10 @@ def card(shipped: "Shipped") -> str:
     )
     lessons = Counter(clip.corpus for clip in shipped.taught)
     told = {
-        "blocks": whisper.BLOCKS,
-        "layers": ", ".join(map(str, whisper.LAYERS)),
+        "blocks": len(halved.NEURONS),
+        "layers": ", ".join(map(str, halved.LAYERS)),
+        "whole": whisper.NEURONS,
+        "neurons": ", ".join(map(str, halved.NEURONS)),
         "targets": TARGETS,
         "lessons": ", ".join(f"{corpus} {count}" for corpus, count in sorted(lessons.items())),
     }

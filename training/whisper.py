@@ -6,7 +6,7 @@ speech teach from nothing. The weights are a dependency of training alone.
 """
 
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,12 @@ from analyzer.features import FrontEnd
 from training.encoding import Encoder
 
 #: As many positions, 50 a second, as the longest segment has; Whisper's own table goes on to 30 s.
-WIDTH, HEADS, POSITIONS = 512, 8, 250
-#: Products that stay in float: those of block 1, whose errors all later blocks pass on.
-SENSITIVE = r"/block1\w*/"
+WIDTH, HEADS, NEURONS, POSITIONS = 512, 8, 2048, 250
+#: Products that stay in float: those of block 1 and of the attention in block 2, whose errors all later ones pass on.
+SENSITIVE = r"/block1\w*/|/block2\w*/(queries|attention)"
 #: What normalisation adds to the variance.
 EPSILON = 1e-5
-#: What `models/accurate` takes: the first blocks, and the layers whose statistics its heads see.
+#: What is taken of it as it is: the first blocks, and the layers whose statistics heads see.
 BLOCKS, LAYERS = 3, (1, 2, 3)
 FRONT_END = FrontEnd(
     rate=16000, window=400, hop=160, fft=400, bands=80, low_hz=0.0, high_hz=8000.0, frames=500, scaling="whisper",
@@ -121,14 +121,18 @@ class Positions(layers.Layer):
 class Block(layers.Layer):
     """One block of the encoder: attention and a dense network, each after layer normalisation and added."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, neurons: int = NEURONS, **options: Any) -> None:
         super().__init__(**options)
+        self.neurons = neurons
         self.attention_norm = layers.LayerNormalization(epsilon=EPSILON)
         self.queries_keys_values = layers.Dense(3 * WIDTH, name="queries_keys_values")
         self.attention_output = layers.Dense(WIDTH, name="attention_output")
         self.dense_norm = layers.LayerNormalization(epsilon=EPSILON)
-        self.expand = layers.Dense(4 * WIDTH, activation=gelu, name="expand")
+        self.expand = layers.Dense(neurons, activation=gelu, name="expand")
         self.contract = layers.Dense(WIDTH, name="contract")
+
+    def get_config(self) -> dict[str, Any]:
+        return {**super().get_config(), "neurons": self.neurons}
 
     def build(self, input_shape: Any) -> None:
         for part in (
@@ -139,17 +143,25 @@ class Block(layers.Layer):
             self.expand,
         ):
             part.build((None, None, WIDTH))
-        self.contract.build((None, None, 4 * WIDTH))
+        self.contract.build((None, None, self.neurons))
 
     def call(self, inputs: Any) -> Any:
+        attended = self.attended(inputs)
+        return attended + self.contract(self.hidden(attended))
+
+    def attended(self, inputs: Any) -> Any:
+        """The input, and what attention adds to it."""
         time = ops.shape(inputs)[1]
         heard = self.queries_keys_values(self.attention_norm(inputs))
         heads = ops.reshape(heard, (-1, time, 3, HEADS, WIDTH // HEADS))
         queries, keys, values = (ops.transpose(heads[:, :, k], (0, 2, 1, 3)) for k in range(3))
         scores = ops.matmul(queries, ops.transpose(keys, (0, 1, 3, 2))) / (WIDTH // HEADS) ** 0.5
         mixed = ops.transpose(ops.matmul(ops.softmax(scores), values), (0, 2, 1, 3))
-        inputs = inputs + self.attention_output(ops.reshape(mixed, (-1, time, WIDTH)))
-        return inputs + self.contract(self.expand(self.dense_norm(inputs)))
+        return inputs + self.attention_output(ops.reshape(mixed, (-1, time, WIDTH)))
+
+    def hidden(self, attended: Any) -> Any:
+        """What the neurons of the dense network say, shaped (batch, frames, neurons)."""
+        return self.expand(self.dense_norm(attended))
 
 
 def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...]) -> keras.Model:
@@ -189,20 +201,38 @@ def build_teacher(weights: Weights, said_by: tuple[int, ...]) -> keras.Model:
     return _frozen(frames, layers.AveragePooling1D(2, name="said")(both))
 
 
-def build_halved(weights: Weights) -> keras.Model:
-    """The encoder whose blocks get pairs of frames, averaged: half the work, and from then on another network.
+def build_halved(weights: Weights, said_by: tuple[int, ...], neurons: Sequence[np.ndarray]) -> keras.Model:
+    """The encoder whose blocks get pairs of frames, averaged, and keep some neurons: from then on another network.
 
-    It takes (batch, frames, 80) and gives LAYERS, side by side, as (batch, frames // 4, len(LAYERS) * 512): what
-    `build_teacher` gives, once it has learned that.
+    It takes (batch, frames, 80) and gives the layers `said_by`, side by side, as (batch, frames // 4,
+    len(said_by) * 512): what `build_teacher` gives, once it has learned that. `neurons` are those that each block
+    keeps in its dense network, as `busiest` gives them.
     """
-    frames, outputs = _stack(weights, BLOCKS, halved=True)
-    return keras.Model(frames, layers.Concatenate(name="said")([outputs[layer] for layer in LAYERS]), name="halved")
+    frames, outputs = _stack(weights, len(neurons), neurons)
+    return keras.Model(frames, layers.Concatenate(name="said")([outputs[layer] for layer in said_by]), name="halved")
+
+
+def busiest(weights: Weights, counts: Sequence[int], heard: np.ndarray) -> list[np.ndarray]:
+    """Of each block the neurons of its dense network that add most to what it says, as many as `counts` says.
+
+    That is how strongly a neuron answers to `heard`, shaped (batch, frames, 80), times its weights in what follows.
+    """
+    frames, outputs = _stack(weights, len(counts))
+    whole = keras.Model(frames, outputs)
+    blocks = [layer for layer in whole.layers if isinstance(layer, Block)]
+    found = []
+    for block, said, count in zip(blocks, whole(heard), counts, strict=False):  # nothing follows the last that is said
+        answers = ops.convert_to_numpy(block.hidden(block.attended(said)))
+        strength = np.sqrt(np.square(answers).mean(axis=(0, 1)))
+        adds = strength * np.linalg.norm(ops.convert_to_numpy(block.contract.kernel), axis=1)
+        found.append(np.sort(np.argsort(-adds, kind="stable")[:count]))
+    return found
 
 
 def with_statistics(halved: keras.Model) -> keras.Model:
-    """The halved encoder as one that gives statistics, shaped (batch, len(LAYERS) * 1024), as `build_encoder` does."""
+    """The halved encoder as one that gives statistics, 1024 of each layer that it says, as `build_encoder` does."""
     shares = _shares(layers.AveragePooling1D(2)(_loudness(halved.input)))
-    apart = [halved.output[:, :, k * WIDTH : (k + 1) * WIDTH] for k in range(len(LAYERS))]
+    apart = [halved.output[:, :, first : first + WIDTH] for first in range(0, halved.output.shape[2], WIDTH)]
     statistics = [_statistics(heard, shares) for heard in apart]
     return _frozen(halved.input, layers.Concatenate(name="statistics")(statistics))
 
@@ -213,24 +243,28 @@ def _frozen(frames: Any, output: Any) -> keras.Model:
     return network
 
 
-def _stack(weights: Weights, blocks: int, halved: bool = False) -> tuple[Any, list[Any]]:
-    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights; pairs of frames averaged before them."""
+def _stack(weights: Weights, blocks: int, neurons: Sequence[np.ndarray] | None = None) -> tuple[Any, list[Any]]:
+    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights.
+
+    Where the `neurons` of each block are given, it keeps these, and pairs of frames are averaged before the first.
+    """
     frames = layers.Input((None, FRONT_END.bands), name="frames")
     first = layers.Conv1D(WIDTH, 3, activation=gelu, name="conv1")
     second = layers.Conv1D(WIDTH, 3, strides=2, activation=gelu, name="conv2")
     positions = Positions(name="positions")
     heard = first(layers.ZeroPadding1D(1)(frames))
     heard = positions(second(layers.ZeroPadding1D(1)(heard)))
-    if halved:
+    if neurons:
         heard = layers.AveragePooling1D(2, name="pairs")(heard)
-    outputs, parts = [heard], [Block(name=f"block{k}") for k in range(1, blocks + 1)]
+    kept = neurons or [np.arange(NEURONS)] * blocks
+    outputs, parts = [heard], [Block(len(own), name=f"block{k}") for k, own in enumerate(kept, start=1)]
     for part in parts:
         outputs.append(part(outputs[-1]))
     for number, layer in enumerate((first, second), start=1):
         layer.set_weights([weights[f"conv{number}/weight"].transpose(2, 1, 0), weights[f"conv{number}/bias"]])
     positions.set_weights([weights["position_encodings/encodings"][:POSITIONS]])
-    for k, part in enumerate(parts):
-        _fill_block(part, weights, f"layer_{k}")
+    for k, (part, own) in enumerate(zip(parts, kept, strict=True)):
+        _fill_block(part, weights, f"layer_{k}", own)
     return frames, outputs
 
 
@@ -254,13 +288,15 @@ def _statistics(heard: Any, shares: Any) -> Any:
     return layers.Concatenate()([mean[:, 0], ops.sqrt(variance[:, 0])])
 
 
-def _fill_block(block: Block, weights: Weights, prefix: str) -> None:
+def _fill_block(block: Block, weights: Weights, prefix: str, neurons: np.ndarray) -> None:
+    def dense(name: str) -> list[np.ndarray]:
+        return [weights[f"{prefix}/{name}/weight"].T, weights[f"{prefix}/{name}/bias"]]
+
     for name, norm in (("self_attention", block.attention_norm), ("ffn", block.dense_norm)):
         norm.set_weights([weights[f"{prefix}/{name}/layer_norm/{part}"] for part in ("gamma", "beta")])
-    for name, dense in (
-        ("self_attention/linear_0", block.queries_keys_values),
-        ("self_attention/linear_1", block.attention_output),
-        ("ffn/linear_0", block.expand),
-        ("ffn/linear_1", block.contract),
-    ):
-        dense.set_weights([weights[f"{prefix}/{name}/weight"].T, weights[f"{prefix}/{name}/bias"]])
+    block.queries_keys_values.set_weights(dense("self_attention/linear_0"))
+    block.attention_output.set_weights(dense("self_attention/linear_1"))
+    kernel, bias = dense("ffn/linear_0")
+    block.expand.set_weights([kernel[:, neurons], bias[neurons]])
+    kernel, bias = dense("ffn/linear_1")
+    block.contract.set_weights([kernel[neurons], bias])
