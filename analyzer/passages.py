@@ -13,7 +13,7 @@ from analyzer.emotions import EMOTIONS, NEGATIVE
 from analyzer.timeline import Row
 
 #: A segment belongs to a passage from this probability of a negative emotion on.
-_NEGATIVE_FROM = 0.3
+_NEGATIVE_FROM = 0.35
 #: Seconds between two of them in one passage, at most: the other one's turn, or a calmer sentence.
 _BRIDGE_S = 12.0
 #: Seconds of negative speech that a passage holds at least.
@@ -45,7 +45,7 @@ def passages(rows: Sequence[Row]) -> list[Passage]:
 
 
 def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Negative rows that belong together; compared as rounded as they are told, since 0.1 + 0.2 is not 0.3 here."""
+    """Negative rows that belong together; compared as rounded as they are told: sums are a bit less than that here."""
     run: list[Row] = []
     for row in rows:
         if round(row.negative or 0.0, 4) < _NEGATIVE_FROM:

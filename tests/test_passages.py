@@ -39,20 +39,20 @@ def test_seconds_are_counted_over_several_segments() -> None:
 
 
 def test_nothing_is_lost_where_seconds_do_not_add_up_to_the_last_bit() -> None:
-    """A segment of 3 s may last 2.9999999999999996 s, and probabilities that sum to 0.3 a bit less."""
+    """A segment of 3 s may last 2.9999999999999996 s, and probabilities that sum to 0.35 a bit less."""
     for milliseconds in range(0, 2000, 7):
         start = milliseconds / 1000
         thirds = [said(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
         assert len(passages(thirds)) == 1
         at, later = round(start + 3, 3), round(start + 15, 3)
         assert len(passages([said(start, at, angry=0.9), said(later, later + 3, angry=0.9)])) == 1
-    assert passages([said(0, 3, sad=0.02, angry=0.21, fearful=0.04, disgust=0.03)])
+    assert passages([said(0, 3, sad=0.04, angry=0.24, fearful=0.03, disgust=0.04)])
 
 
-def test_a_segment_belongs_to_a_passage_from_three_tenths_on() -> None:
-    assert places([said(0, 3, angry=0.3)]) == [(0, 3)]
-    assert places([said(0, 3, sad=0.15, fearful=0.15)]) == [(0, 3)]
-    assert places([said(0, 3, angry=0.2999)]) == []
+def test_a_segment_belongs_to_a_passage_from_35_percent_on() -> None:
+    assert places([said(0, 3, angry=0.35)]) == [(0, 3)]
+    assert places([said(0, 3, sad=0.15, fearful=0.2)]) == [(0, 3)]
+    assert places([said(0, 3, angry=0.3499)]) == []
 
 
 def test_only_sadness_anger_fear_and_disgust_are_negative() -> None:
@@ -99,7 +99,7 @@ pieces = st.lists(
     st.tuples(
         st.one_of(st.integers(0, 400), st.sampled_from((11_999, 12_000, 12_001)), st.integers(0, 30_000)),
         st.one_of(st.integers(150, 3000), st.sampled_from((500, 1000, 1500, 3000))),
-        st.lists(st.one_of(st.integers(0, 2500), st.sampled_from((0, 1000, 2000))), min_size=4, max_size=4),
+        st.lists(st.one_of(st.integers(0, 2500), st.sampled_from((0, 1000, 1500, 2500))), min_size=4, max_size=4),
     ),
     max_size=20,
 )
@@ -119,7 +119,7 @@ def by_hand(pieces: Sequence[tuple[int, int, list[int]]]) -> list[tuple[float, f
     at, runs = 0, list[list[tuple[int, int]]]()
     for pause, length, parts in pieces:
         start, at = at + pause, at + pause + length
-        if sum(parts) >= 3000:
+        if sum(parts) >= 3500:
             if not runs or start - runs[-1][-1][1] > 12_000:
                 runs.append([])
             runs[-1].append((start, at))
@@ -127,7 +127,7 @@ def by_hand(pieces: Sequence[tuple[int, int, list[int]]]) -> list[tuple[float, f
 
 
 @given(pieces)
-@example([(100, 1000, [1000, 2000, 0, 0]), (0, 2000, [2500, 500, 0, 0])])
+@example([(100, 1000, [1000, 2500, 0, 0]), (0, 2000, [2500, 1000, 0, 0])])
 def test_passages_are_those_of_a_count_in_whole_milliseconds(pieces: list[tuple[int, int, list[int]]]) -> None:
     assert places(rows_of(pieces)) == by_hand(pieces)
 
@@ -149,19 +149,19 @@ def test_a_passage_holds_three_negative_seconds_that_are_close_together(
     rows = rows_of(pieces)
     for passage in passages(rows):
         inside = [
-            row for row in rows if passage.start <= row.start < passage.end and round(row.negative or 0, 4) >= 0.3
+            row for row in rows if passage.start <= row.start < passage.end and round(row.negative or 0, 4) >= 0.35
         ]
         assert sum(row.seconds for row in inside) > 2.9999
         assert all(second.start - first.end < 12.0001 for first, second in pairwise(inside))
         assert passage.negative_s == pytest.approx(sum(row.seconds * (row.negative or 0) for row in inside), abs=0.001)
-        assert 0.3 <= passage.mean <= 1
+        assert 0.35 <= passage.mean <= 1
         assert passage.emotion in NEGATIVE
 
 
 @given(pieces)
 def test_what_is_not_negative_changes_no_passage(pieces: list[tuple[int, int, list[int]]]) -> None:
     rows = rows_of(pieces)
-    assert passages(rows) == passages([row for row in rows if round(row.negative or 0, 4) >= 0.3])
+    assert passages(rows) == passages([row for row in rows if round(row.negative or 0, 4) >= 0.35])
 
 
 @given(pieces, pieces)
