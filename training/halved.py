@@ -34,7 +34,7 @@ STRIDE = 4
 #: Log-mel frames in a cut, and cuts in a step: 1, 2 and 3.2 s, as segments of calls are.
 CUTS = ((100, 48), (200, 24), (320, 15))
 #: Batches by which it is told how much each number that is said differs.
-_MEASURED = 40
+_MEASURED = 20
 #: Log-mel frames in a cut, and cuts, by which neurons are chosen.
 _CHOSEN_BY = (200, 60)
 _CLIPS_OF_A_PART = 128
@@ -66,11 +66,12 @@ def encoder(clips: Sequence[Clip], cache: Path, seed: int = 1) -> Encoder:
     weights = cache / f"{name}.weights.h5"
 
     def build() -> Any:
-        halved = whisper.build_halved(whisper.load_weights(), LAYERS, [np.arange(count) for count in NEURONS])
         if not weights.is_file():
-            halved = teach(prepare(clips, cache), STEPS, seed)
+            taught = teach(prepare(clips, cache), STEPS, seed)
             with replacing(weights, ".weights.h5") as temporary:
-                halved.save_weights(temporary)
+                taught.save_weights(temporary)
+        # Which neurons these are does not matter: all weights are replaced.
+        halved = whisper.build_halved(whisper.load_weights(), LAYERS, [np.arange(count) for count in NEURONS])
         halved.load_weights(weights)
         return whisper.with_statistics(halved)
 
@@ -113,8 +114,10 @@ def teach(frames: Frames, steps: int, seed: int) -> Any:
     teacher = whisper.build_teacher(weights, LAYERS)
     heard = next(cuts(frames, (_CHOSEN_BY,), np.random.default_rng(seed)))[0]
     halved = whisper.build_halved(weights, LAYERS, whisper.busiest(weights, NEURONS, heard))
-    batches = _lessons(teacher, cuts(frames, CUTS, np.random.default_rng(seed)))
-    said = np.concatenate([next(batches)[1].numpy().reshape(-1, teacher.output.shape[-1]) for _ in range(_MEASURED)])
+    batches = cuts(frames, CUTS, np.random.default_rng(seed))
+    said = np.concatenate(
+        [teacher(next(batches)[0]).numpy().reshape(-1, teacher.output.shape[-1]) for _ in range(_MEASURED)]
+    )
     deviation = np.maximum(said.std(axis=0), 1e-3)
     # Between as it is said and all numbers alike: squared errors count by the inverse of the deviation.
     scale = (1 / np.sqrt(deviation * deviation.mean())).astype(np.float32)
@@ -122,7 +125,7 @@ def teach(frames: Frames, steps: int, seed: int) -> Any:
     def loss(heard: Any, said: Any) -> Any:
         return tensorflow.reduce_mean(tensorflow.square((halved(heard, training=True) - said) * scale))
 
-    descend(halved, loss, batches, TeachOptions(steps, LEARNING_RATE, seed))
+    descend(halved, loss, _lessons(teacher, batches), TeachOptions(steps, LEARNING_RATE, seed))
     return halved
 
 
