@@ -78,7 +78,7 @@ def open_to_read(location: Location) -> BinaryIO:
     except OSError:
         raise
     except Exception as error:  # clients have errors of their own, without a common base
-        raise UnreadableRecording(f"it cannot be fetched ({type(error).__name__}: {error})") from error
+        raise UnreadableRecording(f"it cannot be fetched ({_told(error)})") from error
 
 
 def head(location: Location, size: int) -> bytes:
@@ -95,7 +95,7 @@ def head(location: Location, size: int) -> bytes:
     except OSError:
         raise
     except Exception as error:
-        raise CannotWork(f"{show(location)} cannot be fetched ({type(error).__name__}: {error})") from error
+        raise CannotWork(f"{show(location)} cannot be fetched ({_told(error)})") from error
 
 
 def digest(location: Location) -> str:
@@ -149,4 +149,13 @@ def _answering(address: str) -> Iterator[None]:
     except FileNotFoundError as error:
         raise UsageError(f"no such file or folder: {show(address)}") from error
     except Exception as error:  # clients have errors of their own, without a common base
-        raise CannotWork(f"{show(address)} cannot be listed ({type(error).__name__}: {error})") from error
+        raise CannotWork(f"{show(address)} cannot be listed ({_told(error)})") from error
+
+
+def _told(error: BaseException) -> str:
+    """What a client says, and what lies at the bottom of it: that nobody listens there, or no name or certificate."""
+    bottom = error
+    while bottom.__cause__ or bottom.__context__:
+        bottom = bottom.__cause__ or bottom.__context__  # type: ignore[assignment]  # one of them is none of None
+    said = f"{type(error).__name__}: {error}"
+    return said if bottom is error else f"{said}; {bottom}"

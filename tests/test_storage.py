@@ -40,9 +40,10 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(server: str) -> Iterator[str]:
-    """A bucket with nothing in it."""
+    """A bucket with nothing in it, and a client that has met no other server."""
     import s3fs
 
+    s3fs.S3FileSystem.clear_instance_cache()
     files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
     files.mkdir(BUCKET)
     yield BUCKET
@@ -163,7 +164,12 @@ def test_an_address_of_no_known_kind_is_a_usage_error(tmp_path: Path, analyze: A
 
 
 def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for_gone(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+    bucket: str,
+    calls: Path,
+    tmp_path: Path,
+    analyze: Analyze,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     put(calls, f"{bucket}/calls")
     assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 0
@@ -176,6 +182,7 @@ def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for
 
         s3fs.S3FileSystem.clear_instance_cache()
         assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 3
+        assert f"Connect call failed ('127.0.0.1', {unused.getsockname()[1]})" in capsys.readouterr().err
     s3fs.S3FileSystem.clear_instance_cache()
     assert contents(tmp_path / "out") == before
 
