@@ -178,7 +178,7 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     -------
     a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
     """
-    frames, outputs = _stack(weights, blocks)
+    frames, outputs, _ = _stack(weights, _whole(blocks))
     shares = _shares(_loudness(frames))
     statistics = [_statistics(outputs[layer], shares) for layer in statistics_of]
     return _frozen(frames, layers.Concatenate(name="statistics")(statistics))
@@ -196,7 +196,7 @@ def build_teacher(weights: Weights, said_by: tuple[int, ...]) -> keras.Model:
     It takes (batch, frames, 80) and gives (batch, frames // 4, len(said_by) * 512): pairs of frames are averaged, so
     25 are left of a second.
     """
-    frames, outputs = _stack(weights, max(said_by))
+    frames, outputs, _ = _stack(weights, _whole(max(said_by)))
     both = layers.Concatenate()([outputs[layer] for layer in said_by])
     return _frozen(frames, layers.AveragePooling1D(2, name="said")(both))
 
@@ -208,7 +208,7 @@ def build_halved(weights: Weights, said_by: tuple[int, ...], neurons: Sequence[n
     len(said_by) * 512): what `build_teacher` gives, once it has learned that. `neurons` are those that each block
     keeps in its dense network, as `busiest` gives them.
     """
-    frames, outputs = _stack(weights, len(neurons), neurons)
+    frames, outputs, _ = _stack(weights, neurons, pairs=True)
     return keras.Model(frames, layers.Concatenate(name="said")([outputs[layer] for layer in said_by]), name="halved")
 
 
@@ -217,11 +217,10 @@ def busiest(weights: Weights, counts: Sequence[int], heard: np.ndarray) -> list[
 
     That is how strongly a neuron answers to `heard`, shaped (batch, frames, 80), times its weights in what follows.
     """
-    frames, outputs = _stack(weights, len(counts))
-    whole = keras.Model(frames, outputs)
-    blocks = [layer for layer in whole.layers if isinstance(layer, Block)]
+    frames, outputs, blocks = _stack(weights, _whole(len(counts)))
+    heard_by_each = keras.Model(frames, outputs[:-1])
     found = []
-    for block, said, count in zip(blocks, whole(heard), counts, strict=False):  # nothing follows the last that is said
+    for block, said, count in zip(blocks, heard_by_each(heard), counts, strict=True):
         answers = ops.convert_to_numpy(block.hidden(block.attended(said)))
         strength = np.sqrt(np.square(answers).mean(axis=(0, 1)))
         adds = strength * np.linalg.norm(ops.convert_to_numpy(block.contract.kernel), axis=1)
@@ -243,10 +242,16 @@ def _frozen(frames: Any, output: Any) -> keras.Model:
     return network
 
 
-def _stack(weights: Weights, blocks: int, neurons: Sequence[np.ndarray] | None = None) -> tuple[Any, list[Any]]:
-    """Input, and outputs of layers 0 to `blocks`, with Whisper's weights.
+def _whole(blocks: int) -> list[np.ndarray]:
+    """All neurons of the dense network of so many blocks."""
+    return [np.arange(NEURONS)] * blocks
 
-    Where the `neurons` of each block are given, it keeps these, and pairs of frames are averaged before the first.
+
+def _stack(weights: Weights, neurons: Sequence[np.ndarray], pairs: bool = False) -> tuple[Any, list[Any], list[Block]]:
+    """Input, outputs of layers 0 to the last, and the blocks, with Whisper's weights.
+
+    There are as many blocks as `neurons` are given for, and each keeps those. With `pairs`, frames are averaged two by
+    two before the first block.
     """
     frames = layers.Input((None, FRONT_END.bands), name="frames")
     first = layers.Conv1D(WIDTH, 3, activation=gelu, name="conv1")
@@ -254,18 +259,17 @@ def _stack(weights: Weights, blocks: int, neurons: Sequence[np.ndarray] | None =
     positions = Positions(name="positions")
     heard = first(layers.ZeroPadding1D(1)(frames))
     heard = positions(second(layers.ZeroPadding1D(1)(heard)))
-    if neurons:
+    if pairs:
         heard = layers.AveragePooling1D(2, name="pairs")(heard)
-    kept = neurons or [np.arange(NEURONS)] * blocks
-    outputs, parts = [heard], [Block(len(own), name=f"block{k}") for k, own in enumerate(kept, start=1)]
-    for part in parts:
-        outputs.append(part(outputs[-1]))
+    outputs, blocks = [heard], [Block(len(own), name=f"block{k}") for k, own in enumerate(neurons, start=1)]
+    for block in blocks:
+        outputs.append(block(outputs[-1]))
     for number, layer in enumerate((first, second), start=1):
         layer.set_weights([weights[f"conv{number}/weight"].transpose(2, 1, 0), weights[f"conv{number}/bias"]])
     positions.set_weights([weights["position_encodings/encodings"][:POSITIONS]])
-    for k, (part, own) in enumerate(zip(parts, kept, strict=True)):
-        _fill_block(part, weights, f"layer_{k}", own)
-    return frames, outputs
+    for k, (block, own) in enumerate(zip(blocks, neurons, strict=True)):
+        _fill_block(block, weights, f"layer_{k}", own)
+    return frames, outputs, blocks
 
 
 def _loudness(frames: Any) -> Any:
