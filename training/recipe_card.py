@@ -45,7 +45,9 @@ Sound at 8 kHz, 64 mel bands, 100 frames a second; residual convolutions over ti
 each block weighed by what the whole segment is like; mean and deviation over time of what the network says and of its
 last hidden layer. It was taught to say {targets} principal components of the outputs of blocks 2 and 3 of Whisper's
 encoder, which heard the same speech through the plain line, while the network heard it through that or another one:
-{lessons}. No label was given there. Actors of RAVDESS were heard; in the students of the score, none of those scored.
+{lessons}. No label was given there. Actors of RAVDESS were heard; in the students of the score, none of those scored, but
+others who say the same two sentences in the same room. Of a corpus of which it heard nobody, it catches about half as much
+of what the encoder hears.
 """,
 }
 SMALL = """\
