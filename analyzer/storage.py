@@ -155,7 +155,7 @@ def _answering(address: str) -> Iterator[None]:
 def _told(error: BaseException) -> str:
     """What a client says, and what lies at the bottom of it: that nobody listens there, or no name or certificate."""
     bottom = error
-    while bottom.__cause__ or bottom.__context__:
-        bottom = bottom.__cause__ or bottom.__context__  # type: ignore[assignment]  # one of them is none of None
+    while deeper := bottom.__cause__ or bottom.__context__:
+        bottom = deeper
     said = f"{type(error).__name__}: {error}"
     return said if bottom is error else f"{said}; {bottom}"

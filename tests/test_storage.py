@@ -183,7 +183,6 @@ def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for
         s3fs.S3FileSystem.clear_instance_cache()
         assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 3
         assert f"Connect call failed ('127.0.0.1', {unused.getsockname()[1]})" in capsys.readouterr().err
-    s3fs.S3FileSystem.clear_instance_cache()
     assert contents(tmp_path / "out") == before
 
 
