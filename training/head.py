@@ -25,6 +25,11 @@ class Head:
         """The same decisions, less sure of themselves for a temperature above 1 (Guo et al., 2017)."""
         return Head(self.kernel / temperature, self.bias / temperature)
 
+    def mixed(self, other: "Head", share: float) -> "Head":
+        """The mean of both heads' logits, in which the other's have this share."""
+        kernel = (1 - share) * self.kernel + share * other.kernel
+        return Head(kernel, (1 - share) * self.bias + share * other.bias)
+
 
 def fit_head(
     statistics: np.ndarray,
@@ -70,6 +75,35 @@ def fit_head(
     bias = -0.5 * np.sum(centres.T * kernel, axis=0)
     kernel = kernel / deviation[:, None]
     return Head(kernel.astype(np.float32), (bias - mean @ kernel).astype(np.float32))
+
+
+def follow_head(statistics: np.ndarray, advice: np.ndarray, weights: np.ndarray, penalty: float) -> Head:
+    """Fit by ridge regression a head that says of each clip what a better one says (distillation; Hinton et al., 2015).
+
+    A label tells of a clip what was meant; advice tells how much of it can be heard, and what else it sounds like. So a
+    head on poorer statistics learns from it which of their differences matter in voices and rooms that are none of its
+    labels' own.
+
+    Parameters
+    ----------
+    statistics : shaped (clips, width).
+    advice : logits of the better head, shaped (clips, classes).
+    weights : of the clips, shaped (clips,).
+    penalty : on the kernel of scaled statistics: 0 for none.
+    """
+    from scipy.linalg import cho_factor, cho_solve
+
+    share = (weights / weights.sum()).astype(np.float32)
+    # What is added to all logits of a clip changes no probability.
+    wanted = advice - advice.mean(axis=1, keepdims=True)
+    mean, middle = share @ statistics, share @ wanted
+    deviation = np.sqrt(share @ np.square(statistics - mean)) + 1e-6
+    scaled = (statistics - mean) / deviation
+    weighted = (scaled * share[:, None]).T
+    covariance = weighted @ scaled
+    covariance[np.diag_indices_from(covariance)] += penalty
+    kernel = cho_solve(cho_factor(covariance), weighted @ (wanted - middle)) / deviation[:, None]
+    return Head(kernel.astype(np.float32), (middle - mean @ kernel).astype(np.float32))
 
 
 def _parted(

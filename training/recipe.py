@@ -1,11 +1,12 @@
 """The recipes of `models/default` and `models/accurate`: an encoder, and linear heads on statistics of what it says.
 
 Heard once through the plain line and once through a line drawn at random, every clip becomes statistics over time of
-what the encoder says. A linear discriminant tells the emotions, another one speech from music, tones and noise.
+what the encoder says. A linear discriminant tells the emotions, another one speech from music, tones and noise. The
+former takes advice besides, see training.advice.
 """
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from analyzer.emotions import EMOTIONS, OTHER
-from training import encoding, music, published
+from training import advice, encoding, music, published
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip, thinned
 from training.encoding import Encoder
-from training.head import Head, doubted, fit_head, least_brier, posterior, temperature
+from training.head import Head, doubted, fit_head, follow_head, least_brier, posterior, temperature
 from training.splits import actors_of
 
 FOLDS = (1, 2, 3, 4, 5)
@@ -44,6 +45,8 @@ class Recipe:
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
     held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
+    advised : the share of a head that follows advice beside the discriminant, 0 for none.
+    penalty : of that head, see `training.head.follow_head`; the fewer statistics, the less it needs.
     """
 
     name: str
@@ -57,9 +60,11 @@ class Recipe:
     )  # fmt: skip
     held_back: float = 0.1
     drawn_weight: float = 0.2
+    advised: float = 0.0
+    penalty: float = 0.05
 
 
-ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01)
+ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01, advised=0.5)
 DEFAULT = Recipe("default", shrinkage=0.2, other_shrinkage=1.0, held_back=0.01)
 #: The encoder of `accurate` as anybody would take it first: a head on RAVDESS and its song. A row of every table.
 FROZEN_ENCODER = Recipe("frozen-encoder", weights={RAVDESS: 1.0, RAVDESS_SONG: 0.4}, drawn_weight=0.0)
@@ -74,6 +79,7 @@ class Material:
     clips : the clip of each row.
     statistics : shaped (rows, width).
     lengths_s, conditions, seeds : of each row.
+    better : what the adviser's encoder heard, as `training.advice.hear` gives it; empty where nobody advises.
     """
 
     clips: tuple[Clip, ...]
@@ -81,12 +87,17 @@ class Material:
     lengths_s: np.ndarray
     conditions: np.ndarray
     seeds: np.ndarray
+    better: Mapping[Path, np.ndarray] = field(default_factory=dict)
 
     def of(self, chosen: np.ndarray) -> "Material":
         """The rows for which `chosen` is true."""
-        clips = tuple(compress(self.clips, chosen))
-        return Material(
-            clips, self.statistics[chosen], self.lengths_s[chosen], self.conditions[chosen], self.seeds[chosen]
+        return replace(
+            self,
+            clips=tuple(compress(self.clips, chosen)),
+            statistics=self.statistics[chosen],
+            lengths_s=self.lengths_s[chosen],
+            conditions=self.conditions[chosen],
+            seeds=self.seeds[chosen],
         )
 
     def column(self, name: str) -> np.ndarray:
@@ -205,18 +216,22 @@ def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
 def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
     """Learn to tell emotions from the plain copies and from those drawn under a seed."""
     learned = _learned(material, ("drawn",), seed)
+    drawn = learned.conditions == "drawn"
     weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
-    weights = np.where(learned.conditions == "drawn", recipe.drawn_weight * weights, weights)
+    weights = np.where(drawn, recipe.drawn_weight * weights, weights)
     acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS))
+    learned, drawn, weights = learned.of(acted), drawn[acted], weights[acted]
     rooms = np.unique(learned.column("corpus"), return_inverse=True)[1]
-    return fit_head(
-        learned.statistics[acted],
-        learned.classes[acted],
-        weights[acted],
-        recipe.shrinkage,
-        rooms[acted],
-        recipe.held_back,
-    )
+    head = fit_head(learned.statistics, learned.classes, weights, recipe.shrinkage, rooms, recipe.held_back)
+    if not recipe.advised:
+        return head
+    better = advice.stacked(material.better, learned.clips)
+    plain = learned.of(~drawn).clips
+    adviser = advice.adviser(better[~drawn], plain, weights[~drawn], recipe.held_back)
+    weights = np.array([advice.FOLLOWED[clip.corpus] for clip in learned.clips])
+    weights = np.where(drawn, advice.FOLLOWED_DRAWN * weights, weights)
+    follower = follow_head(learned.statistics, adviser.logits(better), weights, recipe.penalty)
+    return head.mixed(follower, recipe.advised)
 
 
 def fit_other(material: Material, recipe: Recipe) -> Head:

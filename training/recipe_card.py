@@ -55,6 +55,12 @@ Its large matrix products, but for those of block 1 and of the attention in bloc
 on {clips} other clips no probability changed by more than {change:.3f}, and {kept:.0%} of the decisions stayed. A processor
 without VNNI takes longer."""
 
+ADVICE = """
+
+Of what the emotions' head says, {share:.0%} are another linear head's, fitted by ridge regression to advice: to what a discriminant, which
+learned from the same clips, says of each where it hears by Whisper's own first {blocks} blocks, at all frames and with all
+neurons. Who advised on a fold had heard nobody of it."""
+
 CARD = """\
 # Model card: {name}
 
@@ -94,7 +100,7 @@ Whisper's weights are under the MIT licence (Radford et al., 2022). Music to tel
 A linear discriminant with shrinkage {recipe.shrinkage:g} tells the emotions, in which what differs between corpora is told from
 what differs between emotions, and then counts as noise; another one tells what is no speech. Clips were learned through a
 plain telephone line and, at {recipe.drawn_weight:g} of the weight, through one drawn at random (band, codec, level, noise, echo,
-speed, lost packets). A clip's weight: {corpus_weights}.
+speed, lost packets). A clip's weight: {corpus_weights}.{advice}
 
 Probabilities are calibrated, fold by fold, by the speakers of the four others, whom the heads that tell of them had not
 heard either: a temperature, and a share of an even guess. A segment whose highest probability on calls is
@@ -167,6 +173,7 @@ def card(shipped: "Shipped") -> str:
         corpus_weights=", ".join(f"{corpus} {weight:g}" for corpus, weight in shipped.recipe.weights.items()),
         machine=shipped.machine,
         small=small if shipped.largest_change > 1e-4 else "",
+        advice=ADVICE.format(share=shipped.recipe.advised, **told) if shipped.recipe.advised else "",
     )
 
 

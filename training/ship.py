@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
-from training import cost, encoding, export, folds, halved, lessons, recipe_card, whisper
+from training import advice, cost, encoding, export, folds, halved, lessons, recipe_card, whisper
 from training import recipe as recipes
 from training.card import CARD_FILE, METRICS_FILE
 from training.corpora import RAVDESS, RAVDESS_SONG, Clip
@@ -86,7 +86,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
     scored = on_strangers(clips, ears, recipe)
     write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", scored.rows, scored.trained_on)
     encoder = ears.without(())
-    material = recipes.gather(clips, encoder, cache, SEEDS[:1])
+    material = ears.advised(recipes.gather(clips, encoder, cache, SEEDS[:1]), recipe)
     heads = recipes.fit_heads(material, recipe, SEEDS[0]).calibrated(recipes.mean_calibration(scored.calibrations))
     network = recipes.build_network(encoder, heads, recipe.name)
     settings = ModelSettings(
@@ -160,6 +160,10 @@ class Ears:
 
         return taught.encoder(self.others, self.actors, _actors_of(folds), self.cache)
 
+    def advised(self, material: Material, recipe: Recipe) -> Material:
+        """The same, with what an adviser heard where the recipe takes advice."""
+        return replace(material, better=advice.hear(material.clips, self.cache)) if recipe.advised else material
+
     def taught(self, without: Sequence[int]) -> list[Clip]:
         """What that encoder was taught from."""
         actors = _actors_of(without)
@@ -174,7 +178,7 @@ def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Seque
     """The recipe on every fold, and on a corpus left out where the encoder has not heard that."""
     parts = []
     for group in ears.groups:
-        material = recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS)
+        material = ears.advised(recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS), recipe)
         parts.append(folds.out_of_fold(material, recipe, seeds, group, ears.taught(group)))
         if ears.actors is None:
             parts.append(folds.corpus_left_out(material, recipe, seeds[0], lessons=ears.taught(group)))

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.linear_model import Ridge
 
-from training.head import Head, doubted, fit_head, least_brier, posterior, temperature
+from training.head import Head, doubted, fit_head, follow_head, least_brier, posterior, temperature
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -43,6 +44,41 @@ def test_a_head_is_the_closed_form(seed, shrinkage):
     assert head.kernel.shape == (6, 4) and head.bias.shape == (4,)
     assert head.kernel.dtype == head.bias.dtype == np.float32
     assert posterior(head.logits(x)) == pytest.approx(posterior(expected), abs=2e-3)
+
+
+@given(seeds)
+@settings(max_examples=20)
+def test_who_follows_advice_that_its_statistics_can_tell_says_it_word_for_word(seed):
+    x, _ = problem(seed)
+    random = np.random.default_rng(seed)
+    weights = random.uniform(0.1, 3, len(x))
+    adviser = Head((random.normal(size=(6, 4)) / x.std(axis=0)[:, None]).astype(np.float32), np.ones(4, np.float32))
+    advice = adviser.logits(x)
+    # What is added to all logits of a clip says nothing.
+    follower = follow_head(x, advice + random.normal(size=(len(x), 1)), weights, penalty=1e-7)
+    assert follower.kernel.dtype == follower.bias.dtype == np.float32
+    assert posterior(follower.logits(x)) == pytest.approx(posterior(advice), abs=0.02)
+
+
+@given(seeds, st.floats(0.01, 10))
+@settings(max_examples=20)
+def test_who_follows_is_the_ridge_regression_of_scikit_learn(seed, penalty):
+    x, _ = problem(seed)
+    random = np.random.default_rng(seed)
+    weights, advice = random.uniform(0.1, 3, len(x)), random.normal(size=(len(x), 4))
+    advice -= advice.mean(axis=1, keepdims=True)
+    mean = np.average(x, axis=0, weights=weights)
+    scaled = (x - mean) / np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
+    theirs = Ridge(alpha=penalty * weights.sum()).fit(scaled, advice, sample_weight=weights)
+    found = follow_head(x, advice, weights, penalty).logits(x)
+    assert found == pytest.approx(theirs.predict(scaled), abs=2e-3)
+
+
+def test_mixed_heads_say_the_mean_of_both():
+    x, y = problem(1)
+    one, other = fit_head(x, y, np.ones(len(y)), 0.1), fit_head(x, y, np.ones(len(y)), 0.9)
+    assert one.mixed(other, 0).logits(x) == pytest.approx(one.logits(x))
+    assert one.mixed(other, 0.25).logits(x) == pytest.approx(0.75 * one.logits(x) + 0.25 * other.logits(x), abs=1e-3)
 
 
 @given(seeds, st.floats(0.05, 0.95))

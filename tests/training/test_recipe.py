@@ -11,7 +11,7 @@ import pytest
 from analyzer.emotions import EMOTIONS, OTHER
 from tests.training.test_corpora import touch
 from tests.training.tiny_ear import random_weights
-from training import encoding, folds, music, recipe, whisper
+from training import advice, encoding, folds, music, recipe, whisper
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
 from training.evaluation_rows import COLUMNS, Heard, read_rows, refuse_leaks, write_rows
 from training.folds import corpus_left_out, out_of_fold, together
@@ -80,7 +80,23 @@ def make_material(clips: list[Clip], seed: int = 0, noise: float = 0.5) -> Mater
     centres = np.random.default_rng(99).normal(size=(len(EMOTIONS) + 2, WIDTH)) * 1.5
     bare = Material(heard, np.empty(0), np.empty(0), np.array(conditions), np.array(seeds))
     found = centres[bare.classes] + random.normal(size=(len(rows), WIDTH)) * noise
-    return replace(bare, statistics=found.astype(np.float32), lengths_s=random.uniform(1, 4, len(rows)))
+    return replace(
+        bare,
+        statistics=found.astype(np.float32),
+        lengths_s=random.uniform(1, 4, len(rows)),
+        better=heard_better(clips),
+    )
+
+
+def heard_better(clips: list[Clip]) -> dict[Path, np.ndarray]:
+    """What the adviser's encoder would hear of clips with a label; other centres, and more of them."""
+    centres = np.random.default_rng(98).normal(size=(len(EMOTIONS), 2 * WIDTH)) * 1.5
+    random = np.random.default_rng(97)
+    return {
+        clip.path: (centres[EMOTIONS.index(clip.emotion)] + random.normal(size=2 * WIDTH)).astype(np.float16)
+        for clip in clips
+        if clip.emotion in EMOTIONS
+    }
 
 
 @pytest.fixture(scope="module")
@@ -567,6 +583,73 @@ def test_short_pieces_are_heard_once_of_whom_is_taken_for_a_noise_without(asked,
     gather(everybody(), EAR, tmp_path, (4, 5))
     short = [(corpus, seed) for corpus, condition, seed in asked if condition == "short"]
     assert sorted(short) == sorted((corpus, FIRST_SEED) for corpus in SHORT_FROM)
+
+
+# Advice
+
+
+ADVISED = replace(RECIPE, advised=0.5)
+
+
+def advised_head(material: Material, share: float, seed: int = 1) -> Head:
+    return fit_emotions(material, replace(RECIPE, advised=share), seed)
+
+
+def test_the_head_is_between_the_discriminant_and_who_follows_advice(material):
+    alone, half, follower = (advised_head(material, share) for share in (0, 0.5, 1))
+    assert half.kernel == pytest.approx((alone.kernel + follower.kernel) / 2, abs=1e-5)
+    assert half.bias == pytest.approx((alone.bias + follower.bias) / 2, abs=1e-4)
+    assert not np.allclose(alone.kernel, follower.kernel)
+
+
+def test_who_follows_says_what_the_adviser_says(material):
+    """About clips that neither has heard, where the follower's own statistics tell as much."""
+    tested = np.isin(material.column("speaker"), list(OF_FOLD[1]))
+    follower = advised_head(material.of(~tested), 1.0)
+    told = material.of(tested & (material.conditions == "telephone") & (material.column("corpus") == RAVDESS))
+    assert np.mean(follower.logits(told.statistics).argmax(axis=1) == told.classes) > 0.95
+
+
+def test_nothing_is_asked_about_clips_that_are_left_out(material):
+    """Neither the adviser nor who follows has heard of them, whatever was heard of them elsewhere."""
+    tested = np.isin(material.column("speaker"), list(OF_FOLD[1]))
+    left_out = {clip.path for clip in material.of(tested).clips}
+    garbled = {path: found if path not in left_out else found * np.nan for path, found in material.better.items()}
+    kept = material.of(~tested)
+    assert equal(fit_emotions(kept, ADVISED, 1), fit_emotions(replace(kept, better=garbled), ADVISED, 1))
+
+
+def test_what_is_heard_better_changes_advice_alone(material):
+    random = np.random.default_rng(0)
+    other = {path: random.normal(size=len(found)) for path, found in material.better.items()}
+    changed = replace(material, better=other)
+    assert equal(advised_head(material, 0), advised_head(changed, 0))
+    assert not equal(advised_head(material, 0.5), advised_head(changed, 0.5))
+
+
+def test_what_a_corpus_weighs_to_who_follows_is_known_for_all_that_teach():
+    assert set(recipe.ACCURATE.weights) == set(recipe.DEFAULT.weights) == set(advice.FOLLOWED)
+
+
+def test_the_adviser_hears_every_clip_with_a_label_once_through_the_plain_line(tmp_path, monkeypatch):
+    asked = []
+
+    def hear(clips, condition, network, front_end, cache):
+        asked.append((clips[0].corpus, condition, len(clips), {clip.corpus for clip in clips}))
+        assert (network, front_end, cache) == ("whisper-base-5-1235-loud.onnx", whisper.FRONT_END, tmp_path)
+        found = np.arange(len(clips))[:, None] + np.zeros((1, 3), np.float32)
+        return encoding.Heard(tuple(clips), found, np.ones(len(clips), np.float32))
+
+    monkeypatch.setattr(encoding, "encoder_file", lambda ear, _: f"{ear.name}.onnx")
+    monkeypatch.setattr(encoding, "hear", hear)
+    clips = everybody()
+    found = advice.hear([*clips, *clips], tmp_path)
+    labelled = [clip for clip in clips if clip.emotion in EMOTIONS]
+    own = Counter(clip.corpus for clip in labelled)
+    assert asked == [(corpus, "telephone", own[corpus], {corpus}) for corpus in sorted(own)]
+    assert set(found) == {clip.path for clip in labelled}
+    last = [clip for clip in labelled if clip.corpus == RAVDESS][-1]
+    assert found[last.path].tolist() == [own[RAVDESS] - 1] * 3
 
 
 @pytest.fixture
