@@ -21,7 +21,7 @@ SHRINKAGE = 0.6
 FOLLOWED = {
     RAVDESS: 1.0, RAVDESS_SONG: 0.6, "nemo": 0.1, published.KOREAN: 0.6, TESS: 0.6, published.NEUTRAL_SPEECH: 0.4,
 }  # fmt: skip
-FOLLOWED_DRAWN = 0.5
+FOLLOWED_DRAWN, PENALTY = 0.5, 0.05
 
 
 def hear(clips: Iterable[Clip], cache: Path) -> dict[Path, np.ndarray]:

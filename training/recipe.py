@@ -46,7 +46,6 @@ class Recipe:
     held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
     advised : the share of a head that follows advice beside the discriminant, 0 for none.
-    penalty : of that head, see `training.head.follow_head`; the fewer statistics, the less it needs.
     """
 
     name: str
@@ -61,7 +60,6 @@ class Recipe:
     held_back: float = 0.1
     drawn_weight: float = 0.2
     advised: float = 0.0
-    penalty: float = 0.05
 
 
 ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01, advised=0.5)
@@ -230,7 +228,7 @@ def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
     adviser = advice.adviser(better[~drawn], plain, weights[~drawn], recipe.held_back)
     weights = np.array([advice.FOLLOWED[clip.corpus] for clip in learned.clips])
     weights = np.where(drawn, advice.FOLLOWED_DRAWN * weights, weights)
-    follower = follow_head(learned.statistics, adviser.logits(better), weights, recipe.penalty)
+    follower = follow_head(learned.statistics, adviser.logits(better), weights, advice.PENALTY)
     return head.mixed(follower, recipe.advised)
 
 
