@@ -59,10 +59,7 @@ def fit_head(
     """
     from scipy.linalg import cho_factor, cho_solve
 
-    share = (weights / weights.sum()).astype(np.float32)
-    mean = share @ statistics
-    deviation = np.sqrt(share @ np.square(statistics - mean)) + 1e-6
-    scaled = (statistics - mean) / deviation
+    share, mean, deviation, scaled = _scaled(statistics, weights)
     centres, shifts, rest = _parted(
         scaled, classes, np.zeros_like(classes) if rooms is None else rooms, share, held_back
     )
@@ -93,17 +90,23 @@ def follow_head(statistics: np.ndarray, advice: np.ndarray, weights: np.ndarray,
     """
     from scipy.linalg import cho_factor, cho_solve
 
-    share = (weights / weights.sum()).astype(np.float32)
+    share, mean, deviation, scaled = _scaled(statistics, weights)
     # What is added to all logits of a clip changes no probability.
     wanted = advice - advice.mean(axis=1, keepdims=True)
-    mean, middle = share @ statistics, share @ wanted
-    deviation = np.sqrt(share @ np.square(statistics - mean)) + 1e-6
-    scaled = (statistics - mean) / deviation
+    middle = share @ wanted
     weighted = (scaled * share[:, None]).T
     covariance = weighted @ scaled
     covariance[np.diag_indices_from(covariance)] += penalty
     kernel = cho_solve(cho_factor(covariance), weighted @ (wanted - middle)) / deviation[:, None]
     return Head(kernel.astype(np.float32), (middle - mean @ kernel).astype(np.float32))
+
+
+def _scaled(statistics: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Shares of the clips, mean and deviation of the statistics by these, and the statistics scaled by them."""
+    share = (weights / weights.sum()).astype(np.float32)
+    mean = share @ statistics
+    deviation = np.sqrt(share @ np.square(statistics - mean)) + 1e-6
+    return share, mean, deviation, (statistics - mean) / deviation
 
 
 def _parted(

@@ -2,11 +2,12 @@
 
 Heard once through the plain line and once through a line drawn at random, every clip becomes statistics over time of
 what the encoder says. A linear discriminant tells the emotions, another one speech from music, tones and noise. The
-former takes advice besides, see training.advice.
+former may follow advice besides: what a discriminant on a better encoder, too dear to ship, says of the same clips.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import compress
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.emotions import EMOTIONS, OTHER
-from training import advice, encoding, music, published
+from training import encoding, music, published
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip, thinned
 from training.encoding import Encoder
 from training.head import Head, doubted, fit_head, follow_head, least_brier, posterior, temperature
@@ -29,6 +30,13 @@ DRAWN_ANEW = (RAVDESS, RAVDESS_SONG)
 FIRST_SEED = 1
 #: Ways of hearing that are learned from and never scored.
 LEARNED_ONLY = ("drawn", "short")
+ADVISER_SHRINKAGE = 0.6
+#: What a clip of a corpus weighs to a head that follows advice. Advice tells how little a clip is like what was acted
+#: in RAVDESS, which a label does not, so other corpora count for more than with labels.
+FOLLOWED = {
+    RAVDESS: 1.0, RAVDESS_SONG: 0.6, "nemo": 0.1, published.KOREAN: 0.6, TESS: 0.6, published.NEUTRAL_SPEECH: 0.4,
+}  # fmt: skip
+FOLLOWED_DRAWN, FOLLOWED_PENALTY = 0.5, 0.05
 #: Of corpora with many clips of few people, every so many clips are heard.
 EVERY = {TESS: 4}
 
@@ -77,7 +85,7 @@ class Material:
     clips : the clip of each row.
     statistics : shaped (rows, width).
     lengths_s, conditions, seeds : of each row.
-    better : what the adviser's encoder heard, as `training.advice.hear` gives it; empty where nobody advises.
+    better : what a better encoder heard of the clips, as `advised` has it; empty where nobody advises.
     """
 
     clips: tuple[Clip, ...]
@@ -173,6 +181,14 @@ def gather(
     return hear_ways(clips, encoder, cache, ways)
 
 
+def advised(material: Material, better: Encoder, cache: Path) -> Material:
+    """The same, and statistics of what a better encoder hears of each clip with an emotion, through the plain line."""
+    acted = {clip.path: clip for clip in material.clips if clip.emotion in EMOTIONS}
+    heard = hear_ways(list(acted.values()), better, cache, partial(scored_ways, conditions=()))
+    statistics = heard.statistics.astype(np.float16)  # as they lie in the cache
+    return replace(material, better=dict(zip((clip.path for clip in heard.clips), statistics, strict=True)))
+
+
 def scored_ways(corpus: str, conditions: Sequence[str]) -> list[tuple[str, int]]:
     """The ways of hearing a corpus that are scored: the plain line, and RAVDESS as `conditions` say."""
     return [("telephone", 0), *((condition, 0) for condition in conditions if corpus == RAVDESS)]
@@ -212,7 +228,10 @@ def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
 
 
 def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
-    """Learn to tell emotions from the plain copies and from those drawn under a seed."""
+    """Learn to tell emotions from the plain copies and from those drawn under a seed.
+
+    An adviser learns from the plain copies of the same clips, so it has heard nobody who is left out of `material`.
+    """
     learned = _learned(material, ("drawn",), seed)
     drawn = learned.conditions == "drawn"
     weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
@@ -223,12 +242,13 @@ def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
     head = fit_head(learned.statistics, learned.classes, weights, recipe.shrinkage, rooms, recipe.held_back)
     if not recipe.advised:
         return head
-    better = advice.stacked(material.better, learned.clips)
-    plain = learned.of(~drawn).clips
-    adviser = advice.adviser(better[~drawn], plain, weights[~drawn], recipe.held_back)
-    weights = np.array([advice.FOLLOWED[clip.corpus] for clip in learned.clips])
-    weights = np.where(drawn, advice.FOLLOWED_DRAWN * weights, weights)
-    follower = follow_head(learned.statistics, adviser.logits(better), weights, advice.PENALTY)
+    better = np.stack([material.better[clip.path] for clip in learned.clips]).astype(np.float32)
+    adviser = fit_head(
+        better[~drawn], learned.classes[~drawn], weights[~drawn], ADVISER_SHRINKAGE, rooms[~drawn], recipe.held_back
+    )
+    weights = np.array([FOLLOWED[clip.corpus] for clip in learned.clips])
+    weights = np.where(drawn, FOLLOWED_DRAWN * weights, weights)
+    follower = follow_head(learned.statistics, adviser.logits(better), weights, FOLLOWED_PENALTY)
     return head.mixed(follower, recipe.advised)
 
 

@@ -4,7 +4,7 @@ import json
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
-from training import advice, cost, encoding, export, folds, halved, lessons, recipe_card, whisper
+from training import cost, encoding, export, folds, halved, lessons, recipe_card, whisper
 from training import recipe as recipes
 from training.card import CARD_FILE, METRICS_FILE
 from training.corpora import RAVDESS, RAVDESS_SONG, Clip
@@ -161,8 +161,9 @@ class Ears:
         return taught.encoder(self.others, self.actors, _actors_of(folds), self.cache)
 
     def advised(self, material: Material, recipe: Recipe) -> Material:
-        """The same, with what an adviser heard where the recipe takes advice."""
-        return replace(material, better=advice.hear(material.clips, self.cache)) if recipe.advised else material
+        """The same, with what Whisper's encoder hears as it is, up to the same layer, where the recipe takes advice."""
+        better = whisper.encoder(max(halved.LAYERS), halved.LAYERS)
+        return recipes.advised(material, better, self.cache) if recipe.advised else material
 
     def taught(self, without: Sequence[int]) -> list[Clip]:
         """What that encoder was taught from."""

@@ -11,7 +11,7 @@ import pytest
 from analyzer.emotions import EMOTIONS, OTHER
 from tests.training.test_corpora import touch
 from tests.training.tiny_ear import random_weights
-from training import advice, encoding, folds, music, recipe, whisper
+from training import encoding, folds, music, recipe, whisper
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
 from training.evaluation_rows import COLUMNS, Heard, read_rows, refuse_leaks, write_rows
 from training.folds import corpus_left_out, out_of_fold, together
@@ -37,6 +37,7 @@ from training.recipe import (
     mean_calibration,
     tell,
 )
+from training.ship import Ears
 from training.splits import RAVDESS_FOLDS, Leak
 
 RECIPE = Recipe("own", other_shrinkage=0.5)
@@ -591,8 +592,8 @@ def test_short_pieces_are_heard_once_of_whom_is_taken_for_a_noise_without(asked,
 ADVISED = replace(RECIPE, advised=0.5)
 
 
-def advised_head(material: Material, share: float, seed: int = 1) -> Head:
-    return fit_emotions(material, replace(RECIPE, advised=share), seed)
+def advised_head(material: Material, share: float) -> Head:
+    return fit_emotions(material, replace(RECIPE, advised=share), 1)
 
 
 def test_the_head_is_between_the_discriminant_and_who_follows_advice(material):
@@ -628,14 +629,15 @@ def test_what_is_heard_better_changes_advice_alone(material):
 
 
 def test_what_a_corpus_weighs_to_who_follows_is_known_for_all_that_teach():
-    assert set(recipe.ACCURATE.weights) == set(recipe.DEFAULT.weights) == set(advice.FOLLOWED)
+    assert set(recipe.ACCURATE.weights) == set(recipe.DEFAULT.weights) == set(recipe.FOLLOWED)
 
 
 def test_the_adviser_hears_every_clip_with_a_label_once_through_the_plain_line(tmp_path, monkeypatch):
     asked = []
 
-    def hear(clips, condition, network, front_end, cache):
+    def hear(clips, condition, network, front_end, cache, seed):
         asked.append((clips[0].corpus, condition, len(clips), {clip.corpus for clip in clips}))
+        assert seed == 0
         assert (network, front_end, cache) == ("whisper-base-5-1235-loud.onnx", whisper.FRONT_END, tmp_path)
         found = np.arange(len(clips))[:, None] + np.zeros((1, 3), np.float32)
         return encoding.Heard(tuple(clips), found, np.ones(len(clips), np.float32))
@@ -643,7 +645,8 @@ def test_the_adviser_hears_every_clip_with_a_label_once_through_the_plain_line(t
     monkeypatch.setattr(encoding, "encoder_file", lambda ear, _: f"{ear.name}.onnx")
     monkeypatch.setattr(encoding, "hear", hear)
     clips = everybody()
-    found = advice.hear([*clips, *clips], tmp_path)
+    material = replace(make_material(clips), better={})
+    found = Ears(tmp_path, []).advised(material, recipe.ACCURATE).better
     labelled = [clip for clip in clips if clip.emotion in EMOTIONS]
     own = Counter(clip.corpus for clip in labelled)
     assert asked == [(corpus, "telephone", own[corpus], {corpus}) for corpus in sorted(own)]

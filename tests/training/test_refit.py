@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 
 from analyzer.errors import CannotWork, UsageError
-from tests.training.test_recipe import everybody, heard_better, make_material
-from training import advice, cli, refit, ship
+from tests.training.test_recipe import everybody, make_material
+from training import cli, refit, ship
 from training import recipe as recipes
 from training.evaluation_rows import write_rows
 from training.folds import out_of_fold
@@ -25,7 +25,7 @@ def committed(material, monkeypatch, tmp_path):
     write_rows(tmp_path / "accurate.csv.gz", scored.rows, scored.trained_on)
     monkeypatch.setattr(recipes, "read_clips", lambda *_: everybody())
     monkeypatch.setattr(recipes, "gather", lambda clips, encoder, cache, seeds: material)
-    monkeypatch.setattr(advice, "hear", lambda *_: heard_better(everybody()))
+    monkeypatch.setattr(recipes, "advised", lambda material, *_: material)
     monkeypatch.setattr(ship, "ears_of", lambda recipe, corpora, cache: ship.Ears(cache, []))
     return tmp_path
 

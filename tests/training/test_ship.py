@@ -16,8 +16,8 @@ from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
 from analyzer.errors import CannotWork, UsageError
 from analyzer.features import FrontEnd
 from tests.training.conftest import voice, write
-from tests.training.test_recipe import WIDTH, everybody, heard_better, make_material
-from training import advice, halved, recipe_card, ship, student, taught, whisper
+from tests.training.test_recipe import WIDTH, everybody, make_material
+from training import halved, recipe_card, ship, student, taught, whisper
 from training.corpora import Clip
 from training.encoding import Encoder
 from training.evaluation_rows import read_rows, refuse_leaks
@@ -199,7 +199,7 @@ def asked(monkeypatch):
     monkeypatch.setattr(taught, "encoder", found.student)
     monkeypatch.setattr(halved, "encoder", found.halved_encoder)
     monkeypatch.setattr(ship.recipes, "gather", found.gather)
-    monkeypatch.setattr(advice, "hear", lambda clips, _: heard_better(list(clips)))
+    monkeypatch.setattr(ship.recipes, "advised", lambda material, *_: material)
     return found
 
 
