@@ -179,7 +179,7 @@ SECTIONS = (
         "Another language and another studio, of which the network heard nothing. UAR over the emotions acted there, "
         "whatever of the eight is heard; the same where the network chooses among these only; negative is angry, sad, "
         "fearful or disgust, level is neutral or calm; the ROC area tells negative from level clips by the sum of the "
-        "four. `calls` is the prior of calls, which `analyze` uses, `even` the network's own.",
+        "four. `calls` is the prior of calls with which `analyze` uses the network, `even` its own.",
         ("corpus", "prior"),
         {
             "uar": "UAR",

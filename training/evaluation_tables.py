@@ -32,9 +32,9 @@ from training.evaluation_measures import (
     truth_of,
 )
 from training.evaluation_rows import CONDITIONS, FOLDS
+from training.recipe import RECIPES
 
 LEVEL = ("neutral", "calm")
-PRIORS = {"even": EVEN_PRIOR, "calls": CALL_PRIOR}
 
 #: On which tables stand that name no condition.
 MAIN_CONDITION = "telephone"
@@ -49,6 +49,12 @@ _LEVEL_AT = [_INDICES[emotion] for emotion in LEVEL]
 
 #: Rows of out-of-fold probabilities by model.
 Models = Mapping[str, pd.DataFrame]
+
+
+def priors_of(model: str) -> dict[str, Sequence[float]]:
+    """An even prior, and that of calls with which `analyze` uses the model of this name."""
+    of_calls = {recipe.name: recipe.call_prior for recipe in RECIPES}
+    return {"even": EVEN_PRIOR, "calls": of_calls.get(model, CALL_PRIOR)}
 
 
 def labelled(rows: pd.DataFrame, corpus: str | None = None, condition: str | None = None) -> pd.DataFrame:
@@ -196,7 +202,7 @@ def left_out(models: Models) -> pd.DataFrame:
     found = []
     for model, rows in models.items():
         for corpus in _corpora(models, _left_out):
-            for prior, shares in PRIORS.items():
+            for prior, shares in priors_of(model).items():
                 row = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
                 chosen = _left_out(rows)
                 chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
@@ -335,7 +341,7 @@ def false_alarms(models: Models) -> pd.DataFrame:
         for corpus in _corpora(models, _ordinary):
             chosen = _ordinary(rows)
             chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
-            for prior, shares in PRIORS.items():
+            for prior, shares in priors_of(model).items():
                 row: dict[str, Any] = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
                 if len(chosen):
                     drawn = sample(chosen)

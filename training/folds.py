@@ -22,6 +22,7 @@ from training.recipe import (
     Recipe,
     calibrate,
     deal,
+    fit_adviser,
     fit_emotions,
     fit_heads,
     fit_other,
@@ -71,7 +72,12 @@ def out_of_fold(
 
     @cache  # Two folds left out for the one's calibration serve the other's as well.
     def heads_without(left_out: frozenset[int], seed: int) -> Heads:
-        return Heads(fit_emotions(heard(left_out), recipe, seed), other_without(left_out))
+        kept = heard(left_out)
+        return Heads(fit_emotions(kept, recipe, seed, adviser_without(left_out)), other_without(left_out))
+
+    @cache  # These two depend on no seed.
+    def adviser_without(left_out: frozenset[int]) -> Head | None:
+        return fit_adviser(heard(left_out), recipe)
 
     @cache
     def other_without(left_out: frozenset[int]) -> Head:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.emotions import EMOTIONS, OTHER
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, OTHER
 from training import encoding, music, published
 from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip, thinned
 from training.encoding import Encoder
@@ -30,15 +30,30 @@ DRAWN_ANEW = (RAVDESS, RAVDESS_SONG)
 FIRST_SEED = 1
 #: Ways of hearing that are learned from and never scored.
 LEARNED_ONLY = ("drawn", "short")
-ADVISER_SHRINKAGE = 0.6
 #: What a clip of a corpus weighs to a head that follows advice. Advice tells how little a clip is like what was acted
 #: in RAVDESS, which a label does not, so other corpora count for more than with labels.
 FOLLOWED = {
     RAVDESS: 1.0, RAVDESS_SONG: 0.6, "nemo": 0.1, published.KOREAN: 0.6, TESS: 0.6, published.NEUTRAL_SPEECH: 0.4,
 }  # fmt: skip
-FOLLOWED_DRAWN, FOLLOWED_PENALTY = 0.5, 0.05
+FOLLOWED_DRAWN = 0.5
 #: Of corpora with many clips of few people, every so many clips are heard.
 EVERY = {TESS: 4}
+
+
+@dataclass(frozen=True)
+class Advice:
+    """How a head follows advice.
+
+    Attributes
+    ----------
+    share : of it in what the emotions' head says; the rest is the discriminant's.
+    shrinkage : of the adviser.
+    penalty : on the kernel of the head that follows, see `training.head.follow_head`.
+    """
+
+    share: float
+    shrinkage: float
+    penalty: float
 
 
 @dataclass(frozen=True)
@@ -53,7 +68,8 @@ class Recipe:
     weights : what a clip of a corpus weighs when emotions are learned; corpora without one teach none.
     held_back : how strongly what differs between corpora is held back, see `training.head.fit_head`.
     drawn_weight : by which that of a copy through a drawn line is multiplied.
-    advised : the share of a head that follows advice beside the discriminant, 0 for none.
+    advice : how the head of emotions follows advice; None where it follows none.
+    call_prior : how frequent the model that ships takes emotions for on calls, in the order of EMOTIONS.
     """
 
     name: str
@@ -67,13 +83,22 @@ class Recipe:
     )  # fmt: skip
     held_back: float = 0.1
     drawn_weight: float = 0.2
-    advised: float = 0.0
+    advice: Advice | None = None
+    call_prior: tuple[float, ...] = CALL_PRIOR
 
 
-ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01, advised=0.5)
-DEFAULT = Recipe("default", shrinkage=0.2, other_shrinkage=1.0, held_back=0.01)
+ACCURATE = Recipe("accurate", shrinkage=0.6, held_back=0.01, advice=Advice(share=0.5, shrinkage=0.6, penalty=0.05))
+DEFAULT = Recipe(
+    "default",
+    shrinkage=0.2,
+    other_shrinkage=1.0,
+    held_back=0.01,
+    advice=Advice(share=0.5, shrinkage=0.8, penalty=0.001),
+    call_prior=(0.38, 0.19, 0.15, 0.06, 0.08, 0.06, 0.04, 0.04),
+)
 #: The encoder of `accurate` as anybody would take it first: a head on RAVDESS and its song. A row of every table.
 FROZEN_ENCODER = Recipe("frozen-encoder", weights={RAVDESS: 1.0, RAVDESS_SONG: 0.4}, drawn_weight=0.0)
+RECIPES = (ACCURATE, DEFAULT, FROZEN_ENCODER)
 
 
 @dataclass(frozen=True)
@@ -224,32 +249,45 @@ def deal(clips: Iterable[Clip]) -> dict[str, int]:
 
 def fit_heads(material: Material, recipe: Recipe, seed: int) -> Heads:
     """Learn from the plain copies and from those drawn under a seed; of short pieces only whether they are speech."""
-    return Heads(fit_emotions(material, recipe, seed), fit_other(material, recipe))
+    return Heads(fit_emotions(material, recipe, seed, fit_adviser(material, recipe)), fit_other(material, recipe))
 
 
-def fit_emotions(material: Material, recipe: Recipe, seed: int) -> Head:
-    """Learn to tell emotions from the plain copies and from those drawn under a seed.
+def fit_adviser(material: Material, recipe: Recipe) -> Head | None:
+    """Learn to tell emotions from what the better encoder hears of the plain copies, the same for all seeds.
 
-    An adviser learns from the plain copies of the same clips, so it has heard nobody who is left out of `material`.
+    Nobody who is left out of `material` is learned from. None where the recipe takes no advice.
     """
-    learned = _learned(material, ("drawn",), seed)
-    drawn = learned.conditions == "drawn"
-    weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in learned.clips])
-    weights = np.where(drawn, recipe.drawn_weight * weights, weights)
-    acted = (weights > 0) & (learned.classes >= 0) & (learned.classes < len(EMOTIONS))
-    learned, drawn, weights = learned.of(acted), drawn[acted], weights[acted]
-    rooms = np.unique(learned.column("corpus"), return_inverse=True)[1]
-    head = fit_head(learned.statistics, learned.classes, weights, recipe.shrinkage, rooms, recipe.held_back)
-    if not recipe.advised:
+    if recipe.advice is None:
+        return None
+    plain, weights = _acted(material.of(material.conditions == "telephone"), recipe)
+    rooms = np.unique(plain.column("corpus"), return_inverse=True)[1]
+    return fit_head(_better(plain), plain.classes, weights, recipe.advice.shrinkage, rooms, recipe.held_back)
+
+
+def fit_emotions(material: Material, recipe: Recipe, seed: int, adviser: Head | None) -> Head:
+    """Learn to tell emotions from the plain copies and from those drawn under a seed, with an adviser's advice."""
+    acted, weights = _acted(_learned(material, ("drawn",), seed), recipe)
+    rooms = np.unique(acted.column("corpus"), return_inverse=True)[1]
+    head = fit_head(acted.statistics, acted.classes, weights, recipe.shrinkage, rooms, recipe.held_back)
+    if adviser is None or recipe.advice is None:
         return head
-    better = np.stack([material.better[clip.path] for clip in learned.clips]).astype(np.float32)
-    adviser = fit_head(
-        better[~drawn], learned.classes[~drawn], weights[~drawn], ADVISER_SHRINKAGE, rooms[~drawn], recipe.held_back
-    )
-    weights = np.array([FOLLOWED[clip.corpus] for clip in learned.clips])
-    weights = np.where(drawn, FOLLOWED_DRAWN * weights, weights)
-    follower = follow_head(learned.statistics, adviser.logits(better), weights, FOLLOWED_PENALTY)
-    return head.mixed(follower, recipe.advised)
+    weights = np.array([FOLLOWED[clip.corpus] for clip in acted.clips])
+    weights = np.where(acted.conditions == "drawn", FOLLOWED_DRAWN * weights, weights)
+    follower = follow_head(acted.statistics, adviser.logits(_better(acted)), weights, recipe.advice.penalty)
+    return head.mixed(follower, recipe.advice.share)
+
+
+def _acted(material: Material, recipe: Recipe) -> tuple[Material, np.ndarray]:
+    """The rows that teach emotions, and what they weigh."""
+    weights = np.array([recipe.weights.get(clip.corpus, 0.0) for clip in material.clips])
+    weights = np.where(material.conditions == "drawn", recipe.drawn_weight * weights, weights)
+    acted = (weights > 0) & (material.classes >= 0) & (material.classes < len(EMOTIONS))
+    return material.of(acted), weights[acted]
+
+
+def _better(material: Material) -> np.ndarray:
+    """What the better encoder heard of the clip of each row, shaped (rows, width)."""
+    return np.stack([material.better[clip.path] for clip in material.clips]).astype(np.float32)
 
 
 def fit_other(material: Material, recipe: Recipe) -> Head:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, NEGATIVE
+from analyzer.emotions import EMOTIONS, EVEN_PRIOR, NEGATIVE
 from training import evaluation_measures as measures
 from training import evaluation_tables as tables
 from training import halved, published, whisper
@@ -103,8 +103,9 @@ plain telephone line and, at {recipe.drawn_weight:g} of the weight, through one 
 speed, lost packets). A clip's weight: {corpus_weights}.{advice}
 
 Probabilities are calibrated, fold by fold, by the speakers of the four others, whom the heads that tell of them had not
-heard either: a temperature, and a share of an even guess. A segment whose highest probability on calls is
-below {uncertain_below:g} is called uncertain: the lowest level at which four of five of what is told are right.
+heard either: a temperature, and a share of an even guess. On calls it expects these
+shares: {call_prior}.
+A segment whose highest probability on calls is below {uncertain_below:g} is called uncertain: the lowest level at which four of five of what is told are right.
 
 ## Limits
 
@@ -171,9 +172,12 @@ def card(shipped: "Shipped") -> str:
         data=data,
         by_fold=" ".join(f"{value:.3f}" for value in found["uar_by_fold"].values()),
         corpus_weights=", ".join(f"{corpus} {weight:g}" for corpus, weight in shipped.recipe.weights.items()),
+        call_prior=", ".join(
+            f"{name} {share:g}" for name, share in zip(EMOTIONS, shipped.recipe.call_prior, strict=True)
+        ),
         machine=shipped.machine,
         small=small if shipped.largest_change > 1e-4 else "",
-        advice=ADVICE.format(share=shipped.recipe.advised, **told) if shipped.recipe.advised else "",
+        advice=ADVICE.format(share=advice.share, **told) if (advice := shipped.recipe.advice) else "",
     )
 
 
@@ -188,7 +192,8 @@ def figures(shipped: "Shipped") -> dict[str, Any]:
     no_speech, speech = telephone["emotion"] == "other", telephone["emotion"] != "other"
     taken = telephone["other"].to_numpy(float) > 0.5
     uar, seeds = float(np.mean(list(by_fold.values()))), ", ".join(map(str, sorted(acted["seed"].unique())))
-    cried = _share_negative(read, CALL_PRIOR)
+    call_prior = shipped.recipe.call_prior
+    cried = _share_negative(read, call_prior)
     return {
         "on_strangers": (
             f"recognises {100 * uar:.1f} % of the emotions of {acted['speaker'].nunique()} actors whom it never heard, through "
@@ -204,8 +209,8 @@ def figures(shipped: "Shipped") -> dict[str, Any]:
         "false_alarms": cried,
         "false_alarms_even": _share_negative(read, EVEN_PRIOR),
         "left_out": round(measures.uar(left_out), 4) if len(left_out) else None,
-        "found": _share_negative(left_out[negative], CALL_PRIOR),
-        "cried": _share_negative(left_out[level], CALL_PRIOR),
+        "found": _share_negative(left_out[negative], call_prior),
+        "cried": _share_negative(left_out[level], call_prior),
         "other": round(float(taken[no_speech].mean()), 4),
         "lost": round(float(taken[speech].mean()), 4),
         "weights_count": shipped.weights,

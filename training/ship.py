@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, OTHER
+from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
 from training import cost, encoding, export, folds, halved, lessons, recipe_card, whisper
@@ -94,8 +94,8 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
         export.NETWORK_FILE,
         encoder.front_end,
         EVEN_PRIOR,
-        CALL_PRIOR,
-        threshold(scored.rows),
+        recipe.call_prior,
+        threshold(scored.rows, recipe.call_prior),
         hears_other=True,
     )
     with export.beside(output) as folder:
@@ -163,7 +163,7 @@ class Ears:
     def advised(self, material: Material, recipe: Recipe) -> Material:
         """The same, with what Whisper's encoder hears as it is, up to the same layer, where the recipe takes advice."""
         better = whisper.encoder(max(halved.LAYERS), halved.LAYERS)
-        return recipes.advised(material, better, self.cache) if recipe.advised else material
+        return recipes.advised(material, better, self.cache) if recipe.advice else material
 
     def taught(self, without: Sequence[int]) -> list[Clip]:
         """What that encoder was taught from."""
@@ -213,7 +213,7 @@ def learned_from(material: Material, recipe: Recipe) -> tuple[Clip, ...]:
     return tuple(clips.values())
 
 
-def threshold(rows: pd.DataFrame) -> float:
+def threshold(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
     """The probability below which a segment is called uncertain.
 
     Clips of strangers through the telephone, weighed so that emotions are as frequent as on calls, with probabilities
@@ -221,8 +221,8 @@ def threshold(rows: pd.DataFrame) -> float:
     """
     acted = rows[(rows["corpus"] == RAVDESS) & (rows["condition"] == "telephone")]
     truth = truth_of(acted)
-    on_calls = moved(probabilities_of(acted), CALL_PRIOR)
-    weights = (np.array(CALL_PRIOR) / np.bincount(truth, minlength=len(EMOTIONS)))[truth]
+    on_calls = moved(probabilities_of(acted), call_prior)
+    weights = (np.array(call_prior) / np.bincount(truth, minlength=len(EMOTIONS)))[truth]
     right, highest = on_calls.argmax(axis=1) == truth, on_calls.max(axis=1)
     for level in np.arange(30, 95, 5) / 100:
         kept = highest >= level

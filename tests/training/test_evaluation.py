@@ -14,6 +14,7 @@ from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
 from analyzer.errors import UsageError
 from training import evaluation_measures as measures
 from training import evaluation_tables as tables
+from training import recipe
 from training.cli import main
 from training.corpora import Clip
 from training.evaluation import evaluate
@@ -234,6 +235,18 @@ def test_false_alarms_are_counted_by_time_on_speech_in_which_nobody_acts():
     assert found["labelled", "calls"] == pytest.approx(1 / 4)
     assert "acted" not in found.index.get_level_values("corpus")
     assert tables.by_corpus({"m": rows})["corpus"].tolist() == ["acted"]
+
+
+def test_calls_are_as_the_model_expects_them():
+    default, accurate = recipe.DEFAULT.call_prior, recipe.ACCURATE.call_prior
+    assert (tables.priors_of("default")["calls"], tables.priors_of("accurate")["calls"]) == (default, accurate)
+    assert tables.priors_of("somebody's own") == {"even": EVEN_PRIOR, "calls": CALL_PRIOR}
+    # Angry enough for the prior of `accurate` and not for the calmer one of `default`.
+    angry = (accurate[0] / accurate[4] + default[0] / default[4]) / 2
+    eight = dict.fromkeys(EMOTIONS, 0.0) | {"neutral": 1 / (1 + angry), "angry": angry / (1 + angry)}
+    rows = frame({**row("", "angry", corpus="read"), **eight})
+    found = tables.false_alarms({"default": rows, "accurate": rows}).set_index(["model", "prior"])["negative"]
+    assert (found["default", "calls"], found["accurate", "calls"]) == (0, 1)
 
 
 def test_sounds_and_speech_lost_to_other_are_counted():

@@ -22,6 +22,7 @@ from training.recipe import (
     FIRST_SEED,
     FOLDS,
     SHORT_FROM,
+    Advice,
     Calibration,
     Heads,
     Material,
@@ -30,6 +31,7 @@ from training.recipe import (
     build_network,
     calibrate,
     deal,
+    fit_adviser,
     fit_emotions,
     fit_heads,
     fit_other,
@@ -188,9 +190,9 @@ def test_heads_learn_from_plain_copies_and_drawn_ones_and_from_nothing_that_is_s
 @pytest.mark.parametrize("corpus", DRAWN_ANEW)
 @pytest.mark.parametrize(("seed", "other"), [(1, 2), (2, 1)])
 def test_emotions_are_learned_from_copies_drawn_anew_of_their_own_seed_alone(material, corpus, seed, other):
-    head = fit_emotions(material, RECIPE, seed)
-    assert equal(head, fit_emotions(taken_away(material, corpus, "drawn", other), RECIPE, seed))
-    assert not equal(head, fit_emotions(taken_away(material, corpus, "drawn", seed), RECIPE, seed))
+    head = fit_emotions(material, RECIPE, seed, None)
+    assert equal(head, fit_emotions(taken_away(material, corpus, "drawn", other), RECIPE, seed, None))
+    assert not equal(head, fit_emotions(taken_away(material, corpus, "drawn", seed), RECIPE, seed, None))
 
 
 @pytest.mark.parametrize("corpus", DRAWN_ANEW)
@@ -300,17 +302,21 @@ class Watched:
     """Keeps who is learned from and on whom the heads are calibrated, by speakers."""
 
     def __init__(self) -> None:
-        self.learned, self.calibrated = [], []
+        self.learned, self.advisers, self.calibrated = [], [], []
         self._knows = {}
 
     def fit_emotions(self, material: Material, *rest: object) -> Head:
         return self._made(fit_emotions(material, *rest), material)
 
+    def fit_adviser(self, material: Material, recipe: Recipe) -> Head | None:
+        self.advisers.append({clip.speaker for clip in material.clips})
+        return fit_adviser(material, recipe)
+
     def fit_other(self, material: Material, *rest: object) -> Head:
         return self._made(fit_other(material, *rest), material)
 
     def fit_heads(self, material: Material, recipe: Recipe, seed: int) -> Heads:
-        return Heads(self.fit_emotions(material, recipe, seed), self.fit_other(material, recipe))
+        return Heads(self.fit_emotions(material, recipe, seed, None), self.fit_other(material, recipe))
 
     def tell(self, held_out: Material, heads: Heads) -> Told:
         known = self._knows[id(heads.emotions)][1] | self._knows[id(heads.other)][1]
@@ -326,7 +332,7 @@ class Watched:
 @pytest.fixture
 def watched(monkeypatch):
     seen = Watched()
-    for name in ("fit_emotions", "fit_other", "fit_heads", "tell"):
+    for name in ("fit_emotions", "fit_adviser", "fit_other", "fit_heads", "tell"):
         monkeypatch.setattr(folds, name, getattr(seen, name))
     return seen
 
@@ -589,11 +595,12 @@ def test_short_pieces_are_heard_once_of_whom_is_taken_for_a_noise_without(asked,
 # Advice
 
 
-ADVISED = replace(RECIPE, advised=0.5)
+def advised(share: float) -> Recipe:
+    return replace(RECIPE, advice=Advice(share, shrinkage=0.6, penalty=0.05))
 
 
 def advised_head(material: Material, share: float) -> Head:
-    return fit_emotions(material, replace(RECIPE, advised=share), 1)
+    return fit_emotions(material, advised(share), 1, fit_adviser(material, advised(share)))
 
 
 def test_the_head_is_between_the_discriminant_and_who_follows_advice(material):
@@ -617,7 +624,15 @@ def test_nothing_is_asked_about_clips_that_are_left_out(material):
     left_out = {clip.path for clip in material.of(tested).clips}
     garbled = {path: found if path not in left_out else found * np.nan for path, found in material.better.items()}
     kept = material.of(~tested)
-    assert equal(fit_emotions(kept, ADVISED, 1), fit_emotions(replace(kept, better=garbled), ADVISED, 1))
+    assert equal(advised_head(kept, 0.5), advised_head(replace(kept, better=garbled), 0.5))
+
+
+def test_an_adviser_has_heard_nobody_who_is_scored_and_advises_under_every_seed(material, watched):
+    found = out_of_fold(material, advised(0.5), seeds=(1, 2), folds=(2,))
+    tested, others = set(found.rows["speaker"]), 4
+    assert max(watched.advisers, key=len) == {clip.speaker for clip in material.clips} - tested
+    assert len(watched.advisers) == 1 + others
+    assert not any(speakers & tested for speakers in watched.advisers)
 
 
 def test_what_is_heard_better_changes_advice_alone(material):

@@ -42,13 +42,13 @@ def rows(sure: float, right: bool) -> pd.DataFrame:
 
 
 def test_who_is_always_right_is_hardly_ever_uncertain_and_who_is_always_wrong_nearly_always():
-    assert threshold(rows(0.95, right=True)) == 0.3
-    assert threshold(rows(0.95, right=False)) == 0.9
+    assert threshold(rows(0.95, right=True), CALL_PRIOR) == 0.3
+    assert threshold(rows(0.95, right=False), CALL_PRIOR) == 0.9
 
 
 def test_the_threshold_is_the_lowest_at_which_four_of_five_are_right():
     surely_right, doubtful = rows(0.99, right=True), rows(0.3, right=False)
-    level = threshold(pd.concat([surely_right, doubtful]))
+    level = threshold(pd.concat([surely_right, doubtful]), CALL_PRIOR)
     assert 0.3 < level < 0.9
 
 
@@ -331,7 +331,8 @@ def test_a_last_student_who_heard_everybody_ships(asked, made_quickly, tmp_path)
     )
     rows = read_rows(tmp_path / "default.csv.gz")
     assert set(rows["fold"]) == set(map(str, FOLDS))
-    assert settings.uncertain_below == threshold(rows)
+    assert settings.uncertain_below == threshold(rows, DEFAULT.call_prior)
+    assert settings.call_prior == DEFAULT.call_prior
     assert {path.name for path in card.parent.iterdir()} == {"card.md", "metrics.json"}
     heard = Counter(clip.corpus for clip in (*others, *actors))
     told = ", ".join(f"{corpus} {count}" for corpus, count in sorted(heard.items()))
