@@ -350,6 +350,16 @@ def test_another_model_does_all_again_and_its_name_is_told(tmp_path: Path, analy
     assert manifest(output)["analysed"] == {}
 
 
+def test_a_model_in_the_working_folder_can_be_named_with_a_dot(
+    tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
+    make_tiny_model(tmp_path / "own", name="own")
+    monkeypatch.chdir(tmp_path)
+    assert analyze(calls, "-o", output, model="./own") == 0
+    assert {r["model"] for r in read_csv(output / "recordings.csv")} == {"own"}
+
+
 def test_other_formats_do_nothing_again(tmp_path: Path, analyze: Analyze) -> None:
     calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
     assert analyze(calls, "-o", output, "--format", "csv") == 0
