@@ -15,7 +15,7 @@ from typing import Any
 from analyzer import __version__, account, prune, relabel, storage
 from analyzer.account import Account
 from analyzer.audio import open_audio
-from analyzer.classifier import find_model, model_hash, packaged_models, read_settings
+from analyzer.classifier import find_model, is_path, model_hash, read_settings
 from analyzer.details import Naming, read_metadata
 from analyzer.discovery import Input, MissingInput, copied_name, parse_inputs
 from analyzer.errors import CannotWork, UsageError
@@ -85,8 +85,7 @@ def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
     return Work(
         version=__version__,
         output=settings.output,
-        # A path is told whole: `./own` shortened to `own` would be taken for a packaged model.
-        model=settings.model if folder.parent == packaged_models() else str(folder.absolute()),
+        model=str(folder.absolute()) if is_path(settings.model) else settings.model,
         model_name=read_settings(folder).name,
         model_hash=digest,
         prior=settings.prior,

@@ -90,10 +90,14 @@ def packaged_models() -> Path:
     return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
 
 
+def is_path(name_or_path: str) -> bool:
+    """Whether a model is given by its path, which contains a separator, and not by a packaged model's name."""
+    return os.sep in name_or_path or "/" in name_or_path
+
+
 def find_model(name_or_path: str) -> Path:
-    """The folder of a model, given a packaged model's name or a path (which contains a separator)."""
-    is_path = os.sep in name_or_path or "/" in name_or_path
-    folder = Path(name_or_path) if is_path else packaged_models() / name_or_path
+    """The folder of a model, given a packaged model's name or a path."""
+    folder = Path(name_or_path) if is_path(name_or_path) else packaged_models() / name_or_path
     if not (folder / SETTINGS_FILE).is_file():
         known = sorted(path.parent.name for path in packaged_models().glob(f"*/{SETTINGS_FILE}"))
         raise CannotWork(

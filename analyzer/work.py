@@ -29,8 +29,9 @@ WAITS_S = 24 * 3600
 class Work:
     """What every worker needs to know: which model, how to listen and to whom, where recordings are and results go.
 
-    `model` is what the user called it, found anew by each machine; `folders` are those of this machine's inputs;
-    `checksum` asks for a hash of each recording's content; `mask` replaces numbers in what is said of it.
+    `model` is a packaged model's name, or a path told whole, found anew by each machine; `folders` are those of this
+    machine's inputs; `checksum` asks for a hash of each recording's content; `mask` replaces numbers
+    in what is said of it.
     """
 
     version: str

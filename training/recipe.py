@@ -260,15 +260,13 @@ def fit_adviser(material: Material, recipe: Recipe) -> Head | None:
     if recipe.advice is None:
         return None
     plain, weights = _acted(material.of(material.conditions == "telephone"), recipe)
-    rooms = np.unique(plain.column("corpus"), return_inverse=True)[1]
-    return fit_head(_better(plain), plain.classes, weights, recipe.advice.shrinkage, rooms, recipe.held_back)
+    return _discriminant(_better(plain), plain, weights, recipe.advice.shrinkage, recipe)
 
 
 def fit_emotions(material: Material, recipe: Recipe, seed: int, adviser: Head | None) -> Head:
     """Learn to tell emotions from the plain copies and from those drawn under a seed, with an adviser's advice."""
     acted, weights = _acted(_learned(material, ("drawn",), seed), recipe)
-    rooms = np.unique(acted.column("corpus"), return_inverse=True)[1]
-    head = fit_head(acted.statistics, acted.classes, weights, recipe.shrinkage, rooms, recipe.held_back)
+    head = _discriminant(acted.statistics, acted, weights, recipe.shrinkage, recipe)
     if adviser is None or recipe.advice is None:
         return head
     weights = np.array([FOLLOWED[clip.corpus] for clip in acted.clips])
@@ -283,6 +281,14 @@ def _acted(material: Material, recipe: Recipe) -> tuple[Material, np.ndarray]:
     weights = np.where(material.conditions == "drawn", recipe.drawn_weight * weights, weights)
     acted = (weights > 0) & (material.classes >= 0) & (material.classes < len(EMOTIONS))
     return material.of(acted), weights[acted]
+
+
+def _discriminant(
+    statistics: np.ndarray, acted: Material, weights: np.ndarray, shrinkage: float, recipe: Recipe
+) -> Head:
+    """Fit statistics of the rows, with a room for each corpus."""
+    rooms = np.unique(acted.column("corpus"), return_inverse=True)[1]
+    return fit_head(statistics, acted.classes, weights, shrinkage, rooms, recipe.held_back)
 
 
 def _better(material: Material) -> np.ndarray:
