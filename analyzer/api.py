@@ -1,7 +1,8 @@
 """The engine in other programs: emotions of a stream while it goes on, and of a recording.
 
-Both hear as `call-emotions analyze` does, with one difference. A stream has to tell a segment within a second of its
-end, and so cannot always wait until it is known where a long stretch of speech is softest, see `speech`.
+Both hear as `call-emotions analyze` does, and tell the same rows. A stream tells each within a second of its end: of
+that, a long stretch that may still grow and a pause that may go on take 0.6 s, see `speech`, the resampler up to
+0.16 s, and a frame of speech detection and the gathering of samples a tenth; what is left is for the computer.
 """
 
 import operator
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from analyzer import envelope, timeline
-from analyzer.audio import Conversion, conversion_lag_s
+from analyzer.audio import Conversion
 from analyzer.classifier import Classifier, find_model, load_classifier
 from analyzer.emotions import PRIORS
 from analyzer.hearing import Heard, Hearing
@@ -28,12 +29,6 @@ from analyzer.storage import is_address
 from analyzer.stream import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
 from analyzer.timeline import Row, Timeline
 
-#: A segment is to be told within a second of its end. This much of it may pass until it is known where a long stretch
-#: is cut, and the resampler is behind by up to 0.16 s of that; a frame of speech detection and the gathering of samples
-#: take a tenth; what is left is for the computer, and for whoever pushes samples.
-_PATIENCE_S = 0.75
-#: At least so much, or cuts would leave scraps: a stream at less than 4,000 samples per second may take longer to tell.
-_LEAST_PATIENCE_S = 0.5
 #: Samples are gathered until there is as much sound, since a look at less costs nearly the same; and they are looked at
 #: in pieces of no more, since a look takes many times as much memory.
 _LEAST_PIECE_S, _LONGEST_PIECE_S = 0.05, 1.0
@@ -45,7 +40,7 @@ class EmotionStream:
     """Emotions of a stream of sound, such as a call that is going on; its memory does not grow.
 
     Rows are those of a timeline, times in seconds from the start of the stream. Each is returned by the push that
-    brings what it takes to know it: that is within a second of sound from its end.
+    brings what it takes to know it: that is within a second of sound from its end, from 4,000 samples per second on.
 
     Parameters
     ----------
@@ -79,12 +74,8 @@ class EmotionStream:
         self._masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
         self._likeness = Likeness() if self._masked and self._channels == 2 else None
         classifier = _classifier(model, prior)
-        wanted_rate = classifier.settings.front_end.rate
-        patience_s = max(_LEAST_PATIENCE_S, _PATIENCE_S - conversion_lag_s(self._rate, wanted_rate))
-        self._conversion = Conversion(self._rate, wanted_rate, self._channels)
-        self._hearing = Hearing(
-            classifier, self._channels, SpeechSettings(), self._masked, batch=1, patience_s=patience_s
-        )
+        self._conversion = Conversion(self._rate, classifier.settings.front_end.rate, self._channels)
+        self._hearing = Hearing(classifier, self._channels, SpeechSettings(), self._masked, batch=1)
         self._gathered: list[np.ndarray] = []
         self._is_finished = False
 

@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -230,15 +229,3 @@ class Conversion:
     def _resampled(self, block: np.ndarray, last: bool = False) -> np.ndarray:
         assert self._resampler
         return self._resampler.resample_chunk(np.ascontiguousarray(block.T), last=last).T
-
-
-@lru_cache(maxsize=8)
-def conversion_lag_s(rate: int, wanted_rate: int) -> float:
-    """Seconds by which a conversion is behind what it was given, at most: found by trying it on silence."""
-    conversion, step = Conversion(rate, wanted_rate, 1), max(1, rate // 100)
-    given_s, told_s, lag_s = 0.0, 0.0, 0.0
-    for _ in range(300):
-        told_s += conversion.push(np.zeros((1, step), np.float32)).shape[1] / wanted_rate
-        given_s += step / rate
-        lag_s = max(lag_s, given_s - told_s)
-    return lag_s

@@ -4,7 +4,6 @@ Files and streams are heard by the same code, and what is heard does not depend 
 Nothing grows with the sound: whoever listens keeps the rows.
 """
 
-import math
 from collections.abc import Collection
 
 import numpy as np
@@ -36,7 +35,6 @@ class Hearing:
     speech : what counts as speech.
     masked : channels, counted from 1, whose emotions are not to be inferred; may be set anew while it listens.
     batch : segments that the network is given at a time. What is heard does not depend on it, only when.
-    patience_s : seconds after which the end of a segment has to be told, see `speech.SpeechDetector`.
     """
 
     def __init__(
@@ -46,11 +44,10 @@ class Hearing:
         speech: SpeechSettings,
         masked: Collection[int] = (),
         batch: int = BATCH,
-        patience_s: float = math.inf,
     ) -> None:
         self._classifier, self.masked, self._batch = classifier, frozenset(masked), batch
         rate = classifier.settings.front_end.rate
-        self._detectors = [SpeechDetector(rate, speech, patience_s) for _ in range(channels)]
+        self._detectors = [SpeechDetector(rate, speech) for _ in range(channels)]
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
         self._told: dict[int, smoothing.Told] = {}
         self._told_other: dict[int, smoothing.Told] = {}

@@ -4,12 +4,10 @@ Two questions are asked, both of short spectra between 200 and 3400 Hz, the band
 well above the noise of the line, the least level of the last seconds (minimum statistics: Martin, 2001)? And does the
 spectrum of a piece that is, move from syllable to syllable and hold more than a few lines, as in speech, or stand still
 as in steady noise, or hold two lines as the tones of a telephone do? Nothing waits for the end of the recording, so
-memory stays the same however long it is.
+memory stays the same however long it is, and whoever listens while somebody speaks gets the same segments.
 """
 
-import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import numpy as np
 
@@ -46,7 +44,8 @@ class SpeechSettings:
     least_s : a shorter stretch is a click, not speech.
     pad_s : added before and after a stretch, for soft consonants.
     longest_s : a stretch that grows longer is cut,
-    cut_from_s, cut_to_s : where it is softest between these ages.
+    cut_from_s, cut_to_s : where it is softest between these ages. So a segment's end is known `bridge_s` and what lies
+        between `cut_from_s` and `longest_s` after it: a stream has a second, see `api`.
     movement_db : how far the spectrum has to move from syllable to syllable.
     tonality : share of the power in a few lines from which on a sound is a tone.
     """
@@ -58,9 +57,9 @@ class SpeechSettings:
     bridge_s: float = 0.25
     least_s: float = 0.15
     pad_s: float = 0.03
-    longest_s: float = 2.9
-    cut_from_s: float = 1.5
-    cut_to_s: float = 2.5
+    longest_s: float = 2.85
+    cut_from_s: float = 2.5
+    cut_to_s: float = 2.7
     movement_db: float = 3.0
     tonality: float = 0.99
 
@@ -96,12 +95,10 @@ class SpeechDetector:
     ----------
     rate : samples per second.
     settings : what counts as speech.
-    patience_s : seconds after which it has to be known where a long stretch is cut, for whoever listens while somebody
-        speaks: then it is cut where it has been softest so far. At least 0.5, or too little may be left of it.
     """
 
-    def __init__(self, rate: int, settings: SpeechSettings, patience_s: float = math.inf) -> None:
-        self.rate, self.settings, self._patience = rate, settings, patience_s / HOP_S
+    def __init__(self, rate: int, settings: SpeechSettings) -> None:
+        self.rate, self.settings = rate, settings
         self._frame, self._hop = round(FRAME_S * rate), round(HOP_S * rate)
         self._in_band, self._bands = _band_filters(rate, self._frame)
         self._memory = self._frames(settings.memory_s)
@@ -123,9 +120,8 @@ class SpeechDetector:
         active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
         found = self._follow(active)
         last = framed + len(spectra) - 1
-        if self._open_at is not None:
-            ended = last - self._last_active >= self._frames(self.settings.bridge_s)
-            found += self._close() if ended else self._cut(last)
+        if self._open_at is not None and last - self._last_active >= self._frames(self.settings.bridge_s):
+            found += self._end()
         self._forget()
         return found
 
@@ -158,46 +154,29 @@ class SpeechDetector:
             if not len(run):
                 continue
             if self._open_at is not None and run[0] - self._last_active > bridge:
-                found += self._close()
+                found += self._end()
             if self._open_at is None:
                 self._open_at = int(run[0])
             self._last_active = int(run[-1])
-            found += self._cut(self._last_active)
+            found += self._cut()
         return found
 
-    def _cut(self, now: int) -> list[Segment]:
-        """End segments inside a stretch that is longer than one may be; `now` is the last frame known to be in it."""
+    def _cut(self) -> list[Segment]:
+        """End segments inside a stretch that has grown longer than one may be."""
+        assert self._open_at is not None
         found = []
-        while (at := self._place_to_cut(now)) is not None:
-            assert self._open_at is not None
+        while self._last_active - self._open_at >= self._frames(self.settings.longest_s):
+            at = self._softest()
             found.append(self._segment(self._open_at, at, at * self._hop))
             self._open_at = at
         return found
 
-    def _place_to_cut(self, now: int) -> int | None:
-        """The frame where the stretch under way is softest and, as far as is known by `now`, to be cut."""
+    def _softest(self) -> int:
+        """The frame at which the stretch under way is softest, of those where it may be cut."""
         assert self._open_at is not None
-        grown = self._last_active - self._open_at >= self._frames(self.settings.longest_s)
-        if not grown and math.isinf(self._patience):
-            return None
-        first = self._open_at + self._frames(self.settings.cut_from_s)
-        last = min(now + 1, self._open_at + self._frames(self.settings.cut_to_s))
-        levels = self._spectra[first - self._kept_from : max(first, last) - self._kept_from].sum(axis=1)
-        if len(levels) < _SOFT:
-            return None
-        softness = np.convolve(levels, np.ones(_SOFT), mode="valid")
-        softer = np.flatnonzero(softness[1:] < np.minimum.accumulate(softness)[:-1]) + 1
-        # Each of these frames was the softest so far, from when the frames around it were known until the next one was.
-        places = [first + _SOFT // 2 + int(k) for k in (0, *softer)]
-        for place, following in pairwise(places):
-            if following + _SOFT // 2 - place > self._patience:
-                return place
-        return places[-1] if grown or now - places[-1] >= self._patience else None
-
-    def _close(self) -> list[Segment]:
-        """End the stretch under way, which a pause has ended."""
-        found = self._cut(self._last_active + self._frames(self.settings.bridge_s) - 1)
-        return found + self._end()
+        first, last = (self._open_at + self._frames(s) for s in (self.settings.cut_from_s, self.settings.cut_to_s))
+        levels = self._spectra[first - self._kept_from : last - self._kept_from].sum(axis=1)
+        return first + _SOFT // 2 + int(np.convolve(levels, np.ones(_SOFT), mode="valid").argmin())
 
     def _end(self) -> list[Segment]:
         """End the stretch under way at its last active frame."""

@@ -112,6 +112,21 @@ def test_speech_after_a_tone_is_told_from_it() -> None:
     assert np.abs(np.array(found[0]) - [4, 7]).max() < 0.1
 
 
+@pytest.mark.parametrize("soft_at", [2.54, 2.6, 2.66])
+def test_long_talk_is_cut_where_it_is_softest(soft_at: float) -> None:
+    sound = voices.speech(8)
+    sound[round((soft_at - 0.05) * 8000) : round((soft_at + 0.05) * 8000)] *= 0.05
+    assert segments(sound)[0].end == pytest.approx(soft_at, abs=0.03)
+
+
+@settings(max_examples=40)
+@given(st.floats(2, 12), st.integers(0, 100))
+def test_nothing_of_long_talk_is_lost_where_it_is_cut(length_s: float, seed: int) -> None:
+    found = segments(around(voices.speech(length_s, seed=seed), 1, 1))
+    assert len(stretches(found)) == 1
+    assert np.abs(np.array(stretches(found)[0]) - [1, 1 + length_s]).max() < 0.1
+
+
 def test_a_click_is_not_speech() -> None:
     sound = np.zeros(40_000, np.float32)
     sound[20_000:20_040] = 0.9
