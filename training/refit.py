@@ -50,7 +50,7 @@ def refit(recipe: Recipe, fold: int, corpora: Path, cache: Path, probabilities: 
     seeds = sorted(int(seed) for seed in committed["seed"].unique())
     clips, ears = recipes.read_clips(corpora, cache, recipe), ship.ears_of(recipe, corpora, cache)
     (group,) = (group for group in ears.groups if fold in group)
-    material = ears.advised(recipes.gather(clips, ears.without(group), cache, seeds), recipe)
+    material = ears.hear(clips, ears.without(group), recipe, seeds)
     found = folds.out_of_fold(material, recipe, seeds, (fold,), ears.taught(group))
     return Refitted(measures.uar(_chosen(found.rows)), measures.uar(committed))
 

@@ -86,7 +86,7 @@ def ship(corpora: Path, cache: Path, output: Path, probabilities: Path, recipe: 
     scored = on_strangers(clips, ears, recipe)
     write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", scored.rows, scored.trained_on)
     encoder = ears.without(())
-    material = ears.advised(recipes.gather(clips, encoder, cache, SEEDS[:1]), recipe)
+    material = ears.hear(clips, encoder, recipe, SEEDS[:1])
     heads = recipes.fit_heads(material, recipe, SEEDS[0]).calibrated(recipes.mean_calibration(scored.calibrations))
     network = recipes.build_network(encoder, heads, recipe.name)
     settings = ModelSettings(
@@ -160,8 +160,19 @@ class Ears:
 
         return taught.encoder(self.others, self.actors, _actors_of(folds), self.cache)
 
-    def advised(self, material: Material, recipe: Recipe) -> Material:
-        """The same, with what Whisper's encoder hears as it is, up to the same layer, where the recipe takes advice."""
+    def hear(
+        self,
+        clips: Sequence[Clip],
+        encoder: Encoder,
+        recipe: Recipe,
+        seeds: Sequence[int],
+        conditions: Sequence[str] = (),
+    ) -> Material:
+        """What a recipe learns from and is scored on, as one of its encoders hears it.
+
+        Where the recipe takes advice, Whisper's encoder as it is, up to the same layer, hears it besides.
+        """
+        material = recipes.gather(clips, encoder, self.cache, seeds, conditions)
         better = whisper.encoder(max(halved.LAYERS), halved.LAYERS)
         return recipes.advised(material, better, self.cache) if recipe.advice else material
 
@@ -179,7 +190,7 @@ def on_strangers(clips: Sequence[Clip], ears: Ears, recipe: Recipe, seeds: Seque
     """The recipe on every fold, and on a corpus left out where the encoder has not heard that."""
     parts = []
     for group in ears.groups:
-        material = ears.advised(recipes.gather(clips, ears.without(group), ears.cache, seeds, CONDITIONS), recipe)
+        material = ears.hear(clips, ears.without(group), recipe, seeds, CONDITIONS)
         parts.append(folds.out_of_fold(material, recipe, seeds, group, ears.taught(group)))
         if ears.actors is None:
             parts.append(folds.corpus_left_out(material, recipe, seeds[0], lessons=ears.taught(group)))

@@ -651,23 +651,27 @@ def test_the_adviser_hears_every_clip_with_a_label_once_through_the_plain_line(t
     asked = []
 
     def hear(clips, condition, network, front_end, cache, seed):
-        asked.append((clips[0].corpus, condition, len(clips), {clip.corpus for clip in clips}))
-        assert seed == 0
-        assert (network, front_end, cache) == ("whisper-base-5-1235-loud.onnx", whisper.FRONT_END, tmp_path)
+        if network == "whisper-base-5-1235-loud.onnx":
+            asked.append((clips[0].corpus, condition, len(clips), {clip.corpus for clip in clips}))
+            assert (seed, front_end, cache) == (0, whisper.FRONT_END, tmp_path)
         found = np.arange(len(clips))[:, None] + np.zeros((1, 3), np.float32)
         return encoding.Heard(tuple(clips), found, np.ones(len(clips), np.float32))
 
     monkeypatch.setattr(encoding, "encoder_file", lambda ear, _: f"{ear.name}.onnx")
     monkeypatch.setattr(encoding, "hear", hear)
     clips = everybody()
-    material = replace(make_material(clips), better={})
-    found = Ears(tmp_path, []).advised(material, recipe.ACCURATE).better
+    found = Ears(tmp_path, []).hear(clips, EAR, recipe.ACCURATE, (1, 2)).better
     labelled = [clip for clip in clips if clip.emotion in EMOTIONS]
     own = Counter(clip.corpus for clip in labelled)
     assert asked == [(corpus, "telephone", own[corpus], {corpus}) for corpus in sorted(own)]
     assert set(found) == {clip.path for clip in labelled}
     last = [clip for clip in labelled if clip.corpus == RAVDESS][-1]
     assert found[last.path].tolist() == [own[RAVDESS] - 1] * 3
+
+
+def test_nobody_else_hears_the_clips_where_no_advice_is_taken(asked, tmp_path):
+    assert not Ears(tmp_path, []).hear(everybody(), EAR, replace(RECIPE, advice=None), (1,)).better
+    assert set(Counter(asked).values()) == {1}, "and nothing is heard twice"
 
 
 @pytest.fixture

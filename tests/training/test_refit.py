@@ -24,7 +24,7 @@ def committed(material, monkeypatch, tmp_path):
     scored = out_of_fold(material, ACCURATE, (1, 2), (1, 2, 3))
     write_rows(tmp_path / "accurate.csv.gz", scored.rows, scored.trained_on)
     monkeypatch.setattr(recipes, "read_clips", lambda *_: everybody())
-    monkeypatch.setattr(recipes, "gather", lambda clips, encoder, cache, seeds: material)
+    monkeypatch.setattr(recipes, "gather", lambda *_: material)
     monkeypatch.setattr(recipes, "advised", lambda material, *_: material)
     monkeypatch.setattr(ship, "ears_of", lambda recipe, corpora, cache: ship.Ears(cache, []))
     return tmp_path
@@ -43,14 +43,14 @@ def test_the_same_recipe_gives_its_row_again(committed):
 
 def test_a_row_that_another_recipe_made_is_not_borne_out(committed, material, monkeypatch):
     deaf = make_material(everybody(), noise=30)
-    monkeypatch.setattr(recipes, "gather", lambda clips, encoder, cache, seeds: deaf)
+    monkeypatch.setattr(recipes, "gather", lambda *_: deaf)
     assert not anew(committed).agrees
 
 
 def test_every_committed_seed_is_trained_anew_and_no_other(committed, material, monkeypatch):
     asked = []
 
-    def gather(clips, encoder, cache, seeds):
+    def gather(clips, encoder, cache, seeds, conditions):
         asked.append(list(seeds))
         return material
 
