@@ -1,5 +1,6 @@
-"""Recordings told as streams."""
+"""Sound told as a stream."""
 
+from itertools import cycle
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,18 @@ from analyzer.audio import open_audio
 from analyzer.timeline import Row, ordered
 
 
+def streamed(stream: EmotionStream, sound: np.ndarray, sizes: list[int]) -> list[Row]:
+    """The rows of a sound that is pushed in pieces of these sizes, in turn."""
+    rows, at, size = [], 0, cycle(sizes)
+    while at < sound.shape[-1]:
+        step = next(size)
+        rows += stream.push(sound[..., at : at + step])
+        at += step
+    return rows + stream.finish()
+
+
 def told_live(path: Path, model: str, block_s: float = 0.1) -> tuple[Row, ...]:
     """The rows of a stream of the recording's sound, in the order of a timeline."""
     with open_audio(path) as file:
         sound, rate = np.concatenate(list(file.blocks()), axis=1), file.rate
-    stream, block = EmotionStream(rate, len(sound), model), round(block_s * rate)
-    rows = [row for at in range(0, sound.shape[1], block) for row in stream.push(sound[:, at : at + block])]
-    return tuple(ordered(rows + stream.finish()))
+    return tuple(ordered(streamed(EmotionStream(rate, len(sound), model), sound, [round(block_s * rate)])))

@@ -144,6 +144,7 @@ def test_it_is_taught_once_and_kept(clips, taught, tmp_path, monkeypatch):
     encoder = halved.encoder(clips, tmp_path)
     heard = np.random.default_rng(0).standard_normal((1, 120, FRONT_END.bands)).astype(np.float32)
     first = open_network(encoder_file(encoder, tmp_path)).run(None, {"frames": heard})[0]
+    assert first.shape == (1, len(LAYERS) * 2 * WIDTH)
     assert np.allclose(first, with_statistics(taught)(heard).numpy(), atol=1e-3)
     monkeypatch.setattr(halved, "teach", None)
     again = halved.encoder(clips, tmp_path)
