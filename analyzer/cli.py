@@ -168,13 +168,14 @@ def _report(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: 
 def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
     from analyzer import prune
 
-    if options.older_than is None and options.match is None:
-        parser.error("prune: say which results, with --older-than or --match")
+    if options.older_than is None and options.match is None and not options.where:
+        parser.error("prune: say which results, with --older-than, --match or --where")
     return prune.run(
         prune.PruneSettings(
             output=Path(os.path.abspath(options.output)),
             days=options.older_than,
             pattern=options.match,
+            where=options.where,
             dry_run=options.dry_run,
             lock_wait_s=options.lock_wait,
             quiet=options.quiet,

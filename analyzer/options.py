@@ -18,6 +18,7 @@ exit status:
   75 another run is at work there    130, 143 stopped by a signal
 """
 _FORMATS_HELP = f"some of {', '.join(FORMATS)} (default: csv,xlsx; csv is always written)"
+_WHERE_HELP = "by a column of --metadata or a group of --name-pattern, such as customer=4711"
 _RUN, _WHO, _WHICH, _NOISE = ("the run", "who speaks, and what it is called", "which recordings", "for operators")
 
 
@@ -136,6 +137,7 @@ def _add_prune(prune: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="of which results (default: reports)")
     add("--older-than", type=_age, metavar="AGE", help="by the recording's date: 90d, 12w, 6m or 2y")
     add("--match", metavar="PATTERN", help="by the recording's name, with * and ?")
+    add("--where", type=_where, action="append", default=[], metavar="COLUMN=VALUE", help=_WHERE_HELP)
     add("--lock-wait", type=_seconds, default=0.0, metavar="S", help="wait so long for a run in DIR to end")
     add("--dry-run", action="store_true", help="only say what would be deleted")
     add("-q", "--quiet", action="store_true", help="say nothing but what went wrong")
@@ -238,5 +240,14 @@ def _age(text: str) -> int:
 
     try:
         return parse_age(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
+def _where(text: str) -> tuple[str, str]:
+    from analyzer.prune import parse_where
+
+    try:
+        return parse_where(text)
     except ValueError as error:
         raise argparse.ArgumentTypeError(str(error)) from error

@@ -1,9 +1,10 @@
-"""Results deleted for good: of recordings that are older than wanted, or of one that somebody asks to be forgotten."""
+"""Results deleted for good: of recordings that are older than wanted, or of one person who asks to be forgotten."""
 
 import logging
 import re
 import sqlite3
-from collections.abc import Iterator
+import unicodedata
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -17,8 +18,9 @@ from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
 from analyzer.names import show
+from analyzer.outputs import harmless
 from analyzer.report import tables
-from analyzer.report.selection import name_pattern, told_of_nothing_found
+from analyzer.report.selection import name_pattern, stored_mask, told_of_nothing_found
 from analyzer.signals import StopSignals
 
 log = logging.getLogger(LOGGER)
@@ -29,14 +31,20 @@ _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """Which results to delete: of recordings older than `days`, and of those whose name fits `pattern`; both if both.
+    """Which results to delete: those of recordings to which all of this applies.
 
-    `dry_run` only says what would be deleted.
+    Attributes
+    ----------
+    days : they are older than this.
+    pattern : their name fits it, with * and ?.
+    where : groups, such as `customer`, and the value that each of them has.
+    dry_run : only say what would be deleted.
     """
 
     output: Path
     days: int | None = None
     pattern: str | None = None
+    where: Sequence[tuple[str, str]] = ()
     dry_run: bool = False
     lock_wait_s: float = 0.0
     quiet: bool = False
@@ -48,6 +56,14 @@ def parse_age(text: str) -> int:
     if match is None:
         raise ValueError(f"{text!r} is no age: give one such as 90d, 12w, 6m or 2y")
     return int(match[1]) * _DAYS[match[2]]
+
+
+def parse_where(text: str) -> tuple[str, str]:
+    """A group and its value, from a text such as customer=4711; raises ValueError."""
+    column, _, value = (part.strip() for part in text.partition("="))
+    if not column or not value:
+        raise ValueError(f"{text!r} is no COLUMN=VALUE: give one such as customer=4711")
+    return column, value
 
 
 def run(settings: PruneSettings, stop: StopSignals) -> int:
@@ -67,9 +83,12 @@ def run(settings: PruneSettings, stop: StopSignals) -> int:
 def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     zone = tables.time_zone(ledger)
     chosen = list(_chosen(ledger, settings))
-    if not chosen and (hint := told_of_nothing_found(ledger, settings.pattern or "")):
+    asked = " ".join((settings.pattern or "", *(value for _, value in settings.where)))
+    if not chosen and (hint := told_of_nothing_found(ledger, asked)):
         log.warning("%s", hint)
     say = (lambda text: None) if settings.quiet else print
+    known = ledger.count_by_status().total()
+    say(f"{len(chosen)} of {known} recordings {_criteria(settings)}{': their results are deleted' if chosen else ''}")
     for entry in chosen:
         say(f"{entry.identity.shown}: {entry.when(zone)[0]}")
     stop.check()
@@ -87,12 +106,51 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     return 0
 
 
+def _criteria(settings: PruneSettings) -> str:
+    """Which recordings are meant, in words."""
+    parts = [f"older than {settings.days} days"] if settings.days is not None else []
+    parts += [f"named {show(settings.pattern)}"] if settings.pattern is not None else []
+    parts += [f"with {show(column)} {show(value)}" for column, value in settings.where]
+    return " and ".join(parts)
+
+
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
     zone = tables.time_zone(ledger)
     pattern = name_pattern("*" if settings.pattern is None else settings.pattern, ledger)
+    where = [(_column(column, ledger), _ways_to_say(value, ledger)) for column, value in settings.where]
     for entry in ledger.entries():
-        if pattern.match(entry.identity.shown) and (settings.days is None or _is_older(entry, settings.days, zone)):
+        if (
+            pattern.match(entry.identity.shown)
+            and (settings.days is None or _is_older(entry, settings.days, zone))
+            and all(_normal(entry.groups.get(column, "")) in values for column, values in where)
+        ):
             yield entry
+
+
+def _column(asked: str, ledger: Ledger) -> str:
+    """The group that is meant; raises UsageError, with all that there are, where none is called like this."""
+    known = sorted({column for entry in ledger.entries() for column in entry.groups})
+    same = [column for column in known if _normal(column) == _normal(asked)]
+    same = same or [column for column in known if _normal(column).casefold() == _normal(asked).casefold()]
+    if len(same) != 1:
+        listed = f"known are {', '.join(map(show, known))}" if known else "there are none"
+        raise UsageError(
+            f"no recording here has a column {show(asked)}; {listed}. Columns come from --metadata and --name-pattern "
+            "of analyze"
+        )
+    return same[0]
+
+
+def _ways_to_say(value: str, ledger: Ledger) -> set[str]:
+    """What the ledger may hold for a value that somebody gives: with numbers masked, and as tables show it."""
+    mask = stored_mask(ledger)
+    plain = {value, value.removeprefix("'")} if value == harmless(value.removeprefix("'")) else {value}
+    return {_normal(form) for text in plain for form in (text, mask.text(text) if mask else text)}
+
+
+def _normal(text: str) -> str:
+    """A text without blanks around it, in the one of its Unicode forms in which equal texts have equal characters."""
+    return unicodedata.normalize("NFC", text.strip())
 
 
 def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:

@@ -145,6 +145,110 @@ def test_a_file_whose_time_nobody_knows_does_not_grow_old(tmp_path: Path, analyz
     assert "calls/dangling.wav" in shown(tmp_path / "out")
 
 
+# By what metadata and name patterns say.
+
+TOLD = "file,customer,branch\na.wav,4711,Süd\nb.wav,0811,Süd\nc.wav,4711,Nord\nd.wav,+49 30,Nord\n"
+
+
+@pytest.fixture
+def customers(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
+    """Calls of customers that only the metadata know, and their results."""
+    calls, told = tmp_path / "calls", tmp_path / "metadata.csv"
+    for k, name in enumerate("abcd"):
+        a_call(calls / f"{name}.wav", seed=k)
+    told.write_text(TOLD, encoding="utf-8")
+    formats = ("--format", "csv,xlsx,html")
+    assert analyze(calls, "-o", tmp_path / "out", "--metadata", told, "--name-pattern", "^(?P<day>[ab])", *formats) == 0
+    return calls, tmp_path / "out"
+
+
+@pytest.mark.parametrize(
+    ("where", "left"),
+    [
+        (["customer=4711"], "bd"),
+        (["customer=471"], "abcd"),
+        (["customer=*"], "abcd"),
+        (["CUSTOMER = 4711 "], "bd"),
+        (["branch=Su\u0308d"], "cd"),
+        (["branch=süd"], "abcd"),
+        (["customer=+49 30"], "abc"),
+        (["customer='+49 30"], "abc"),
+        (["customer=4711", "branch=Nord"], "abd"),
+        (["day=a"], "bcd"),
+        (["customer=4711", "day=b"], "abcd"),
+    ],
+)
+def test_any_column_of_metadata_or_pattern_finds_its_recordings(
+    customers: tuple[Path, Path], where: list[str], left: str
+) -> None:
+    _, output = customers
+    assert pruned(output, *(part for one in where for part in ("--where", one))) == 0
+    assert shown(output) == [f"calls/{name}.wav" for name in left]
+
+
+def test_nothing_is_left_of_a_customer_whom_only_the_metadata_know(
+    customers: tuple[Path, Path], analyze: Analyze
+) -> None:
+    calls, output = customers
+    assert len(holding(output, "0811")) >= 3  # a page, the index, the ledger
+    assert pruned(output, "--where", "customer=0811") == 0
+    assert holding(output, "0811") == [] == holding(output, "b.wav")
+    assert shown(output) == ["calls/a.wav", "calls/c.wav", "calls/d.wav"]
+    assert analyze(calls, "-o", output, "--format", "csv,xlsx,html", "--name-pattern", "^(?P<day>[ab])") == 0
+    assert holding(output, "0811") == [] == holding(output, "b.wav")
+
+
+def test_a_column_together_with_name_and_age_deletes_only_what_all_mean(customers: tuple[Path, Path]) -> None:
+    _, output = customers
+    assert pruned(output, "--where", "customer=4711", "--match", "*/a*") == 0
+    assert shown(output) == ["calls/b.wav", "calls/c.wav", "calls/d.wav"]
+    assert pruned(output, "--where", "customer=4711", "--older-than", "99y") == 0
+    assert shown(output) == ["calls/b.wav", "calls/c.wav", "calls/d.wav"]
+
+
+@pytest.mark.parametrize("column", ["caller", "file", "recorded", "speaker"])
+def test_a_column_that_no_recording_has_is_wrong_usage_and_deletes_nothing(
+    customers: tuple[Path, Path], column: str, capsys: pytest.CaptureFixture
+) -> None:
+    _, output = customers
+    before = {name: state for name, state in states(output).items() if name != ".lock"}
+    assert pruned(output, "--where", f"{column}=4711") == 2
+    assert "known are branch, customer, day" in capsys.readouterr().err
+    assert {name: state for name, state in states(output).items() if name != ".lock"} == before
+
+
+@pytest.mark.parametrize("text", ["customer", "=4711", "customer=", " = "])
+def test_a_column_needs_a_value(customers: tuple[Path, Path], text: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        pruned(customers[1], "--where", text)
+    assert refused.value.code == 2
+
+
+def test_a_masked_number_in_a_column_is_found_by_the_number_itself(tmp_path: Path, analyze: Analyze) -> None:
+    calls, told, output = tmp_path / "calls", tmp_path / "metadata.csv", tmp_path / "out"
+    for k, name in enumerate("ab"):
+        a_call(calls / f"{name}.wav", seed=k)
+    told.write_text("file,customer\na.wav,4915112345678\nb.wav,4915187654321\n")
+    assert analyze(calls, "-o", output, "--metadata", told, "--mask-names") == 0
+    assert holding(output, "4915112345678") == []
+    assert pruned(output, "--where", "customer=49151123456") == 0
+    assert len(shown(output)) == 2
+    assert pruned(output, "--where", "customer=4915112345678") == 0
+    assert shown(output) == ["calls/b.wav"]
+
+
+def test_before_anything_is_deleted_it_says_how_many_of_which(
+    customers: tuple[Path, Path], capsys: pytest.CaptureFixture
+) -> None:
+    _, output = customers
+    capsys.readouterr()
+    with killed_at(Ledger, "mark_pruned", 1):
+        pruned(output, "--where", "customer=4711", "--match", "calls/*")
+    first, *listed = capsys.readouterr().out.splitlines()
+    assert first == "2 of 4 recordings named calls/* and with customer 4711: their results are deleted"
+    assert [line.partition(":")[0] for line in listed] == ["calls/a.wav", "calls/c.wav"]
+
+
 # What is said and done.
 
 
@@ -323,9 +427,10 @@ def test_pruning_that_is_killed_is_completed(
 ) -> None:
     """By the next prune or the next run; before anything was noted, nothing has happened."""
     calls, output = three
+    assert analyze(calls, "-o", output, "--name-pattern", r"(?<!c)\.(?P<goes>wav)$") == 0
     before = contents(output)
     with killed_at(*STEPS[step]):
-        pruned(output, "--match", "*[tb].wav")
+        pruned(output, "--where", "goes=wav")
     if step == "before it is noted":
         assert contents(output) == before
         return

@@ -129,6 +129,59 @@ def test_where_nothing_is_masked_a_number_is_only_itself(ledger: Ledger) -> None
     assert not fits(ledger, "*0301234567*", called)
 
 
+#: Names with many characters that are special in other patterns, and digits that may be masked.
+awkward_names = st.text("ab[]{}()!^$.\\|+-~#&1 \n", max_size=12) | st.text(max_size=12)
+
+
+def is_wild(name: str) -> bool:
+    return "*" in name or "?" in name
+
+
+@given(awkward_names.filter(lambda name: not is_wild(name)), awkward_names, st.booleans())
+def test_a_name_without_asterisk_and_question_mark_finds_itself_alone(name: str, other: str, masked: bool) -> None:
+    with closing(Ledger(None)) as ledger:
+        if masked:
+            ledger.remember("masked with", "")
+        assert fits(ledger, name, name)
+        assert fits(ledger, name, other) == (name == other)
+
+
+@pytest.mark.parametrize(
+    ("pattern", "other"),
+    [("in/call[1].wav", "in/call1.wav"), ("in/call[!1].wav", "in/call2.wav"), ("in/[a-c].wav", "in/b.wav")],
+)
+def test_brackets_are_characters_like_any_other(ledger: Ledger, pattern: str, other: str) -> None:
+    assert fits(ledger, pattern, pattern)
+    assert not fits(ledger, pattern, other)
+
+
+def fits_slowly(pattern: str, name: str) -> bool:
+    """What a pattern with * and ? means, by trying everything."""
+    if not pattern:
+        return not name
+    if pattern[0] == "*":
+        return any(fits_slowly(pattern[1:], name[k:]) for k in range(len(name) + 1))
+    return bool(name) and pattern[0] in ("?", name[0]) and fits_slowly(pattern[1:], name[1:])
+
+
+@given(st.text("ab*?.[", max_size=8), st.text("ab.[", max_size=8))
+def test_an_asterisk_is_any_text_and_a_question_mark_any_character(pattern: str, name: str) -> None:
+    with closing(Ledger(None)) as ledger:
+        assert fits(ledger, pattern, name) == fits_slowly(pattern, name)
+
+
+def test_many_asterisks_take_no_time(ledger: Ledger) -> None:
+    assert not fits(ledger, "*a" * 40 + "*b", "a" * 4000)
+
+
+def test_a_number_among_asterisks_finds_its_mask(masked: Ledger) -> None:
+    mask = Mask(masked.key())
+    name = f"calls/{mask.text('0301234567')}-x-{mask.text('0309876543')}.wav"
+    assert fits(masked, "*0301234567*0309876543*", name)
+    assert fits(masked, "*0301234567*x*", name)
+    assert not fits(masked, "*0309876543*0301234567*", name)
+
+
 @given(st.text("ab*?[]!-.\\/^$", max_size=8), st.text("ab[]-.\\/^$", max_size=8))
 def test_a_mask_changes_nothing_of_patterns_without_numbers(pattern: str, name: str) -> None:
     with closing(Ledger(None)) as plain, closing(Ledger(None)) as masked:

@@ -3,11 +3,12 @@
 import re
 from dataclasses import dataclass
 from datetime import date
-from fnmatch import translate
 
 from analyzer.ledger import Ledger
 from analyzer.masking import NUMBER, Mask
 
+#: A pattern in pieces: numbers that may be masked, and single characters.
+_PIECES = re.compile(f"{NUMBER.pattern}|.", re.DOTALL)
 #: Days up to the newest recording that are told of where nobody asks for others.
 DAYS = 35
 
@@ -57,9 +58,33 @@ def told_of_nothing_found(ledger: Ledger, pattern: str) -> str | None:
 
 
 def name_pattern(pattern: str, ledger: Ledger) -> re.Pattern[str]:
-    """What a pattern with * and ? finds; where numbers in names are masked, a number in it stands for its mask, too."""
-    written = translate(pattern)
-    if ledger.note("masked with") is not None:
-        mask = Mask(ledger.key())
-        written = NUMBER.sub(lambda number: f"(?:{number[0]}|{mask.text(number[0])})", written)
-    return re.compile(written)
+    """What a pattern finds in which only * and ? are special, among whole names.
+
+    Where numbers in names are masked, a number in the pattern stands for its mask, too.
+    """
+    mask = stored_mask(ledger)
+    first, *others = re.split(r"\*+", pattern)
+    written = _literally(first, mask)
+    for k, part in enumerate(others, start=1):
+        literal = _literally(part, mask)
+        # The first place where a part fits is as good as any other, except at the end of the name. So only that one is
+        # tried (an atomic group): a pattern of many asterisks would take for ever. A masked number and its mask differ
+        # in length, so there the first place may not be the best.
+        atomic = k < len(others) and "(?:" not in literal
+        written += f"(?>.*?{literal})" if atomic else f".*{literal}"
+    return re.compile(f"(?s:{written})\\Z")
+
+
+def stored_mask(ledger: Ledger) -> Mask | None:
+    """How numbers in the names of a ledger are masked; None where they are not."""
+    return Mask(ledger.key()) if ledger.note("masked with") is not None else None
+
+
+def _literally(part: str, mask: Mask | None) -> str:
+    """A regular expression for a part of a pattern between asterisks, in which ? is any character."""
+    found = []
+    for piece in _PIECES.findall(part):
+        masked = mask.text(piece) if mask else piece
+        literal = "." if piece == "?" else re.escape(piece)
+        found.append(literal if masked == piece else f"(?:{literal}|{masked})")
+    return "".join(found)
