@@ -136,6 +136,8 @@ def tell_end(account: Account) -> None:
     parts = [f"{account.failures} failed", f"{account.unchanged} unchanged"]
     parts += [f"{account.incomplete} incomplete"] if account.incomplete else []
     parts += [f"{account.vanished} vanished"] if account.vanished else []
+    now = account.statuses["given_up"] + account.judged["given_up"]
+    parts += [f"{now} given up now"] if now else []
     parts += [f"{account.given_up} given up earlier"] if account.given_up else []
     parts += [f"{account.left} left for the next run"] if account.left else []
     more = f" and {account.failures - len(account.named)} more" if account.failures > len(account.named) else ""

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,11 @@ def _inputs(settings: RunSettings) -> list[Input]:
         raise
 
 
+def current_time() -> float:
+    """Seconds since 1970."""
+    return time.time()
+
+
 def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
     """What workers need to know; raises CallEmotionsError where the settings cannot be meant."""
     if settings.output.exists() and not settings.output.is_dir():
@@ -102,7 +108,7 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
     with closing(Ledger(settings.output, writable=False)) as ledger:
         naming = _naming(settings, ledger)
         _check_labels(ledger, inputs, naming)
-        plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming), stop)
+        plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming, ledger), stop)
     for item in plan.due:
         print(f"{item.found.identity.shown}: {item.why}")
     given_up = f"; {plan.given_up} were given up (see --retry-failed)" if plan.given_up else ""
@@ -119,13 +125,11 @@ def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, s
     with closing(Ledger(settings.output)) as ledger:
         naming = _naming(settings, ledger)
         labels = _check_labels(ledger, inputs, naming)
-        if not hold.died_before:
-            ledger.begin_night()
         hold.over = False
         try:
             _bring_in_line(ledger, settings, naming)
             account.note_settings(ledger, settings, work)
-            plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming), stop)
+            plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming, ledger), stop)
             for label, folder in labels:
                 ledger.claim_label(label, folder)
             told.begin(plan)
@@ -173,10 +177,12 @@ def _work_through(
         account.write_manifest(told, work)
 
 
-def _rules(settings: RunSettings, work: Work, naming: Naming) -> Rules:
+def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) -> Rules:
+    now = current_time()
     return Rules(
         fingerprint=work.fingerprint,
-        now=time.time(),
+        now=now,
+        today=datetime.fromtimestamp(now, tables.time_zone(ledger)).date().isoformat(),
         naming=naming,
         only=settings.only,
         min_age_s=settings.min_age_s,

@@ -28,8 +28,8 @@ class Entry:
     codec, rate, channels, length_s : what the file is, where it could be read.
     figures : the figures of recordings.csv by channel, counted from 1.
     present : whether the file was there when its input was last walked.
-    attempts : nights in a row in which it failed.
-    night : the night in which this was written, see `Ledger.night`.
+    attempts : on how many days in a row it failed.
+    failed_on : the last of these days, such as `2026-11-24`; empty where it did not fail.
     checksum : of the content, where runs ask for it.
     recorded, recorded_from : when the call was, in local time, and where that stands (`name`, `metadata`); else empty.
     groups : what it belongs to, such as `queue`, and which.
@@ -50,7 +50,7 @@ class Entry:
     figures: dict[int, Figures] | None = None
     present: bool = True
     attempts: int = 0
-    night: int = 0
+    failed_on: str = ""
     checksum: str = ""
     recorded: str = ""
     recorded_from: str = ""
@@ -80,7 +80,7 @@ class Entry:
 
 _AS_THEY_ARE = (
     *("size", "mtime_ns", "status", "reason", "fingerprint", "model", "codec", "rate", "channels", "length_s"),
-    *("present", "attempts", "night", "checksum", "recorded", "recorded_from"),
+    *("present", "attempts", "failed_on", "checksum", "recorded", "recorded_from"),
 )
 #: All columns but those of pictures, which are large and which no table shows.
 COLUMNS = ("label", "path", *_AS_THEY_ARE, "figures", "groups", "told")

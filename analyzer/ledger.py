@@ -15,83 +15,45 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from analyzer import migrations
 from analyzer.entry import COLUMNS, Entry, from_row
 from analyzer.errors import CannotWork, UsageError
 from analyzer.formats import TABLES
 from analyzer.names import Identity, show
+from analyzer.outputs import delete
 from analyzer.timeline import Sketch, Span
 
 FILE_NAME = "ledger.sqlite"
 #: Status of recordings whose results are being deleted; no table shows them.
 PRUNED = "pruned"
 
-_SCHEMA = """
-BEGIN;
-CREATE TABLE IF NOT EXISTS label (name BLOB PRIMARY KEY, folder BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS recording (
-    label BLOB NOT NULL,
-    path BLOB NOT NULL,
-    size INTEGER NOT NULL,
-    mtime_ns INTEGER NOT NULL,
-    checksum TEXT NOT NULL,
-    present INTEGER NOT NULL,
-    status TEXT NOT NULL,
-    reason TEXT NOT NULL,
-    fingerprint TEXT NOT NULL,
-    attempts INTEGER NOT NULL,
-    night INTEGER NOT NULL,
-    changed_at TEXT NOT NULL,
-    model TEXT NOT NULL,
-    codec TEXT NOT NULL,
-    rate INTEGER,
-    channels INTEGER,
-    length_s REAL,
-    figures TEXT NOT NULL,
-    recorded TEXT NOT NULL,
-    recorded_from TEXT NOT NULL,
-    groups TEXT NOT NULL,
-    told TEXT NOT NULL,
-    envelope BLOB,
-    other TEXT,
-    written TEXT NOT NULL,
-    PRIMARY KEY (label, path)
-);
-CREATE TABLE IF NOT EXISTS pruned (hash BLOB PRIMARY KEY) WITHOUT ROWID;
-PRAGMA user_version = 2;
-COMMIT;
-"""
-_SCHEMA_VERSION = 2
-
 
 class Ledger:
     """The ledger of an output folder, made where there is none; without a folder, an empty one in memory.
 
-    One that is not writable leaves no trace: where there is no ledger yet, it is in memory too.
+    One that is not writable leaves no trace: where there is no ledger yet, or one of an older version, it is in memory.
+    One of an older version that is writable is migrated where it lies, see `analyzer.migrations`. With `in_memory` all
+    changes are made to a copy in memory.
     """
 
-    def __init__(self, output: Path | None, writable: bool = True) -> None:
+    def __init__(self, output: Path | None, writable: bool = True, in_memory: bool = False) -> None:
+        writable &= not in_memory
         self._writable, self._unwritten = writable, dict[str, str]()
-        path = output / FILE_NAME if output else None
+        self._path = output / FILE_NAME if output else None
         try:
-            self._connection = _connect(path, writable)
+            self._connection = _connect(self._path, writable)
         except (OSError, sqlite3.Error) as error:
             raise CannotWork(f"the output folder {show(str(output))} cannot be used: {error}") from error
-        self._connection.row_factory = sqlite3.Row
         try:
-            version = self._connection.execute("PRAGMA user_version").fetchone()[0]
-            if version not in (0, _SCHEMA_VERSION):
-                raise CannotWork(
-                    f"{show(str(path))} was written by another version of this tool: use that one, or another folder"
-                )
+            if in_memory or (not writable and migrations.is_outdated(self._connection)):
+                self._connection = _copied_to_memory(self._connection)
+            self._connection.row_factory = sqlite3.Row
             # What is pruned or masked is not to be found in free pages of the file either.
             self._connection.execute("PRAGMA secure_delete = ON")
-            if version == 0:
-                self._connection.executescript(_SCHEMA)
-            self._night = int(self.note("night") or 0)
+            migrations.bring_up_to_date(self._connection, self._path if writable else None)
         except sqlite3.Error as error:
             self.close()
-            raise CannotWork(f"the ledger {show(str(path))} cannot be read: {error}") from error
+            raise CannotWork(f"the ledger {show(str(self._path))} cannot be read: {error}") from error
         except CannotWork:
             self.close()
             raise
@@ -99,16 +61,6 @@ class Ledger:
     def close(self) -> None:
         """Let go of the file."""
         self._connection.close()
-
-    @property
-    def night(self) -> int:
-        """Number of the night. A run that was killed, and those after it up to one that ends, are one night."""
-        return self._night
-
-    def begin_night(self) -> None:
-        """Say that another night begins: what fails from now on fails for another time."""
-        self._night += 1
-        self.remember("night", str(self._night))
 
     def key(self) -> bytes:
         """The secret of this output folder, made when it is first asked for; for keyed hashes."""
@@ -170,7 +122,6 @@ class Ledger:
         """Write what became of a recording, in one transaction."""
         values = {
             **entry.columns(),
-            "night": self._night,
             "changed_at": datetime.now(UTC).isoformat(timespec="seconds"),
             "envelope": sketch and sketch.envelope,
             "other": sketch and json.dumps([(span.start, span.end, span.channel) for span in sketch.other]),
@@ -300,11 +251,21 @@ class Ledger:
         self._write("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
 
     def compact(self) -> None:
-        """Write the file anew, without what was deleted or replaced.
+        """Write the file anew, without what was deleted or replaced; copies that still hold it are deleted.
 
         Where SQLite rearranges a page it leaves copies in it, which secure_delete does not see.
         """
         self._write("VACUUM", ())
+        self.delete_backups()
+
+    def backups(self) -> list[Path]:
+        """The copies that were made of older versions of the ledger."""
+        return migrations.backups(self._path) if self._path else []
+
+    def delete_backups(self) -> None:
+        """Delete the copies of older versions: they hold what has been deleted here since."""
+        for path in self.backups():
+            delete(path, path.parent)
 
     def stale_views(self) -> frozenset[str]:
         """The formats whose tables over all recordings are older than the ledger."""
@@ -357,6 +318,14 @@ def _connect(path: Path | None, writable: bool) -> sqlite3.Connection:
             sqlite3.connect(path).execute("PRAGMA user_version").close()  # brings to an end what a killed run began
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     return sqlite3.connect(":memory:", isolation_level=None)
+
+
+def _copied_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
+    """A copy of a ledger in memory, in place of its file."""
+    memory = sqlite3.connect(":memory:", isolation_level=None)
+    connection.backup(memory)
+    connection.close()
+    return memory
 
 
 _SELECT = f"SELECT {', '.join(COLUMNS)} FROM recording"

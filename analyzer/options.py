@@ -110,7 +110,7 @@ def _add_which(analyze: argparse.ArgumentParser) -> None:
     add("--min-age", type=_seconds, default=0.0, metavar="S", help="leave files that changed in the last S seconds")
     add("--checksum", action="store_true", help="tell changed recordings by their content, not by size and time")
     add("--follow-links", action="store_true", help="follow symbolic links that lead out of INPUT")
-    add("--retry-failed", action="store_true", help="also try what was given up after three nights")
+    add("--retry-failed", action="store_true", help="also try what was given up after failing on three days")
     add("--force", action="store_true", help="analyse everything again, also what is done")
 
 

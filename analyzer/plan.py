@@ -28,15 +28,15 @@ NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REA
     "its emotions were masked",
     "forced",
 )
-#: Nights in a row in which a recording may fail before it is given up.
-NIGHTS = 3
+#: Days on which a recording may fail before it is given up.
+DAYS = 3
 #: A time of change in the future by no more than this comes from a clock that is a little ahead.
 _CLOCKS_DIFFER_S = 24 * 3600
 
 
 def failed_status(attempts: int) -> str:
-    """The status of a recording that has failed so many nights in a row."""
-    return "given_up" if attempts >= NIGHTS else "failed"
+    """The status of a recording that has failed on so many days in a row."""
+    return "given_up" if attempts >= DAYS else "failed"
 
 
 @dataclass(frozen=True)
@@ -47,6 +47,7 @@ class Rules:
     ----------
     fingerprint : of the model and settings of this run.
     now : seconds since 1970, when the run began.
+    today : the day then, in the time zone of the results, such as `2026-11-24`.
     naming : what recordings are called, and what is known of them besides their sound.
     only : roles whose emotions may be inferred, empty for all.
     min_age_s : files that changed later than so long ago are still being written.
@@ -55,6 +56,7 @@ class Rules:
 
     fingerprint: str
     now: float = 0.0
+    today: str = ""
     naming: Naming = field(default_factory=Naming)
     only: frozenset[str] = frozenset()
     min_age_s: float = 0.0
@@ -66,12 +68,13 @@ class Rules:
 
 @dataclass(frozen=True)
 class Due:
-    """A recording to analyse, why, in how many nights in a row it has failed before, and what is known of it."""
+    """A recording to analyse, why, on how many days before `today` it has failed, and what is known of it."""
 
     found: Found
     why: str
     attempts: int = 0
     details: Details = field(default_factory=Details)
+    today: str = ""
 
 
 @dataclass
@@ -158,17 +161,17 @@ def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, outpu
         plan.back.append(identity)
     same, checksum = _is_same(found, known, rules)
     before = known if same else None
-    attempts = _attempts(before, ledger)
+    attempts = _attempts(before, rules)
     verdict = _verdict(found, before, rules)
     if verdict:
-        _judge(plan, Due(found, CHANGED, attempts, details), verdict, before, rules)
+        _judge(plan, Due(found, CHANGED, attempts, details, rules.today), verdict, before, rules)
         return
     roles = Roles(details.speakers, rules.only)
     if before:
         _amend(plan, before, found, details, roles, checksum)
     why = CHANGED if known and not same else _why_due(found, before, roles, output, rules)
     if why:
-        plan.due.append(Due(found, why, attempts, details))
+        plan.due.append(Due(found, why, attempts, details, rules.today))
     elif before and before.status == "given_up":
         plan.given_up += 1
     else:
@@ -189,11 +192,11 @@ def _is_same(found: Found, known: Entry | None, rules: Rules) -> tuple[bool, str
     return (checksum == known.checksum if known.checksum else same), checksum
 
 
-def _attempts(known: Entry | None, ledger: Ledger) -> int:
-    """In how many nights in a row a file has failed; runs that were killed, and the one after them, are one night."""
+def _attempts(known: Entry | None, rules: Rules) -> int:
+    """On how many days before today a file has failed."""
     if known is None or known.status != "failed":
         return 0
-    return known.attempts - (known.night == ledger.night)
+    return known.attempts - (known.failed_on == rules.today)
 
 
 def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str] | None:
@@ -227,17 +230,17 @@ def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rule
 def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None, rules: Rules) -> None:
     """Note what was found out of a file that is not opened, where that is news."""
     status, reason = verdict
-    found, attempts = item.found, 0
+    found, attempts, failed_on = item.found, 0, ""
     if status == "failed":
         if known and known.status == "given_up" and not (rules.retry_failed or rules.force):
             plan.given_up += 1
             return
-        attempts = item.attempts + 1
+        attempts, failed_on = item.attempts + 1, item.today
         status = status if found.is_folder else failed_status(attempts)  # never silent about a whole folder
     elif known and (known.status, known.reason) == verdict:
         plan.waiting += status == "incomplete"
         return
-    entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts)
+    entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts, failed_on=failed_on)
     plan.verdicts.append(replace(entry, **item.details.columns()))
 
 

@@ -91,6 +91,8 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     say(f"{len(chosen)} of {known} recordings {_criteria(settings)}{': their results are deleted' if chosen else ''}")
     for entry in chosen:
         say(f"{entry.identity.shown}: {entry.when(zone)[0]}")
+    for path in ledger.backups():
+        say(f"{path.name}: the ledger as an older version of this tool left it, with all recordings of then")
     stop.check()
     if settings.dry_run:
         say(f"would delete the results of {len(chosen)} recordings")
@@ -101,6 +103,7 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
         ledger.mark_pruned(entry.identity for entry in chosen)
         outputs.delete(settings.output / tables.MANIFEST, settings.output)  # its inputs may name a single recording
     finish(ledger, settings.output)
+    ledger.delete_backups()  # they name recordings that no table shows any more
     tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))
     say(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
     return 0

@@ -102,7 +102,8 @@ def failed(due: Due, error: BaseException, mask: Mask | None) -> Entry:
     if isinstance(error, IncompleteRecording):
         return replace(_described(due), status="incomplete", reason=reason)
     attempts = due.attempts + 1
-    return replace(_described(due), status=failed_status(attempts), reason=reason, attempts=attempts)
+    status = failed_status(attempts)
+    return replace(_described(due), status=status, reason=reason, attempts=attempts, failed_on=due.today)
 
 
 def _described(due: Due) -> Entry:

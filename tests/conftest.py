@@ -21,7 +21,7 @@ from analyzer.work import Result, Work, analyse_due
 from analyzer.workers import until
 from tests import voices
 from tests.encoders import ENCODINGS, Encoding
-from tests.nights import Analyze, Night, bad_calls, good_calls
+from tests.nights import Analyze, Calendar, Night, bad_calls, good_calls
 from tests.tiny_model import make_tiny_model
 
 # The same examples every time: a suite that is red today was red yesterday.
@@ -64,6 +64,14 @@ def in_this_process(
 ) -> Iterator[Result]:
     for item in until(ends_at, due):
         yield analyse_due(item, work)
+
+
+@pytest.fixture
+def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
+    """The clock of `analyze`, for a test that runs it on several days."""
+    calendar = Calendar()
+    monkeypatch.setattr(batch, "current_time", calendar.seconds)
+    return calendar
 
 
 @pytest.fixture

@@ -5,6 +5,7 @@ import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
@@ -64,6 +65,21 @@ class Night:
 
     def cells(self) -> dict[str, list[tuple[object, ...]]]:
         return read_workbook(self.output / "summary.xlsx")
+
+
+@dataclass
+class Calendar:
+    """A clock that only moves where a test moves it."""
+
+    now: datetime = datetime(2026, 12, 1, 2, tzinfo=UTC)
+
+    def seconds(self) -> float:
+        """Seconds since 1970."""
+        return self.now.timestamp()
+
+    def pass_time(self, **by: float) -> None:
+        """Move the clock on, by what timedelta takes."""
+        self.now += timedelta(**by)
 
 
 def read_csv(path: Path) -> list[dict[str, str]]:

@@ -24,6 +24,7 @@ from tests.nights import (
     AWKWARD,
     BAD,
     Analyze,
+    Calendar,
     Night,
     a_call,
     at_noon,
@@ -212,13 +213,14 @@ def test_a_bad_night_run_again_leaves_the_same_bytes(bad_night: Night, tmp_path:
     assert again.cells() == cells
 
 
-def test_attempts_are_counted_a_run_for_whatever_fails(tmp_path: Path, analyze: Analyze) -> None:
+def test_attempts_are_counted_by_day_for_whatever_fails(tmp_path: Path, analyze: Analyze, calendar: Calendar) -> None:
     calls = tmp_path / "calls"
     calls.mkdir()
     (calls / "empty.wav").touch()
     (calls / "dangling.wav").symlink_to("nowhere")
     for _ in range(3):
         assert analyze(calls, "-o", tmp_path / "out") == 1
+        calendar.pass_time(days=1)
     with closing(Ledger(tmp_path / "out")) as ledger:
         attempts = {entry.identity.path: entry.attempts for entry in ledger.entries()}
     assert attempts == {"dangling.wav": 3, "empty.wav": 3}

@@ -119,16 +119,6 @@ def test_a_label_belongs_to_one_folder() -> None:
         ledger.check_label("calls", "/b/calls")
 
 
-def test_a_ledger_of_another_version_is_refused_and_left_as_it_is(tmp_path: Path) -> None:
-    Ledger(tmp_path).close()
-    with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute("PRAGMA user_version = 99")
-    before = (tmp_path / FILE_NAME).read_bytes()
-    with pytest.raises(CannotWork, match="another version of this tool"):
-        Ledger(tmp_path)
-    assert (tmp_path / FILE_NAME).read_bytes() == before
-
-
 def test_a_file_that_is_no_ledger_is_refused(tmp_path: Path) -> None:
     (tmp_path / FILE_NAME).write_text("this is no database, but long enough to be taken for one" * 40)
     with pytest.raises(CannotWork, match="cannot be read"):

@@ -5,6 +5,7 @@ import shutil
 import struct
 import time
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from tests import voices
 from tests.encoders import write_wav
-from tests.nights import MTIME, Analyze, a_call, contents, read_csv, read_workbook, states
+from tests.nights import MTIME, Analyze, Calendar, a_call, contents, read_csv, read_workbook, states
 from tests.test_batch import manifest
 
 
@@ -49,12 +50,23 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 # Failures.
 
 
-def test_what_fails_in_three_nights_is_given_up_and_does_not_count_any_more(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+def runs(analyze: Analyze, calendar: Calendar, calls: Path, output: Path, days: int) -> list[int]:
+    """Exit statuses of a run on each of so many days."""
+    statuses = []
+    for _ in range(days):
+        statuses.append(analyze(calls, "-o", output))
+        calendar.pass_time(days=1)
+    return statuses
+
+
+def test_what_fails_on_three_days_is_given_up_and_does_not_count_any_more(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (calls / "empty.wav").touch()
     out = tmp_path / "out"
-    assert [analyze(calls, "-o", out) for _ in range(3)] == [1, 1, 1]
+    assert runs(analyze, calendar, calls, out, days=2) == [1, 1]
+    assert files(out) == {"a.wav": "ok", "empty.wav": "failed"}
+    assert runs(analyze, calendar, calls, out, days=1) == [1]
     assert files(out) == {"a.wav": "ok", "empty.wav": "given_up"}
     capsys.readouterr()
     before = states(out, "*.csv")
@@ -64,35 +76,95 @@ def test_what_fails_in_three_nights_is_given_up_and_does_not_count_any_more(
     assert manifest(out)["given_up"] == 1
 
 
-def test_what_was_given_up_is_tried_again_when_that_is_asked(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_several_failures_on_one_day_count_once(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar
+) -> None:
     (calls / "empty.wav").touch()
     out = tmp_path / "out"
-    for _ in range(3):
-        analyze(calls, "-o", out)
-    assert analyze(calls, "-o", out, "--retry-failed") == 1
-    assert files(out)["empty.wav"] == "failed"  # and has two nights more
-    assert [analyze(calls, "-o", out) for _ in range(3)] == [1, 1, 0]
+    for failed_on_days in (1, 2):
+        for _ in range(4):
+            assert analyze(calls, "-o", out) == 1
+            assert attempts(out)["empty.wav"] == failed_on_days
+            calendar.pass_time(minutes=1)
+        calendar.pass_time(days=1)
+    assert files(out)["empty.wav"] == "failed"
+    assert analyze(calls, "-o", out) == 1
     assert files(out)["empty.wav"] == "given_up"
 
 
-def test_what_was_given_up_is_tried_again_when_it_has_changed(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def attempts(output: Path) -> dict[str, int]:
+    """Attempts by file."""
+    with closing(Ledger(output, writable=False)) as ledger:
+        return {entry.identity.path: entry.attempts for entry in ledger.entries()}
+
+
+@pytest.mark.parametrize(("zone", "attempted"), [("Europe/Berlin", 2), ("UTC", 1)])
+def test_a_day_ends_at_midnight_in_the_time_zone_of_the_results(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar, zone: str, attempted: int
+) -> None:
+    (calls / "empty.wav").touch()
+    calendar.now = datetime(2026, 12, 1, 22, 30, tzinfo=UTC)  # 23:30 in Berlin
+    for _ in range(2):
+        assert analyze(calls, "-o", tmp_path / "out", "--time-zone", zone) == 1
+        calendar.pass_time(hours=1)
+    assert attempts(tmp_path / "out")["empty.wav"] == attempted
+
+
+def test_the_last_line_says_what_is_given_up_now_and_what_was_earlier(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    (calls / "first.wav").touch()
+    runs(analyze, calendar, calls, out, days=1)
+    (calls / "second.wav").touch()
+    runs(analyze, calendar, calls, out, days=1)
+    said = []
+    for _ in range(3):
+        capsys.readouterr()
+        runs(analyze, calendar, calls, out, days=1)
+        said.append(capsys.readouterr().err.splitlines()[-1])
+    assert ("given up now" in said[0], "given up earlier" in said[0]) == (True, False)
+    assert "1 given up now, 1 given up earlier" in said[1]
+    assert ("given up now" in said[2], "2 given up earlier" in said[2]) == (False, True)
+
+
+def test_what_was_given_up_is_tried_again_when_that_is_asked(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar
+) -> None:
+    (calls / "empty.wav").touch()
+    out = tmp_path / "out"
+    runs(analyze, calendar, calls, out, days=3)
+    assert analyze(calls, "-o", out, "--retry-failed") == 1
+    assert files(out)["empty.wav"] == "failed"  # and has two days more
+    calendar.pass_time(days=1)
+    assert runs(analyze, calendar, calls, out, days=3) == [1, 1, 0]
+    assert files(out)["empty.wav"] == "given_up"
+
+
+def test_what_was_given_up_is_tried_again_when_it_has_changed(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar
+) -> None:
     (calls / "late.wav").touch()
-    for _ in range(4):
-        analyze(calls, "-o", tmp_path / "out")
+    assert runs(analyze, calendar, calls, tmp_path / "out", days=4)[-1] == 0
     a_call(calls / "late.wav", seed=1)
     assert analyze(calls, "-o", tmp_path / "out") == 0
     assert files(tmp_path / "out")["late.wav"] == "ok"
 
 
-def test_what_cannot_even_be_opened_is_given_up_as_well(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_what_cannot_even_be_opened_is_given_up_as_well(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar
+) -> None:
     (calls / "gone.wav").symlink_to("nowhere.wav")
-    assert [analyze(calls, "-o", tmp_path / "out") for _ in range(4)] == [1, 1, 1, 0]
+    assert [analyze(calls, "-o", tmp_path / "out") for _ in range(2)] == [1, 1]
+    assert attempts(tmp_path / "out")["gone.wav"] == 1
+    calendar.pass_time(days=1)
+    assert runs(analyze, calendar, calls, tmp_path / "out", days=3) == [1, 1, 0]
     assert files(tmp_path / "out")["gone.wav"] == "given_up"
     assert analyze(calls, "-o", tmp_path / "out", "--retry-failed") == 1
 
 
 def test_a_folder_whose_listing_fails_is_never_given_up_and_its_recordings_are_not_gone(
-    calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     really = os.listdir
 
@@ -105,14 +177,14 @@ def test_a_folder_whose_listing_fails_is_never_given_up_and_its_recordings_are_n
     assert analyze(calls, "-o", tmp_path / "out") == 0
     monkeypatch.setattr(os, "listdir", listdir)
     for _ in range(5):
-        assert analyze(calls, "-o", tmp_path / "out") == 1
+        assert runs(analyze, calendar, calls, tmp_path / "out", days=1) == [1]
         rows = {row["file"]: row for row in read_csv(tmp_path / "out" / "files.csv")}
         assert rows["calls/day"]["status"] == "failed"
         assert (rows["calls/day/b.wav"]["status"], rows["calls/day/b.wav"]["present"]) == ("ok", "yes")
 
 
-def test_a_run_that_is_killed_and_begun_again_is_one_night(
-    calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+def test_runs_that_are_killed_and_begun_again_on_one_day_count_once(
+    calls: Path, tmp_path: Path, analyze: Analyze, calendar: Calendar, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (calls / "empty.wav").touch()
     really = work.analyse
@@ -132,7 +204,7 @@ def test_a_run_that_is_killed_and_begun_again_is_one_night(
         for _ in range(5):
             with pytest.raises(Killed):
                 analyze(calls, "-o", tmp_path / "out")
-    assert [analyze(calls, "-o", tmp_path / "out") for _ in range(4)] == [1, 1, 1, 0]
+    assert runs(analyze, calendar, calls, tmp_path / "out", days=4) == [1, 1, 1, 0]
 
 
 # Files on their way.

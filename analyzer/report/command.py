@@ -1,6 +1,7 @@
 """`call-emotions report`: everything that people read made again, from timelines and ledger alone."""
 
 import logging
+import os
 import sqlite3
 from contextlib import closing
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
     output = settings.output
     if not (output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(output))}: name the folder that analyze wrote to")
-    with held(output, settings.lock_wait_s, stop) as hold, closing(Ledger(output)) as ledger:
+    with held(output, settings.lock_wait_s, stop) as hold, closing(_ledger(output)) as ledger:
         try:
             if hold.died_before:
                 clear_unfinished(output)
@@ -55,6 +56,11 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
         except sqlite3.Error as error:
             raise CannotWork(f"the ledger cannot be used: {error}") from error
     return 1 if failed else 0
+
+
+def _ledger(output: Path) -> Ledger:
+    """The ledger, or a copy of it in memory where this user may not write it."""
+    return Ledger(output, in_memory=not os.access(output / FILE_NAME, os.W_OK))
 
 
 def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
