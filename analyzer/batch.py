@@ -18,7 +18,7 @@ from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, is_path, model_hash, read_settings
 from analyzer.details import Naming, read_metadata
-from analyzer.discovery import Input, MissingInput, copied_name, parse_inputs
+from analyzer.discovery import Input, MissingInput, parse_inputs
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Ledger
 from analyzer.lock import Hold, held
@@ -229,9 +229,8 @@ def _note_verdicts(ledger: Ledger, plan: Plan, told: Account) -> None:
             delete_results(told.settings.output, entry.identity)  # they tell of what the file was before
         ledger.record(entry)
         told.judge(entry)
-    for identity in plan.gone:
-        if copied_name(identity.path):
-            ledger.forget(identity)  # it was a copy on its way, and has arrived under its name
+    for identity in plan.dropped:
+        ledger.forget(identity)
     ledger.mark_present(plan.gone, False)
     ledger.mark_present(plan.back, True)
     for entry, roles in plan.amended:

@@ -11,9 +11,12 @@ from analyzer.audio import is_recording_name, sniff
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.names import Identity, show
 from analyzer.storage import Location
+from analyzer.system_files import is_system_file
 
 #: What copying programs call a file until it is whole.
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
+#: How the reason of a folder's row in the ledger begins.
+NOT_LISTED = "the folder cannot be listed"
 
 
 class MissingInput(UsageError):
@@ -112,6 +115,7 @@ def _place(named: str) -> tuple[Location, str | None]:
 def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Found]:
     """Every file below an input, in the order of the bytes of their paths; never what lies in the output folder.
 
+    Files and folders of the system are left out unless they are the input themselves, see `analyzer.system_files`.
     Links that lead out of the input are followed only where that is wanted. Raises CannotWork where object storage does
     not answer: what is not listed must not be taken for gone.
     """
@@ -126,9 +130,19 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
         yield from _walk_folder(tree, "", frozenset())
 
 
+def has_system_files(source: Input) -> bool:
+    """Whether files of the system lie directly in an input, so that it is not an empty place to mount something."""
+    if isinstance(source.folder, str):
+        return any(is_system_file(one.name) for one in storage.listing(source.folder))
+    try:
+        return any(map(is_system_file, os.listdir(source.folder)))
+    except OSError:
+        return False
+
+
 def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
     for one in storage.listing(f"{address}/{below}"):
-        if source.file not in (None, one.name):
+        if source.file not in (None, one.name) or (source.file is None and is_system_file(one.name)):
             continue
         relative = f"{below}{one.name}"
         if one.is_folder:
@@ -159,11 +173,13 @@ def _walk_folder(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> 
         names = sorted(os.listdir(folder), key=os.fsencode)
         state = os.stat(folder)
     except OSError as error:
-        problem = f"the folder cannot be listed: {_why(error)}"
+        problem = f"{NOT_LISTED}: {_why(error)}"
         yield Found(Identity(tree.label, below or "."), folder, problem=problem, is_folder=True)
         return
     above |= {(state.st_dev, state.st_ino)}
     for name in names:
+        if is_system_file(name):
+            continue
         relative = f"{below}/{name}" if below else name
         path = tree.root / relative
         if not _is_folder(path, tree, above):

@@ -194,7 +194,7 @@ class Ledger:
             self.claim_label(to, folder)
 
     def forget(self, identity: Identity) -> None:
-        """Drop a file that never was more than a copy on its way."""
+        """Delete the entry of a file that has no results."""
         with self._transaction():
             self._write("DELETE FROM recording WHERE label = ? AND path = ?", _key(identity))
 

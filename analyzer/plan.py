@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from analyzer import discovery, relabel, storage
+from analyzer import discovery, relabel, storage, system_files
 from analyzer.details import Details, Naming, Told
-from analyzer.discovery import Found, Input
+from analyzer.discovery import NOT_LISTED, Found, Input, copied_name
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
 from analyzer.ledger import Ledger
@@ -30,6 +30,7 @@ NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REA
 )
 #: Days on which a recording may fail before it is given up.
 DAYS = 3
+_NO_AUDIO = "no audio: neither by its name nor by its content"
 #: A time of change in the future by no more than this comes from a clock that is a little ahead.
 _CLOCKS_DIFFER_S = 24 * 3600
 
@@ -87,6 +88,8 @@ class Plan:
     verdicts : ledger entries of files that need no look inside: not audio, not to be opened, or not whole yet.
     amended : entries whose analysis stands and of which something else is told now, and their roles.
     gone, back : recordings whose file has vanished or come back since the ledger was written.
+    dropped : entries to delete from the ledger: of copies that have arrived under their name, of folders that can be
+        listed again, and of files of the system that older versions looked at and that gave no result.
     doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
     unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
         still being written as in the last run.
@@ -97,6 +100,7 @@ class Plan:
     amended: list[tuple[Entry, Roles]] = field(default_factory=list)
     gone: list[Identity] = field(default_factory=list)
     back: list[Identity] = field(default_factory=list)
+    dropped: list[Identity] = field(default_factory=list)
     doubles: list[str] = field(default_factory=list)
     unchanged: int = 0
     given_up: int = 0
@@ -125,19 +129,30 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
                 _sort_in(plan, found, identity, ledger, output, rules)
             elif done[identity] != found.path:
                 plan.doubles.append(identity.shown)
-        if known and not found_any:
+        if known and not found_any and not discovery.has_system_files(source):
             raise CannotWork(f"{show(str(source.folder))} is empty, and held recordings before: is it mounted?")
-        plan.gone += [identity for identity in known if _is_gone(ledger, identity, unlisted)]
+        for identity in known:
+            if not _is_below(identity, unlisted):
+                _note_absence(plan, ledger.get(identity))
     plan.due.sort(key=_urgency)
     return plan
 
 
-def _is_gone(ledger: Ledger, identity: Identity, unlisted: Sequence[Identity]) -> bool:
-    """Whether a file that was not found has vanished since the last run, and not only the list of its folder."""
-    if any(folder.path == "." or identity.path.startswith(f"{folder.path}/") for folder in unlisted):
-        return False
-    entry = ledger.get(identity)
-    return entry is not None and entry.present
+def _is_below(identity: Identity, folders: Sequence[Identity]) -> bool:
+    """Whether a file lies in a folder that could not be listed, so that nothing is known of it now."""
+    return any(folder.path == "." or identity.path.startswith(f"{folder.path}/") for folder in folders)
+
+
+def _note_absence(plan: Plan, entry: Entry | None) -> None:
+    """Note what becomes of the entry of a file that was not found."""
+    if entry is None:
+        return
+    has_result = entry.status in ("ok", "no_speech")
+    is_folder = entry.status == "failed" and entry.reason.startswith(NOT_LISTED)
+    if is_folder or (system_files.is_below_one(entry.identity.path) and not has_result):
+        plan.dropped.append(entry.identity)
+    elif entry.present:
+        (plan.dropped if copied_name(entry.identity.path) else plan.gone).append(entry.identity)
 
 
 def _urgency(due: Due) -> tuple[int, int]:
@@ -205,12 +220,12 @@ def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str]
         return "skipped", "a link out of the input, which is not followed (see --follow-links)"
     if found.problem:
         return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
-    if known and known.status == "skipped":
-        return known.status, known.reason
-    whole_name = discovery.copied_name(found.identity.path)
+    if known and (known.status, known.reason) == ("skipped", _NO_AUDIO) and isinstance(found.path, str):
+        return known.status, known.reason  # each look into object storage is a request
+    whole_name = copied_name(found.identity.path)
     try:
         is_audio = discovery.looks_like_audio(found) or bool(whole_name and discovery.is_recording_name(whole_name))
-        reason = "no audio: neither by its name nor by its content"
+        reason = _NO_AUDIO
     except UnreadableRecording as error:
         is_audio, reason = False, f"not named as audio, and {error}"
     waits = _why_waiting(found, known, whole_name, rules)

@@ -253,3 +253,54 @@ def test_a_file_that_cannot_be_opened_is_not_taken_for_audio(tmp_path: Path) -> 
     gone = Found(Identity("calls", "notes"), tmp_path / "notes")
     with pytest.raises(UnreadableRecording, match="No such file"):
         looks_like_audio(gone)
+
+
+# Files of the system.
+
+SYSTEM_FILES = (
+    *("._call.wav", ".DS_Store", "Thumbs.db", "THUMBS.DB", "desktop.ini", ".nfs000000000a1b2c3d00000001"),
+    *("@eaDir/call.wav/SYNOINDEX_MEDIA_INFO", "#snapshot/daily.0/call.wav", ".snapshot/hourly.2026/call.wav"),
+    *(".Trash-1000/files/call.wav", ".Trashes/501/call.wav", ".Spotlight-V100/Store-V2/x", ".fseventsd/0001"),
+    *("System Volume Information/x", "$RECYCLE.BIN/S-1-5/$R1.wav", "$Recycle.Bin/call.wav", "lost+found/#12"),
+    *("day/._call.wav", "day/@eaDir/call.wav", "a/b/#recycle/call.wav", ".zfs/snapshot/x/call.wav"),
+)
+
+
+@pytest.mark.parametrize("name", SYSTEM_FILES)
+def test_files_of_the_system_are_not_looked_at(calls: Path, name: str) -> None:
+    (calls / "day").mkdir()
+    (calls / "day" / "call.wav").touch()
+    (calls / name).parent.mkdir(parents=True, exist_ok=True)
+    (calls / name).touch()
+    assert list(found_below(calls)) == ["day/call.wav"]
+
+
+@pytest.mark.parametrize(
+    "name", [".call.wav", "_call.wav", "#1.wav", "@home/call.wav", "snapshot/call.wav", "._/call.wav", "lost/found.wav"]
+)
+def test_names_that_only_resemble_them_are_recordings(calls: Path, name: str) -> None:
+    (calls / name).parent.mkdir(parents=True, exist_ok=True)
+    (calls / name).touch()
+    assert list(found_below(calls)) == [name]
+
+
+def test_a_folder_of_the_system_that_cannot_be_listed_is_no_fault(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (calls / "lost+found").mkdir()
+    really = os.listdir
+
+    def listdir(path: Path) -> list[str]:
+        if Path(path).name == "lost+found":
+            raise PermissionError(13, "Permission denied")
+        return really(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+    assert found_below(calls) == {}
+
+
+@pytest.mark.parametrize("named", ["#snapshot/daily.0", "#snapshot", "@eaDir", "._calls"])
+def test_one_that_is_named_as_input_is_meant(calls: Path, named: str) -> None:
+    (calls / named).mkdir(parents=True)
+    (calls / named / "call.wav").touch()
+    (calls / named / "._call.wav").touch()
+    assert [Path(path).name for path in found_below(calls / named)] == ["call.wav"]
+    assert list(found_below(calls / named / "._call.wav")) == ["._call.wav"]

@@ -224,6 +224,11 @@ def test_a_run_does_nothing_again_and_goes_on_counting(
     assert (known["gone.wav"].present, known["locked/inside.wav"].present) == (False, True)
     assert known["growing.wav.part"].status == "incomplete"
     assert "4915112345678.wav" not in known  # pruned for good, though the recording is there
+    assert known["secret"].reason.startswith("no audio")  # it can be read now
+    # The folder can be listed now, and these files are ignored now; what gave a result keeps it until it is pruned.
+    assert not known.keys() & {"locked", "._billing.wav", ".DS_Store", "@eaDir/billing.wav"}
+    snapshot = known["#snapshot/daily.0/voicemail.wav"]
+    assert (snapshot.status, snapshot.present) == ("ok", False)
 
 
 def test_another_model_analyses_all_again_that_is_there_and_keeps_what_is_gone(

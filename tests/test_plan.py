@@ -194,3 +194,99 @@ def test_a_plan_writes_nothing(night: Night) -> None:
     night.plan()
     assert list(night.ledger.entries()) == []
     assert [path.name for path in night.output.iterdir()] == ["ledger.sqlite"]
+
+
+def test_a_skipped_file_that_could_not_be_read_is_looked_at_again(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.arrives("call", content=b"RIFF\0\0\0\0WAVEfmt ")
+
+    def head(location: Path, size: int) -> bytes:
+        raise PermissionError(13, "Permission denied")
+
+    with monkeypatch.context() as context:
+        context.setattr("analyzer.storage.head", head)
+        (verdict,) = night.plan().verdicts
+        assert (verdict.status, verdict.reason) == ("skipped", "not named as audio, and no permission to read it")
+        night.ledger.record(verdict)
+        assert night.plan() == Plan()
+    assert [name for name, _ in night.due()] == ["call"]
+
+
+def test_a_file_that_an_older_version_took_for_no_audio_is_looked_at_again(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.arrives("call", content=b"a format of the future")
+    night.ledger.record(night.plan().verdicts[0])
+    monkeypatch.setattr("analyzer.discovery.sniff", lambda head: "future" if b"future" in head else None)
+    assert [name for name, _ in night.due()] == ["call"]
+
+
+def unlisted(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
+    """Have folders of these names not be listed."""
+    really = os.listdir
+
+    def listdir(path: Path) -> list[str]:
+        if Path(path).name in names:
+            raise PermissionError(13, "Permission denied")
+        return really(path)
+
+    monkeypatch.setattr(os, "listdir", listdir)
+
+
+@pytest.mark.parametrize("folder", [".", "day", "day/inner"])
+def test_a_folder_that_is_listed_again_has_no_row_any_more(
+    night: Night, monkeypatch: pytest.MonkeyPatch, folder: str
+) -> None:
+    for name in ("day/inner/a.wav", "day/inner.wav"):
+        night.arrives(name)
+        night.done(name)
+    with monkeypatch.context() as context:
+        unlisted(context, (night.calls / folder).resolve().name)
+        (verdict,) = night.plan().verdicts
+        assert (verdict.identity.path, verdict.status) == (folder, "failed")
+        night.ledger.record(verdict)
+    plan = night.plan()
+    assert plan.dropped == [verdict.identity]
+    assert (plan.due, plan.gone, plan.unchanged) == ([], [], 2)
+
+
+def test_a_folder_in_one_that_cannot_be_listed_keeps_its_row(night: Night, monkeypatch: pytest.MonkeyPatch) -> None:
+    night.arrives("day/inner/a.wav")
+    with monkeypatch.context() as context:
+        unlisted(context, "inner")
+        night.ledger.record(night.plan().verdicts[0])
+    unlisted(monkeypatch, "day")
+    assert night.plan().dropped == []
+
+
+def test_a_folder_that_was_deleted_after_it_could_not_be_listed_has_no_row_any_more(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    night.arrives("a.wav")
+    night.arrives("day/b.wav")
+    with monkeypatch.context() as context:
+        unlisted(context, "day")
+        night.ledger.record(night.plan().verdicts[0])
+    (night.calls / "day" / "b.wav").unlink()
+    (night.calls / "day").rmdir()
+    assert [identity.path for identity in night.plan().dropped] == ["day"]
+
+
+def test_rows_of_files_of_the_system_are_dropped_but_results_stay(night: Night) -> None:
+    night.arrives("a.wav")
+    for name, status in (("._a.wav", "given_up"), (".DS_Store", "skipped"), ("@eaDir/a.wav", "failed")):
+        night.arrives(name)
+        night.done(name, status)
+    night.arrives("#snapshot/daily/a.wav")
+    kept = night.done("#snapshot/daily/a.wav")
+    plan = night.plan()
+    assert sorted(identity.path for identity in plan.dropped) == [".DS_Store", "._a.wav", "@eaDir/a.wav"]
+    assert plan.gone == [kept]
+
+
+def test_an_input_with_nothing_but_files_of_the_system_is_not_taken_for_unmounted(night: Night) -> None:
+    identity = night.done(night.arrives("a.wav").name)
+    (night.calls / "a.wav").unlink()
+    night.arrives(".DS_Store")
+    assert night.plan().gone == [identity]

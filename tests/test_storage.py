@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from analyzer import storage
+from analyzer.discovery import parse_inputs, walk
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
 from tests import voices
 from tests.encoders import write_wav
@@ -144,6 +145,17 @@ def test_the_folder_marks_of_consoles_are_no_recordings(bucket: str, calls: Path
 
     s3fs.S3FileSystem(skip_instance_cache=True).call_s3("put_object", Bucket="recordings", Key="calls/", Body=b"")
     assert [one.name for one in storage.listing(f"{bucket}/calls/")] == ["README.md", "a.wav", "tuesday"]
+
+
+def test_files_of_the_system_in_a_bucket_are_not_listed(bucket: str, calls: Path, tmp_path: Path) -> None:
+    for name in ("._a.wav", ".DS_Store", "@eaDir/a.wav", "day/#snapshot/a.wav", "day/b.wav"):
+        put(calls / "a.wav", f"{bucket}/{name}")
+    (source,) = parse_inputs([bucket])
+    assert [found.identity.path for found in walk(source, tmp_path)] == ["day/b.wav"]
+    (source,) = parse_inputs([f"{bucket}/._a.wav"])
+    assert [found.identity.path for found in walk(source, tmp_path)] == ["._a.wav"]
+    (source,) = parse_inputs([f"{bucket}/@eaDir"])
+    assert [found.identity.path for found in walk(source, tmp_path)] == ["a.wav"]
 
 
 def test_a_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
