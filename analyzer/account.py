@@ -16,7 +16,7 @@ from analyzer.errors import CannotWork
 from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import show
-from analyzer.outputs import write_text
+from analyzer.outputs import write_text, write_text_or_stream
 from analyzer.plan import Plan
 from analyzer.recording import ANALYSIS_VERSION
 from analyzer.report import tables
@@ -231,7 +231,7 @@ def write_metrics(account: Account, known: Counter[str]) -> None:
     if account.settings.metrics_file:
         lines = _metrics(account, known)
         try:
-            write_text(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
+            write_text_or_stream(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
         except CannotWork as error:  # the results are whole all the same, and monitoring sees that nothing is new
             log.warning("%s", error)
 

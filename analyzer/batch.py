@@ -18,7 +18,7 @@ from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, is_path, model_hash, read_settings
 from analyzer.details import Naming, read_metadata
-from analyzer.discovery import Input, MissingInput, parse_inputs
+from analyzer.discovery import Input, MissingInput, parse_inputs, same
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Ledger
 from analyzer.lock import Hold, held
@@ -83,7 +83,7 @@ def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
     """What workers need to know; raises CallEmotionsError where the settings cannot be meant."""
     if settings.output.exists() and not settings.output.is_dir():
         raise UsageError(f"the output {show(str(settings.output))} is not a folder")
-    if any(source.folder == settings.output for source in inputs):
+    if any(same(source.folder, settings.output) for source in inputs):
         raise UsageError("the output folder is the input itself: give another one with -o")
     folder, speech = find_model(settings.model), SpeechSettings()
     digest = model_hash(folder)

@@ -185,7 +185,7 @@ def _walk_folder(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> 
         if not _is_folder(path, tree, above):
             yield from _look(tree, relative)
             continue
-        if path == tree.output or _same(path, tree.output):
+        if path == tree.output or same(path, tree.output):
             continue
         if is_recording_name(name):
             yield Found(Identity(tree.label, relative), path, problem="it is a folder, not a recording")
@@ -261,7 +261,8 @@ def _why(error: OSError) -> str:
     return "no permission to read it" if isinstance(error, PermissionError) else (error.strerror or str(error))
 
 
-def _same(one: Path, other: Path) -> bool:
+def same(one: Location, other: Location) -> bool:
+    """Whether two paths lead to one file or folder of this machine, by whatever links."""
     try:
         return os.path.samefile(one, other)
     except OSError:

@@ -1,5 +1,7 @@
 """Errors that the tool raises on purpose, each with the exit status it leads to."""
 
+from pathlib import Path
+
 
 class CallEmotionsError(Exception):
     """An error whose message tells the user what to do; `exit_status` is what the command ends with."""
@@ -17,6 +19,17 @@ class CannotWork(CallEmotionsError):
     """Nothing can be done at all: no model, no way to write, an input that has vanished."""
 
     exit_status = 3
+
+
+class CannotWrite(CannotWork):
+    """The file system refuses to write, rename or delete the result at `path`; `errno` says why, as of an OSError."""
+
+    def __init__(self, message: str, path: Path, errno: int | None) -> None:
+        super().__init__(message)
+        self.path, self.errno = path, errno
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (str(self), self.path, self.errno)
 
 
 class AnotherRun(CallEmotionsError):

@@ -46,6 +46,8 @@ def held(output: Path, wait_s: float, stop: StopSignals) -> Iterator[Hold]:
     )
     try:
         output.mkdir(parents=True, exist_ok=True)
+        if path.is_symlink() or (path.exists() and not path.is_file()):
+            raise OSError(f"{FILE_NAME} is not a file there, and whatever it is would be overwritten")
         with stop.waiting():
             lock.acquire(timeout=wait_s)
     except Timeout:

@@ -6,8 +6,10 @@ import logging.handlers
 import sys
 from contextlib import suppress
 from datetime import datetime
+from io import TextIOWrapper
 from pathlib import Path
 
+from analyzer import destinations
 from analyzer.errors import CannotWork
 from analyzer.names import show
 
@@ -35,8 +37,7 @@ def set_up(quiet: bool = False, verbose: bool = False, file: Path | None = None,
     if file:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            # Reopened when logrotate has moved it away.
-            handler = logging.handlers.WatchedFileHandler(file, encoding="utf-8", errors="backslashreplace")
+            handler = _LogFile(file, encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise CannotWork(f"the log file {show(str(file))} cannot be written: {error.strerror}") from error
         handler.setFormatter(_Json() if form == "json" else _Dated())
@@ -51,6 +52,16 @@ def close() -> None:
             logger.removeHandler(handler)
             with suppress(OSError):  # as of a disk that is full
                 handler.close()
+
+
+class _LogFile(logging.handlers.WatchedFileHandler):
+    """A file, opened again when logrotate has moved it away; or a pipe or a device, which is never waited for."""
+
+    def _open(self) -> TextIOWrapper:
+        descriptor = destinations.open_stream(Path(self.baseFilename))
+        if descriptor is None:
+            return super()._open()
+        return open(descriptor, "w", encoding=self.encoding, errors=self.errors)
 
 
 class _Plain(logging.Formatter):

@@ -5,10 +5,12 @@ import os
 import secrets
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import takewhile
 from pathlib import Path
 
+from analyzer import destinations
 from analyzer.emotions import EMOTIONS
-from analyzer.errors import CannotWork
+from analyzer.errors import CannotWork, CannotWrite
 from analyzer.formats import EXTENSIONS
 from analyzer.names import Identity, show
 from analyzer.timeline import Row
@@ -28,11 +30,13 @@ def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iter
     """A temporary path in the same folder, that takes the place of `path` when the block ends well.
 
     It ends in `suffix`, for writers who look at that. Results tell of people: they are for the owner and the group
-    alone, unless `mode` says otherwise. Raises CannotWork where the file system refuses.
+    alone, unless `mode` says otherwise. Of a symbolic link the target is replaced, and the link stays. Raises
+    CannotWrite where the file system refuses, or where `path` is a folder, a pipe or a device.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.parent / f"{_UNFINISHED}{secrets.token_hex(8)}{suffix}"
+    with _refusing(path, "written"):
+        make_folders(path.parent)
+        target = destinations.regular_file(path)
+        temporary = target.parent / f"{_UNFINISHED}{secrets.token_hex(8)}{suffix}"
         os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o640))
         try:
             yield temporary
@@ -40,23 +44,66 @@ def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iter
                 os.chmod(temporary, mode)
             with open(temporary, "rb") as handle:
                 os.fsync(handle.fileno())
-            os.replace(temporary, path)
+            os.replace(temporary, target)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def _refusing(path: Path, what: str) -> Iterator[None]:
+    """Raise CannotWrite where the file system refuses what is done with a file."""
+    try:
+        yield
     except OSError as error:
-        raise CannotWork(f"{show(str(path))} cannot be written: {error.strerror or error}") from error
+        said = f"{show(str(path))} cannot be {what}: {error.strerror or error}"
+        raise CannotWrite(said, path, error.errno) from error
+
+
+def make_folders(folder: Path) -> None:
+    """Make a folder and those above it, as far as they are missing; raises OSError. No depth is too deep for it."""
+    missing = takewhile(lambda above: not above.exists(), (folder, *folder.parents))
+    for above in reversed(list(missing)):
+        above.mkdir(exist_ok=True)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every file below a folder, links and special files too; nothing where it cannot be listed.
+
+    Links to folders are followed only where `folder` itself is one. No depth is too deep for it.
+    """
+    folders = [folder]
+    while folders:
+        with suppress(OSError), os.scandir(folders.pop()) as found:
+            for one in found:
+                if one.is_dir(follow_symlinks=False):
+                    folders.append(Path(one.path))
+                else:
+                    yield Path(one.path)
 
 
 def clear_unfinished(output: Path) -> None:
-    """Remove what a run that was killed left half written."""
-    for path in output.rglob(f"{_UNFINISHED}*.tmp"):
-        path.unlink(missing_ok=True)
+    """Remove what a run that was killed left half written, also where a folder of results is a link."""
+    linked = [path for name in (TIMELINES, *EXTENSIONS) if (path := output / name).is_symlink()]
+    for folder in (output, *linked):
+        for path in files_below(folder):
+            if path.name.startswith(_UNFINISHED) and path.suffix == ".tmp":
+                path.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
     """Write a text file whole, as UTF-8 with plain line feeds."""
     with replacing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
+
+
+def write_text_or_stream(path: Path, text: str, mode: int | None = None) -> None:
+    """Write a text file as `write_text` does, or into the pipe or device that stands there; raises CannotWrite."""
+    with _refusing(path, "written"):
+        descriptor = destinations.open_stream(path)
+        if descriptor is not None:
+            destinations.write_stream(descriptor, text.encode())
+            return
+    write_text(path, text, mode)
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
@@ -117,13 +164,25 @@ def delete_formats(output: Path, identity: Identity, but: Collection[str] = ()) 
             delete(path, output)
 
 
-def delete(path: Path, output: Path) -> None:
-    """Delete a result, and the folders above it that are empty then; raises CannotWork where that is refused."""
-    try:
-        path.unlink(missing_ok=True)
-    except OSError as error:
-        raise CannotWork(f"{show(str(path))} cannot be deleted: {error.strerror}") from error
+def delete(path: Path, output: Path, keep_link: bool = False) -> None:
+    """Delete a result, and the folders above it that are empty then; raises CannotWrite where that is refused.
+
+    Of a link the target is deleted, which was written through it, and the link as well unless it is to be kept.
+    """
+    with _refusing(path, "deleted"):
+        if path.is_symlink() and (target := _target(path)):
+            target.unlink(missing_ok=True)
+        if not (keep_link and path.is_symlink()):
+            path.unlink(missing_ok=True)
     remove_empty_folders(path.parent, output)
+
+
+def _target(link: Path) -> Path | None:
+    """The file that is written through a link; None where nothing is."""
+    try:
+        return destinations.regular_file(link)
+    except OSError:
+        return None
 
 
 def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> None:

@@ -101,7 +101,8 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     if chosen:
         ledger.remember("has traces", "yes")
         ledger.mark_pruned(entry.identity for entry in chosen)
-        outputs.delete(settings.output / tables.MANIFEST, settings.output)  # its inputs may name a single recording
+        # Its inputs may name a single recording.
+        outputs.delete(settings.output / tables.MANIFEST, settings.output, keep_link=True)
     finish(ledger, settings.output)
     ledger.delete_backups()  # they name recordings that no table shows any more
     tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))

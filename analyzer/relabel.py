@@ -20,6 +20,7 @@ from analyzer.outputs import (
     TIMELINES,
     delete,
     delete_formats,
+    files_below,
     format_paths,
     read_timeline,
     remove_empty_folders,
@@ -96,7 +97,8 @@ def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str], nam
 
 
 def _blank(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming) -> None:
-    _delete_strays(output, (entry.identity for entry in ledger.entries() if entry.figures))
+    labels = [label for label, _ in ledger.labels()]
+    _delete_strays(output, labels, (entry.identity for entry in ledger.entries() if entry.figures))
     for entry in ledger.entries():
         roles = Roles(_known_speakers(entry, naming), only)
         if is_told_otherwise(entry, roles):
@@ -113,7 +115,8 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
         return False
     ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
     heard = (entry.identity for entry in ledger.entries() if entry.figures)
-    _delete_strays(output, (name for identity in heard for name in (identity, mask.identity(identity))))
+    labels = [name for label, _ in ledger.labels() for name in (label, mask.identity(Identity(label, "")).label)]
+    _delete_strays(output, labels, (name for identity in heard for name in (identity, mask.identity(identity))))
     for label, folder in ledger.labels():
         masked = mask.identity(Identity(label, "")).label
         ledger.rename_label(label, masked, mask.text(folder))
@@ -132,16 +135,20 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
     return True
 
 
-def _delete_strays(output: Path, heard: Iterable[Identity]) -> None:
+def _delete_strays(output: Path, labels: Iterable[str], heard: Iterable[Identity]) -> None:
     """Delete results of other recordings than these: no table tells of them, so they would stay as they are.
 
     A run leaves one that is killed before it notes what it has heard, or where an analysis that once went well fails.
+    Nothing else is deleted in a folder that has the name of a format by chance: only what lies below the labels, and
+    ends as results do.
     """
     known = {path for identity in heard for path in (timeline_path(output, identity), *format_paths(output, identity))}
-    for folder in (TIMELINES, *EXTENSIONS):
-        for path in list((output / folder).rglob("*")):
-            if path not in known and not path.is_dir():
-                delete(path, output)
+    for name, extension in {TIMELINES: ".csv", **EXTENSIONS}.items():
+        for label in labels:
+            below = Identity(label, "any").result_path(output / name, extension).parent
+            for path in list(files_below(below)):
+                if path not in known and path.name.endswith(extension):
+                    delete(path, output)
 
 
 def _masked(entry: Entry, mask: Mask) -> Entry:

@@ -223,6 +223,19 @@ def a_large_ledger(output: Path) -> None:
             ledger.record(entry, Sketch(rng.randbytes(k * 7 % 5000), ()))
 
 
+def test_what_is_not_ours_in_folders_called_like_formats_is_left_alone(tmp_path: Path, analyze: Analyze) -> None:
+    """Results may go to a folder that has a site in html/ and pictures in png/."""
+    calls, output = two_dialogues(tmp_path / "calls"), tmp_path / "out"
+    ours = [output / name for name in ("html/contact.html", "png/album/a.png", "timelines/notes.txt", "jsonl/x.jsonl")]
+    for path in ours:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("mine")
+    assert analyze(calls, "-o", output, *BOTH) == 0
+    assert analyze(calls, "-o", output, *CUSTOMER) == 0
+    assert analyze(calls, "-o", output, *CUSTOMER, "--mask-names") == 0
+    assert [path.read_text() for path in ours] == ["mine"] * len(ours)
+
+
 def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:
     """Where the pages of a table are rearranged, SQLite leaves copies in them that secure_delete does not see."""
     a_large_ledger(tmp_path)

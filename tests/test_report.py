@@ -148,7 +148,7 @@ def test_what_a_killed_run_left_half_written_is_removed(output: Path) -> None:
         (["--since", "2027-01-01"], set()),
         (["--match", "calls/*_billing_*"], {CALLS[3]}),  # of the latest 35 days
         (["--match", "calls/*_billing_*", "--since", "2000-01-01"], {CALLS[0], CALLS[1], CALLS[3]}),
-        (["--match", "calls/[ab]*", "--until", "2026-08-31"], {CALLS[0]}),
+        (["--match", "calls/*_billing_2026*0*", "--until", "2026-08-31"], {CALLS[0]}),
         (["--match", "nobody"], set()),
     ],
 )
@@ -167,7 +167,7 @@ def test_only_files_of_the_recordings_asked_for_are_made(output: Path) -> None:
 
 
 def test_a_name_with_the_oldest_days_is_told_of_the_newest_of_them(output: Path) -> None:
-    assert report(output, "--match", "calls/[ab]_*") == 0
+    assert report(output, "--match", "calls/*_billing_2026*0*") == 0
     assert told_in_workbook(output) == {CALLS[1]}  # which is 52 days later than the other
 
 

@@ -68,7 +68,7 @@ def _write_selected(
 def delete(output: Path) -> None:
     """Delete whatever tells of all recordings, to be made anew; raises CannotWork where that is refused."""
     for path in (*results(output, TABLES), output / MANIFEST):
-        outputs.delete(path, output)
+        outputs.delete(path, output, keep_link=True)
 
 
 def choose_time_zone(ledger: Ledger, name: str | None) -> None:
