@@ -8,9 +8,11 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -21,9 +23,6 @@ from analyzer import ledger
 from tests import voices
 from tests.encoders import ENCODINGS, write_wav
 from tests.nights import at_noon, bad_calls, good_calls
-
-#: A run that takes longer has stopped for good.
-_LONGEST_S = 120
 
 
 def mixed_calls(folder: Path) -> Path:
@@ -42,6 +41,16 @@ def mixed_calls(folder: Path) -> Path:
     return at_noon(folder)
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How a run ended: exit status, standard error, the points it came to and how many of the faults were caused."""
+
+    status: int
+    said: str
+    points: int = 0
+    faults: int = 0
+
+
 class Command:
     """`call-emotions analyze` over a folder, as a process of its own with two worker processes."""
 
@@ -52,48 +61,80 @@ class Command:
         """The command line of a run."""
         return [sys.executable, "-m", "analyzer", "analyze", str(self._calls), "-o", str(output), *self._options]
 
-    def start(self, output: Path) -> "subprocess.Popen[str]":
+    def start(self, output: Path, **environment: str) -> "subprocess.Popen[str]":
         """Start a run."""
         return subprocess.Popen(
-            self.arguments(output), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, errors="replace"
+            self.arguments(output),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            errors="replace",
+            env={**os.environ, **environment},
         )
 
     def run(self, output: Path) -> tuple[int, str]:
         """Run to the end; returns the exit status and what was said on standard error."""
         process = self.start(output)
-        _, said = process.communicate(timeout=_LONGEST_S)
+        _, said = process.communicate()
         return process.returncode, said
 
-
-def killed_at_random(command: Command, output: Path, night_s: float, rng: random.Random) -> int:
-    """Run, and kill the run after a random time, again and again until one comes to its end; returns how many died."""
-    for kills in range(100):
-        process = command.start(output)
-        try:
-            _, said = process.communicate(timeout=rng.uniform(0.05, 1.1) * night_s)
-        except subprocess.TimeoutExpired:
-            process.kill()
+    def run_with_faults(self, output: Path, fault: str, *at: int) -> Ended:
+        """Run with faults of that kind at these points, see tests/points/sitecustomize.py."""
+        with tempfile.TemporaryDirectory() as folder:
+            process = self.start(output, **faults(self._calls.parent, Path(folder), fault, *at))
             _, said = process.communicate()
-            if process.returncode < 0:
-                continue
-        assert process.returncode in (0, 1), said
-        return kills
-    raise AssertionError("no run came to its end")
+            points, caused = Path(folder, "points").stat().st_size, len(os.listdir(folder)) - 1
+        return Ended(process.returncode, said, points, caused)
 
 
-def workers_killed_at_random(command: Command, output: Path, rng: random.Random) -> int:
-    """Run, and kill some of the worker processes meanwhile; returns how many died."""
-    process, died = command.start(output), 0
-    while process.poll() is None:
-        time.sleep(rng.uniform(0.1, 0.8))
-        workers = worker_processes(process.pid)
-        if workers and died < 6:
-            rng.choice(workers).kill()
-            died += 1
-    _, said = process.communicate()
-    assert process.returncode in (0, 1), said
+def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Wait, however long it takes, for what a process has to bring about before it ends."""
+    while not holds():
+        assert process.poll() is None, "it has ended"
+        time.sleep(0.01)
+
+
+def faults(below: Path, notes: Path, fault: str, *at: int) -> dict[str, str]:
+    """The environment of a run in which the n-th operations on files below a folder cause faults of that kind.
+
+    `notes` is a folder for what the processes of that run note of the points.
+    """
+    return {
+        "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "points"), os.environ.get("PYTHONPATH", "")]),
+        "POINTS_BELOW": str(below),
+        "POINTS_NOTES": str(notes),
+        "POINTS_FAULT": fault,
+        "POINTS_AT": " ".join(map(str, sorted(at))),
+    }
+
+
+def spread(points: int, rng: random.Random) -> int:
+    """One of that many points: any of them, or as often one near the beginning.
+
+    A run that completes another has fewer points left, most of which are in its planning and in its tables; small
+    numbers are those.
+    """
+    return rng.randint(1, points) if rng.random() < 0.5 else round(points ** rng.random())
+
+
+def killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
+    """Run up to six times, killed at a point each, and then to the end; returns how many runs were killed."""
+    for kills, point in enumerate([rng.randint(1, points), *(spread(points, rng) for _ in range(5))]):
+        ended = command.run_with_faults(output, rng.choice(["kill", "kill-amid"]), point)
+        if ended.status != -signal.SIGKILL:
+            assert (ended.status in (0, 1), ended.points < point) == (True, True), ended.said
+            return kills
+    status, said = command.run(output)
+    assert status in (0, 1), said
+    return 6
+
+
+def workers_killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
+    """Run with up to six of the worker processes killed, each where it comes to a point; returns how many died."""
+    ended = command.run_with_faults(output, "worker", *rng.sample(range(1, points + 1), 6))
+    assert ended.status in (0, 1), ended.said
     assert command.run(output)[0] in (0, 1)  # whoever died twice has failed, and is tried again
-    return died
+    return ended.faults
 
 
 def worker_processes(parent: int) -> list[psutil.Process]:
@@ -108,18 +149,15 @@ def worker_processes(parent: int) -> list[psutil.Process]:
     return found
 
 
-def interrupted_at_random(command: Command, output: Path, night_s: float, rng: random.Random) -> list[int]:
-    """Run, and send SIGTERM or SIGINT after a random time, until a run comes to its end; returns exit statuses."""
-    statuses: list[int] = []
-    while not statuses or statuses[-1] not in (0, 1):
-        process = command.start(output)
-        try:
-            process.communicate(timeout=rng.uniform(0.1, 1.1) * night_s)
-        except subprocess.TimeoutExpired:
-            process.send_signal(rng.choice([signal.SIGINT, signal.SIGTERM]))
-            process.communicate(timeout=_LONGEST_S)
-        statuses.append(process.returncode)
-    return statuses
+def interrupted_at_points(command: Command, output: Path, points: int, rng: random.Random) -> list[int]:
+    """Run up to six times, with SIGTERM or SIGINT at a point each, and then to the end; returns exit statuses."""
+    statuses = []
+    for point in [rng.randint(1, points), *(spread(points, rng) for _ in range(5))]:
+        number = rng.choice([signal.SIGINT, signal.SIGTERM])
+        statuses.append(command.run_with_faults(output, str(int(number)), point).status)
+        if statuses[-1] in (0, 1):
+            return statuses
+    return [*statuses, command.run(output)[0]]
 
 
 @contextmanager

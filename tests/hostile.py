@@ -8,6 +8,7 @@ import faulthandler
 import io
 import random
 import re
+import signal
 import struct
 import sys
 import tempfile
@@ -459,18 +460,20 @@ def crowded_packet(container: str) -> bytes:
 def walk(folder: Path, seconds_per_file: float) -> None:
     """Read every file of a folder, a line each before and after, and at the end by how much memory grew, in MB.
 
-    In a process of its own, since a decoder may end it; and a file that takes too long ends it too.
+    In a process of its own, since a decoder may end it; and a file that takes more seconds of the processor than these
+    ends it too.
     """
+    faulthandler.register(signal.SIGPROF, chain=True)
     outcome(next(path for path in sorted(folder.iterdir()) if path.name == "slow.wav"))
     before = _peak_mb()
     for path in sorted(folder.iterdir()):
         print(f"reading {path.name!r}", flush=True)  # noqa: T201
-        faulthandler.dump_traceback_later(seconds_per_file, exit=True)
+        signal.setitimer(signal.ITIMER_PROF, seconds_per_file)
         try:
             print(f"  {outcome(path)}")  # noqa: T201
         except Exception as error:
             print(f"  WORSE {path.name!r}: {type(error).__name__}: {error}")  # noqa: T201
-        faulthandler.cancel_dump_traceback_later()
+        signal.setitimer(signal.ITIMER_PROF, 0)
         if (grown := _peak_mb() - before) > 100:
             print(f"  grown to {grown:.0f} MB")  # noqa: T201
     print(f"peak {_peak_mb() - before:.0f} MB")  # noqa: T201

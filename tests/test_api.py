@@ -434,13 +434,13 @@ def test_two_threads_may_push_at_a_time(model: str) -> None:
     def inside_while_the_other_leaves() -> None:
         with api._ONE_THREAD:
             entered.set()
-            left.wait(10)
+            left.wait()
 
     with ThreadpoolController().limit(limits=2, user_api="blas"):
-        other = threading.Thread(target=inside_while_the_other_leaves)
+        other = threading.Thread(target=inside_while_the_other_leaves, daemon=True)
         with api._ONE_THREAD:
             other.start()
-            entered.wait(10)
+            entered.wait()
         assert threads() == 1
         left.set()
         other.join()

@@ -13,7 +13,7 @@ import pytest
 
 from analyzer.lock import held
 from analyzer.signals import StopSignals
-from tests.faults import Command
+from tests.faults import Command, faults
 from tests.nights import Analyze, a_call, read_csv
 
 HOLD = """
@@ -83,11 +83,9 @@ def test_a_run_waits_no_longer_than_it_is_told(calls: Path, tmp_path: Path, anal
 
 def test_a_run_that_waits_can_be_stopped(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     with another_run(tmp_path / "out"):
-        process = Command(calls, tiny_model, "--lock-wait", "600").start(tmp_path / "out")
-        time.sleep(2)
-        process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=60)
-        assert process.returncode == 143
+        # By its eighth point it has tried to open the lock file more than once.
+        command = Command(calls, tiny_model, "--lock-wait", "600000")
+        assert command.run_with_faults(tmp_path / "out", str(int(signal.SIGTERM)), 8).status == 143
 
 
 def test_another_output_folder_is_free(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
@@ -108,15 +106,19 @@ def test_the_lock_is_free_after_the_block_also_where_that_failed(tmp_path: Path)
 
 
 def test_of_two_starts_at_once_one_works_and_one_ends_with_75(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
-    for k in range(20):
-        a_call(calls / f"{k}.wav", seed=k)
-    command = Command(calls, tiny_model)
-    both = [command.start(tmp_path / "out") for _ in range(2)]
+    """The one that works is held at its twentieth point, in its planning, until the other has ended."""
+    command, both = Command(calls, tiny_model), []
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        both.append(command.start(tmp_path / "out", **faults(tmp_path / "out", tmp_path / name, "hold", 20)))
+    while all(process.poll() is None for process in both):
+        time.sleep(0.01)
+    for name in ("one", "two"):
+        (tmp_path / name / "go").touch()
     for process in both:
-        process.communicate(timeout=120)
+        process.communicate()
     assert sorted(process.returncode for process in both) == [0, 75]
-    assert {row["status"] for row in read_csv(tmp_path / "out" / "files.csv")} == {"ok"}
-    assert len(read_csv(tmp_path / "out" / "files.csv")) == 21
+    assert [row["status"] for row in read_csv(tmp_path / "out" / "files.csv")] == ["ok"]
 
 
 def test_a_night_is_over_when_the_folder_was_left_in_good_order(tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_the_last_line_counts_and_tells_hours_duration_and_speed(
     assert analyze(calls, "-o", tmp_path / "out") == 0
     (line,) = capsys.readouterr().err.splitlines()
     assert re.fullmatch(
-        r"analysed 2 recordings \(0\.00 hours\) in 0:\d\d, \d+ x real time; 0 failed, 0 unchanged", line
+        r"analysed 2 recordings \(0\.00 hours\) in \d+:\d\d, \d+ x real time; 0 failed, 0 unchanged", line
     )
 
 

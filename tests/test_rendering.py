@@ -475,7 +475,7 @@ def test_a_run_that_is_killed_while_it_writes_is_completed(
         a_call(tmp_path / "calls" / f"{k}.wav", seed=k)
     command = Command(tmp_path / "calls", tiny_model, "--format", QUICK)
     process = command.start(tmp_path / "out")
-    process.communicate(timeout=60)
+    process.communicate()
     assert process.returncode == -signal.SIGKILL
     assert command.run(tmp_path / "out") == (0, "")
     assert analysed(tmp_path / "out") == {}

@@ -3,22 +3,21 @@
 import os
 import signal
 import subprocess
-import time
+from contextlib import closing
 from pathlib import Path
 
 import psutil
 import pytest
 
 from analyzer import workers
-from tests.faults import Command, worker_processes
+from analyzer.ledger import Ledger
+from tests.faults import Command, wait_until, worker_processes
 from tests.nights import Analyze, a_call, contents, read_csv
 
-#: Loaded by every Python process of a test before all else: some recordings are bad for the process that reads them.
+#: Loaded by the processes that analyse recordings before all else: some recordings are bad for those that read them.
 _DEADLY = """
-import os, time
+import os, sys, time
 from pathlib import Path
-from analyzer import recording, workers
-from analyzer.audio import open_audio
 
 def deadly(path):
     if path.stem == "deadly":
@@ -27,12 +26,16 @@ def deadly(path):
         marker.touch()
         os.kill(os.getpid(), 9)
     if path.stem == "hanging":
-        time.sleep(1000)
+        Path(os.environ["HANGING"], str(os.getpid())).touch()
+        time.sleep(10_000)
     return open_audio(path)
 
-recording.open_audio = deadly
-if "NO_MODEL" in os.environ:
-    recording.open_audio = workers.load_classifier = lambda *_: os._exit(9)
+if any("popen_loky" in argument for argument in sys.orig_argv):
+    from analyzer import recording, workers
+    from analyzer.audio import open_audio
+    recording.open_audio = deadly
+    if "NO_MODEL" in os.environ:
+        recording.open_audio = workers.load_classifier = lambda *_: os._exit(9)
 """
 
 
@@ -42,9 +45,22 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(_DEADLY)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parent.parent)]))
+    (tmp_path / "hanging").mkdir()
+    monkeypatch.setenv("HANGING", str(tmp_path / "hanging"))
     for k in range(4):
         a_call(tmp_path / "calls" / f"{k}.wav", seed=k)
     return tmp_path / "calls"
+
+
+def hanging(folder: Path) -> int:
+    """How many processes hang over a recording."""
+    return len(list((folder / "hanging").iterdir()))
+
+
+def recorded(output: Path) -> int:
+    """How many recordings the ledger of a run that goes on has; only once there is a timeline."""
+    with closing(Ledger(output, writable=False)) as ledger:
+        return sum(entry.status == "ok" for entry in ledger.entries())
 
 
 def statuses(output: Path) -> dict[str, str]:
@@ -72,8 +88,9 @@ def test_a_recording_whose_process_was_killed_has_another_chance(calls: Path, tm
 def test_a_decoder_that_hangs_is_stopped_and_costs_its_recording_an_attempt(
     calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workers, "LEAST_S", 8.0)
     a_call(calls / "hanging.wav")
+    os.truncate(calls / "hanging.wav", 1000)
+    monkeypatch.setattr(workers, "limit_s", lambda size: 0.1 if size == 1000 else 1000.0)
     assert analyze(calls, "-o", tmp_path / "out", jobs=2) == 1
     (failed,) = [row for row in read_csv(tmp_path / "out" / "files.csv") if row["status"] != "ok"]
     assert (failed["file"], failed["status"]) == ("calls/hanging.wav", "failed")
@@ -90,6 +107,7 @@ def test_a_machine_on_which_no_process_lives_is_not_the_recordings_fault(
     calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("NO_MODEL", "1")
+    monkeypatch.setattr(workers, "_STARTS", 2)
     assert analyze(calls, "-o", tmp_path / "out", jobs=2) == 3
     assert "is memory short?" in capsys.readouterr().err
     assert read_csv(tmp_path / "out" / "files.csv") == []
@@ -101,15 +119,12 @@ def test_processes_leave_when_the_run_is_killed(calls: Path, tmp_path: Path, tin
     for name in ("hanging", "also/hanging"):
         a_call(calls / f"{name}.wav")
     process = Command(calls, tiny_model).start(tmp_path / "out")
-    deadline, children = time.monotonic() + 60, []
-    while len(children) < 2 and time.monotonic() < deadline:
-        children = worker_processes(process.pid)
-        time.sleep(0.05)
+    wait_until(lambda: hanging(tmp_path) == 2, process)
+    children = worker_processes(process.pid)
     assert len(children) == 2
     process.kill()
     process.communicate()
-    _, alive = psutil.wait_procs(children, timeout=20)
-    assert not alive
+    psutil.wait_procs(children)  # the recordings would keep them for hours
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -121,12 +136,9 @@ def test_a_signal_drops_what_is_in_hand_and_tables_tell_of_what_is_done(
         os.truncate(calls / folder / "hanging.wav", 1000)  # shorter than the others, so that they come last
     output = tmp_path / "out"
     process = Command(calls, tiny_model).start(output)
-    deadline = time.monotonic() + 60
-    while len(list(output.rglob("*.wav.csv"))) < 4 and time.monotonic() < deadline:
-        time.sleep(0.05)
-    time.sleep(0.3)  # the ledger follows the timeline
+    wait_until(lambda: hanging(tmp_path) == 2 and recorded(output) == 4, process)
     process.send_signal(number)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert process.returncode == 128 + number
     assert number.name in said.splitlines()[-1]
     assert statuses(output) == {f"calls/{k}.wav": "ok" for k in range(4)}
@@ -138,9 +150,9 @@ def test_a_signal_to_the_whole_group_is_one_as_well(calls: Path, tmp_path: Path,
         a_call(calls / folder / "hanging.wav")
     arguments = Command(calls, tiny_model).arguments(tmp_path / "out")
     process = subprocess.Popen(arguments, stderr=subprocess.PIPE, text=True, start_new_session=True)
-    time.sleep(3)
+    wait_until(lambda: hanging(tmp_path) == 2, process)
     os.killpg(process.pid, signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
+    _, said = process.communicate()
     assert process.returncode == 143
     assert "Traceback" not in said
     assert "failed" not in statuses(tmp_path / "out").values()

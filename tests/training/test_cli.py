@@ -28,7 +28,6 @@ def test_help_answers_without_importing_any_heavy_library():
         capture_output=True,
         text=True,
         check=True,
-        timeout=60,
     )
     assert "fit" in found.stdout and "export" in found.stdout
     for library in ("tensorflow", "keras", "librosa", "matplotlib", "sklearn", "scipy"):

@@ -26,7 +26,9 @@ def test_the_notebook_runs_on_a_tiny_corpus_and_leaves_a_model(tiny_ravdess, tin
         monkeypatch.setenv(name, str(value))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(NOTEBOOK.parents[1]), os.environ.get("PYTHONPATH", "")]))
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    NotebookClient(notebook, timeout=280, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    NotebookClient(
+        notebook, timeout=None, startup_timeout=1000, resources={"metadata": {"path": str(tmp_path)}}
+    ).execute()
     pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
     assert len(pictures) == 3
     assert (model / "network.onnx").is_file() and (reports / "learning_curves.png").is_file()
