@@ -32,6 +32,7 @@ from analyzer.report import rendering, tables
 from analyzer.settings import RunSettings
 from analyzer.signals import Stopped, StopSignals
 from analyzer.speech import SpeechSettings
+from analyzer.standard_streams import check_printed
 from analyzer.storage import Location
 from analyzer.work import Result, Work
 from analyzer.workers import analyse_here
@@ -114,6 +115,7 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
     given_up = f"; {plan.given_up} were given up (see --retry-failed)" if plan.given_up else ""
     hours = _hours(plan.due, stop)
     print(f"would analyse {len(plan.due)} recordings, {hours:.2f} hours; {plan.unchanged} stand as they are{given_up}")
+    check_printed()
     return 0
 
 

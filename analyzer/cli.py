@@ -1,28 +1,24 @@
 """The command `call-emotions`. Nothing heavy is imported before it is known what to do."""
 
 import argparse
-import io
 import logging
 import os
 import re
 import sys
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
-from analyzer import config, logs
+from analyzer import config, logs, standard_streams
 from analyzer.errors import CallEmotionsError, CannotWork
 from analyzer.options import command_line
 from analyzer.signals import Stopped, StopSignals
+from analyzer.working_folder import leave_if_deleted
 
 log = logging.getLogger(logs.LOGGER)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit status."""
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a name that the terminal cannot show ends no run
     parser, analyze = command_line()
     options = parser.parse_args(arguments)
     keep_private()
@@ -34,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             one_thread_per_process()
             if options.command == "doctor":
                 return _doctor(analyze, options)
+            leave_if_deleted(options)
             run = {"prune": _prune, "report": _report, "listen": _listen}[options.command]
             return run(parser, options, stop)
     except CallEmotionsError as error:
@@ -59,6 +56,7 @@ def _analyze(
     hooks = config.apply(analyze, said.config)
     options = parser.parse_args(arguments)
     _check(analyze, options)
+    leave_if_deleted(options)
     verbose = options.verbose and not said.quiet
     logs.set_up(options.quiet, verbose, options.log_file, options.log_format)
     one_thread_per_process()
@@ -135,9 +133,11 @@ def _doctor(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> in
     asked = analyze.parse_args(options.inputs)
     if options.config:
         _check(analyze, asked)
+    asked.output = options.output or (asked.output if options.config else None)
+    leave_if_deleted(asked)
     return doctor.run(
         inputs=asked.inputs,
-        output=options.output or (asked.output if options.config else None),
+        output=asked.output,
         model=asked.model,
         written=[path for path in (asked.log_file, asked.metrics_file) if path],
         programs=[command[0] for command in (hooks.on_success, hooks.on_failure) if command],
@@ -187,7 +187,7 @@ def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: S
 def _listen(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
     if options.only and not options.speakers:
         parser.error("listen: --only needs to know who speaks: give --speakers, such as --speakers agent,customer")
-    if sys.stdin is None or sys.stdout is None:
+    if sys.stdin is None or standard_streams.is_closed(sys.stdout):
         parser.error("listen: hears standard input and tells on standard output, and one of them is closed")
     from analyzer import live
 
@@ -197,10 +197,12 @@ def _listen(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: 
 
 def console() -> None:
     """Run the command line and end the process, without taking all of its objects apart first: that takes 0.2 s."""
+    standard_streams.install()
     status = main()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):  # nobody may be listening any more
-            stream.flush()
+    lost = standard_streams.lost_by(sys.stdout)
+    if lost and status in (0, 1) and not standard_streams.is_unwanted(lost):
+        print(f"{logs.LOGGER}: standard output could not be written: {lost.strerror or lost}", file=sys.stderr)
+    sys.stderr.flush()
     os._exit(status)
 
 

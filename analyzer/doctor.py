@@ -19,6 +19,7 @@ from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.names import show
 from analyzer.signals import StopSignals
+from analyzer.standard_streams import check_printed
 
 _PACKAGES = ("numpy", "onnxruntime", "soundfile", "av", "soxr", "pandas", "openpyxl", "joblib", "filelock", "psutil")
 #: Extras: what they are for, by the package that they bring.
@@ -53,6 +54,7 @@ def run(
     checks += [("files", lambda: _files(written, metadata_file))] if written or metadata_file else []
     checks += [("commands", lambda: _programs(programs))] if programs else []
     results = [_told(name, check) for name, check in checks]
+    check_printed()
     return 0 if all(results) else 3
 
 

@@ -1,7 +1,6 @@
 """`call-emotions listen`: raw sound from a pipe in, a line of JSON for every segment out, while the call goes on."""
 
 import io
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import BinaryIO, TextIO
@@ -13,6 +12,7 @@ from analyzer.audio import sniff
 from analyzer.errors import UsageError
 from analyzer.report.interchange import json_line
 from analyzer.signals import Stopped, StopSignals
+from analyzer.standard_streams import lost_by, read_some
 from analyzer.timeline import Row
 
 #: Bytes of a sample: 16 bits, the low ones first.
@@ -77,7 +77,7 @@ def _samples(source: BinaryIO, settings: ListenSettings, stop: StopSignals) -> I
     rest, is_first = b"", True
     while True:
         with stop.waiting():
-            read = os.read(source.fileno(), most)
+            read = read_some(source.fileno(), most)
         if not read:
             return
         rest += read
@@ -97,8 +97,8 @@ def _check_raw(head: bytes) -> None:
 
 
 def _tell(rows: list[Row], speakers: tuple[str, ...], sink: TextIO) -> None:
-    """Write a line for each row, and let go of them at once."""
+    """Write a line for each row, each at once; raises OSError where they cannot be written."""
     for row in rows:
         sink.write(json_line(None, row, speakers[row.channel - 1]) + "\n")
-    if rows:
-        sink.flush()
+        if error := lost_by(sink):
+            raise error

@@ -22,6 +22,7 @@ from analyzer.outputs import harmless
 from analyzer.report import tables
 from analyzer.report.selection import name_pattern, stored_mask, told_of_nothing_found
 from analyzer.signals import StopSignals
+from analyzer.standard_streams import check_printed
 
 log = logging.getLogger(LOGGER)
 
@@ -96,6 +97,7 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     stop.check()
     if settings.dry_run:
         say(f"would delete the results of {len(chosen)} recordings")
+        check_printed()
         return 0
     outputs.clear_unfinished(settings.output)
     if chosen:

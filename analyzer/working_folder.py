@@ -1,0 +1,38 @@
+"""The working folder, where it was deleted before the process began."""
+
+import argparse
+import os
+from pathlib import Path
+
+from analyzer.errors import UsageError
+from analyzer.names import show
+
+
+def leave_if_deleted(options: argparse.Namespace) -> None:
+    """Change to the root folder where the working folder is gone: processes can only be started from one that is there.
+
+    Raises UsageError where an option names a relative path.
+    """
+    try:
+        os.getcwd()
+    except OSError:
+        for text in _relative(options):
+            raise UsageError(
+                f"the working folder has been deleted, and {show(text)} is relative to it: give an absolute path, or "
+                "start from another folder"
+            ) from None
+        os.chdir(os.path.abspath(os.sep))
+
+
+def _relative(options: argparse.Namespace) -> list[str]:
+    """The relative paths among options."""
+    from analyzer.classifier import is_path
+    from analyzer.storage import is_address
+
+    named = [str(value) for value in vars(options).values() if isinstance(value, Path)]
+    model = getattr(options, "model", None)
+    named += [model] if model and is_path(model) else []
+    for text in getattr(options, "inputs", []):
+        label, _, rest = text.partition("=")
+        named.append(rest if rest and "/" not in label and os.sep not in label else text)
+    return [text for text in named if not os.path.isabs(text) and not is_address(text)]
