@@ -17,6 +17,7 @@ from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
+from analyzer.masking import Mask
 from analyzer.names import show
 from analyzer.outputs import harmless
 from analyzer.report import tables
@@ -89,7 +90,9 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
         log.warning("%s", hint)
     say = (lambda text: None) if settings.quiet else print
     known = ledger.count_by_status().total()
-    say(f"{len(chosen)} of {known} recordings {_criteria(settings)}{': their results are deleted' if chosen else ''}")
+    say(
+        f"{len(chosen)} of {known} recordings {_criteria(settings, stored_mask(ledger))}{': their results are deleted' if chosen else ''}"
+    )
     for entry in chosen:
         say(f"{entry.identity.shown}: {entry.when(zone)[0]}")
     for path in ledger.backups():
@@ -112,12 +115,13 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     return 0
 
 
-def _criteria(settings: PruneSettings) -> str:
-    """Which recordings are meant, in words."""
+def _criteria(settings: PruneSettings, mask: Mask | None) -> str:
+    """Which recordings are meant, in words; without numbers that are masked in their names."""
     parts = [f"older than {settings.days} days"] if settings.days is not None else []
     parts += [f"named {show(settings.pattern)}"] if settings.pattern is not None else []
     parts += [f"with {show(column)} {show(value)}" for column, value in settings.where]
-    return " and ".join(parts)
+    text = " and ".join(parts)
+    return mask.text(text) if mask else text
 
 
 def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
