@@ -11,7 +11,7 @@ from analyzer.audio import is_recording_name, sniff
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.names import Identity, show
 from analyzer.storage import Location
-from analyzer.system_files import is_system_file
+from analyzer.system_files import is_below_one, is_system_file
 
 #: What copying programs call a file until it is whole.
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
@@ -68,19 +68,48 @@ class Found:
 
 
 def parse_inputs(arguments: Iterable[str]) -> list[Input]:
-    """Inputs from the command line; raises UsageError for one that does not exist or a label that is not clear."""
+    """Inputs from the command line.
+
+    Raises UsageError for one that does not exist, a label that is not clear, and inputs of which one holds the other.
+    """
     inputs: list[Input] = []
     for argument in arguments:
         new = _parse_input(argument)
+        if new in inputs:
+            continue
         for other in inputs:
+            if (new.label, new.folder) != (other.label, other.folder) and overlap(new, other):
+                raise UsageError(
+                    f"the inputs {show(_whole(other))} and {show(_whole(new))} overlap, so that recordings would count "
+                    "twice: leave one of them out"
+                )
             if other.label == new.label and other.folder != new.folder:
                 raise UsageError(
                     f"{show(str(other.folder))} and {show(str(new.folder))} would both be called "
                     f"{show(new.label)}: name one of them with LABEL=FOLDER"
                 )
-        if new not in inputs:
-            inputs.append(new)
+        inputs.append(new)
     return inputs
+
+
+def overlap(one: Input, other: Input) -> bool:
+    """Whether an input is the other one, or lies in it, wherever links lead."""
+    return _holds(one, other) or _holds(other, one)
+
+
+def _holds(outer: Input, inner: Input) -> bool:
+    outer_whole, inner_whole = _whole(outer), _whole(inner)
+    if isinstance(outer.folder, str) or isinstance(inner.folder, str):
+        return f"{inner_whole}/".startswith(f"{outer_whole}/")
+    real = Path(os.path.realpath(inner_whole))
+    return any(same(Path(outer_whole), path) for path in (real, *real.parents))
+
+
+def _whole(source: Input) -> str:
+    """The path or the address of an input."""
+    if isinstance(source.folder, str):
+        return source.folder if source.file is None else f"{source.folder}/{source.file}"
+    return str(source.folder / (source.file or ""))
 
 
 def _parse_input(argument: str) -> Input:
@@ -101,15 +130,34 @@ def _parse_input(argument: str) -> Input:
 def _place(named: str) -> tuple[Location, str | None]:
     """The folder that is meant, and the only file in it where one is named."""
     if storage.is_address(named):
-        address = named.rstrip("/")
+        scheme, _, rest = named.partition("://")
+        address = f"{scheme.lower()}://{rest.rstrip('/')}"
         if not storage.is_file(address):
             return address, None
+        _refuse_web_page(address, named)
         folder, _, file = address.rpartition("/")
-        return folder, file
+        whole_folder = folder.rstrip("/")
+        return whole_folder, folder[len(whole_folder) :] + file  # the part between two slashes has no name
     path = Path(os.path.abspath(named))
     if not os.path.lexists(path):
         raise MissingInput(f"no such file or folder: {show(str(path))}", path.name)
     return (path, None) if path.is_dir() else (path.parent, path.name)
+
+
+def _refuse_web_page(address: str, named: str) -> None:
+    """Raise UsageError for an address of the web that is not that of a single recording."""
+    if not address.startswith(("http://", "https://")):
+        return
+    path = address.partition("?")[0].partition("#")[0]
+    try:
+        is_audio = not named.endswith("/") and (is_recording_name(path) or sniff(storage.head(address, 64)) is not None)
+    except OSError:
+        is_audio = False
+    if not is_audio:
+        raise UsageError(
+            f"{show(named)} is no recording, and what a folder of a web server holds cannot be listed: give the "
+            "address of each recording, or download them and give their folder"
+        )
 
 
 def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Found]:
@@ -141,8 +189,9 @@ def has_system_files(source: Input) -> bool:
 
 
 def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
-    for one in storage.listing(f"{address}/{below}"):
-        if source.file not in (None, one.name) or (source.file is None and is_system_file(one.name)):
+    listed = storage.listing(f"{address}/{below}") if source.file is None else [storage.look(address, source.file)]
+    for one in listed:
+        if source.file is None and is_below_one(one.name):
             continue
         relative = f"{below}{one.name}"
         if one.is_folder:

@@ -67,8 +67,11 @@ def _shown(character: str) -> str:
 def file_name(name: str) -> str:
     """One part of a path as a file name that Linux, macOS and Windows take; different names stay different.
 
-    What is forbidden somewhere becomes %NN, as in addresses; a name that is too long ends in %~ and a hash of it.
+    What is forbidden somewhere becomes %NN, as in addresses; a name that is too long ends in %~ and a hash of it. An
+    empty one, which only object storage knows, becomes %~.
     """
+    if not name:
+        return "%~"
     escaped = "".join(_escaped(character) for character in name)
     if escaped.endswith((".", " ")):
         escaped = escaped[:-1] + f"%{ord(escaped[-1]):02X}"

@@ -30,7 +30,10 @@ _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 @dataclass(frozen=True)
 class Listed:
-    """What stands in a folder of object storage: its name there, and of a file its size and time of change."""
+    """What stands in a folder of object storage: its name there, and of a file its size and time of change.
+
+    A file below a folder without a name, such as `calls//b.wav`, has a `/` at the beginning of its name.
+    """
 
     name: str
     is_folder: bool
@@ -63,9 +66,25 @@ def listing(address: str) -> list[Listed]:
     storage, path = _opened(address)
     with _answering(address):
         found = storage.ls(path, detail=True)
+        unnamed = any(one["name"] == f"{path}/" and one.get("type") == "directory" for one in found)
+        # Asked for such a folder itself, clients list the one above it.
+        below = storage.find(path, prefix="/", detail=True) if unnamed else {}
     names = [str(one["name"]).rstrip("/") for one in found]
     listed = [_listed(name.rpartition("/")[2], one) for name, one in zip(names, found, strict=True) if name != path]
+    listed += [
+        _listed(name.removeprefix(f"{path}/"), one)
+        for name, one in below.items()
+        if name.startswith(f"{path}//") and not name.endswith("/")
+    ]
     return sorted((one for one in listed if one.name), key=lambda one: os.fsencode(one.name))
+
+
+def look(folder: str, name: str) -> Listed:
+    """What is known of a single file without listing its folder; raises CannotWork as `listing` does."""
+    address = f"{folder}/{name}"
+    storage, path = _opened(address)
+    with _answering(address):
+        return _listed(name, storage.info(path))
 
 
 def open_to_read(location: Location) -> BinaryIO:

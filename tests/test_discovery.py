@@ -61,6 +61,49 @@ def test_the_same_input_twice_is_one_input(calls: Path) -> None:
     assert len(parse_inputs([str(calls), str(calls) + "/", f"{calls}/../calls"])) == 1
 
 
+def test_a_file_named_beside_its_folder_is_the_same_recording(calls: Path) -> None:
+    write_wav(calls / "a.wav", voices.speech(0.1))
+    assert len(parse_inputs([str(calls), str(calls / "a.wav")])) == 2
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("calls", "calls/2026"),
+        ("calls", "x=calls/2026"),
+        ("all=calls", "calls/2026/a.wav"),
+        ("calls", "calls/2026/a.wav"),
+        ("calls", "x=calls/b.wav"),
+        ("calls", "link"),
+        ("link/2026", "calls"),
+        ("calls/2026", "x=calls/2026"),
+        ("calls/b.wav", "x=link/b.wav"),
+        ("calls/b.wav", "b-link.wav"),
+        ("calls", "."),
+    ],
+)
+def test_inputs_that_hold_the_same_recordings_are_refused(
+    calls: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str
+) -> None:
+    monkeypatch.chdir(calls.parent)
+    for path in (calls / "2026" / "a.wav", calls / "b.wav"):
+        path.parent.mkdir(exist_ok=True)
+        write_wav(path, voices.speech(0.1))
+    Path("link").symlink_to(calls)
+    Path("b-link.wav").symlink_to(calls / "b.wav")
+    for arguments in ([one, other], [other, one]):
+        with pytest.raises(UsageError, match="overlap, so that recordings would count twice") as refused:
+            parse_inputs(arguments)
+        for argument in arguments:
+            assert os.path.abspath(argument.rpartition("=")[2]) in str(refused.value)
+
+
+def test_inputs_beside_each_other_do_not_overlap(calls: Path) -> None:
+    for name in ("2026", "2026-extra", "2027"):
+        (calls / name).mkdir()
+    assert len(parse_inputs(str(calls / name) for name in ("2026", "2026-extra", "2027"))) == 3
+
+
 def test_two_folders_of_one_name_need_a_label(tmp_path: Path) -> None:
     for city in ("berlin", "munich"):
         (tmp_path / city / "calls").mkdir(parents=True)

@@ -3,7 +3,10 @@
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -48,7 +51,9 @@ def bucket(server: str) -> Iterator[str]:
     files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
     files.mkdir(BUCKET)
     yield BUCKET
-    files.rm(BUCKET, recursive=True)
+    for one in files.call_s3("list_objects_v2", Bucket="recordings").get("Contents", ()):
+        files.call_s3("delete_object", Bucket="recordings", Key=one["Key"])  # rm knows no keys with an empty part
+    files.rmdir("recordings")
 
 
 @pytest.fixture
@@ -156,6 +161,73 @@ def test_files_of_the_system_in_a_bucket_are_not_listed(bucket: str, calls: Path
     assert [found.identity.path for found in walk(source, tmp_path)] == ["._a.wav"]
     (source,) = parse_inputs([f"{bucket}/@eaDir"])
     assert [found.identity.path for found in walk(source, tmp_path)] == ["a.wav"]
+
+
+def test_keys_with_an_empty_part_are_read_and_stay_apart(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+    keys = ("calls/b.wav", "calls//b.wav", "calls//x/c.wav", "calls/t//d.wav", "calls///e.wav", "/calls/f.wav")
+    for seed, key in enumerate(keys):
+        put(a_call(tmp_path / f"{seed}.wav", seed=seed), f"{bucket}/{key}")
+    output = tmp_path / "out"
+    for number in (6, 0):
+        assert analyze(f"all={bucket}", "-o", output) == 0
+        assert analysed(output) == number
+        assert {row["file"]: row["status"] for row in read_csv(output / "files.csv")} == {
+            f"all/{key}": "ok" for key in keys
+        }
+    assert len(list((output / "timelines").rglob("*.csv"))) == 6
+    assert analyze(f"{bucket}/calls", "-o", tmp_path / "folder") == 0
+    found = [row["file"] for row in read_csv(tmp_path / "folder" / "files.csv")]
+    assert found == sorted(key for key in keys if key.startswith("calls"))
+
+
+def test_a_single_recording_below_an_empty_part_can_be_named(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+    put(a_call(tmp_path / "b.wav"), f"{bucket}/calls//b.wav")
+    assert analyze(f"{bucket}/calls//b.wav", "-o", tmp_path / "out") == 0
+    assert [row["file"] for row in read_csv(tmp_path / "out" / "files.csv")] == ["calls//b.wav"]
+
+
+def test_the_scheme_of_an_address_may_be_in_capitals(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    put(calls, f"{bucket}/calls")
+    for scheme, number in (("S3", 2), ("s3", 0)):
+        assert analyze(f"{scheme}://recordings/calls", "-o", tmp_path / "out") == 0
+        assert analysed(tmp_path / "out") == number
+
+
+def test_addresses_that_hold_the_same_recordings_are_refused(bucket: str, calls: Path) -> None:
+    put(calls, f"{bucket}/calls")
+    for other in (f"{bucket}/calls/tuesday", f"x={bucket}/calls/a.wav", f"x={bucket}", "x=S3://recordings/calls/"):
+        for inputs in ([f"{bucket}/calls", other], [other, f"{bucket}/calls"]):
+            with pytest.raises(UsageError, match="overlap"):
+                parse_inputs(inputs)
+    assert len(parse_inputs([f"{bucket}/calls/tuesday", f"{bucket}/calls/a.wav"])) == 2
+
+
+@pytest.fixture
+def web(calls: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The address of a web server with the recordings, which lists its folders as pages."""
+    (calls / "call").write_bytes((calls / "a.wav").read_bytes())
+    handler = partial(SimpleHTTPRequestHandler, directory=str(calls.parent))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("path", ["", "/", "/calls", "/calls/", "/calls/tuesday", "/calls/README.md"])
+def test_a_folder_of_a_web_server_is_refused_with_what_to_do(web: str, path: str) -> None:
+    with pytest.raises(UsageError, match="give the address of each recording, or download them"):
+        parse_inputs([f"{web}{path}"])
+
+
+@pytest.mark.parametrize("name", ["a.wav", "call"])
+def test_a_single_recording_of_a_web_server_is_analysed(web: str, tmp_path: Path, analyze: Analyze, name: str) -> None:
+    assert analyze(f"{web}/calls/{name}", "-o", tmp_path / "out") == 0
+    assert [(row["file"], row["status"]) for row in read_csv(tmp_path / "out" / "files.csv")] == [
+        (f"calls/{name}", "ok")
+    ]
 
 
 def test_a_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
