@@ -12,6 +12,7 @@ from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.names import show
+from analyzer.text_files import read_text
 
 #: Read where no file is named; commands in it are not run, since it may be anybody's who can write into the folder.
 FILE_NAME = "call-emotions.toml"
@@ -54,9 +55,8 @@ def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with open(path, "rb") as handle:
-            return tomllib.load(handle)
-    except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        return tomllib.loads(read_text(path))
+    except (OSError, ValueError) as error:
         raise UsageError(f"the configuration {show(str(path))} cannot be read: {error}") from error
 
 

@@ -34,6 +34,14 @@ def test_a_file_says_what_the_command_line_would(calls: Path, tiny_model: Path) 
     assert json.loads((calls.parent / "out" / "run.json").read_text())["settings"]["speakers"] == ["agent", "customer"]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
+def test_a_file_may_be_written_by_any_editor(calls: Path, analyze: Analyze, encoding: str) -> None:
+    config = calls.parent / "night.toml"
+    config.write_bytes('# für alle\r\noutput = "Küche"\r\n'.encode(encoding))
+    assert analyze(calls, "--config", config) == 0
+    assert (calls.parent / "Küche" / "files.csv").exists()
+
+
 def test_the_command_line_wins(calls: Path, analyze: Analyze) -> None:
     config = write(calls.parent / "night.toml", 'inputs = ["/nowhere"]\noutput = "/nowhere"\nquiet = true\n')
     assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 0
