@@ -44,7 +44,10 @@ class Account:
     judged : number of files that were not opened, by what became of them.
     vanished : recordings that were gone before they could be read.
     failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
-    due, unchanged, given_up, waiting : of the plan; `due` is a number.
+    due, unchanged, given_up, waiting, skipped : of the plan; `due` is a number.
+    heard, inferred : number of recordings analysed in which somebody speaks, and in which emotions were inferred.
+    most_channels : of a recording that was analysed.
+    remarks : what to say at the end of settings without effect, each with its level.
     """
 
     settings: RunSettings
@@ -60,11 +63,16 @@ class Account:
     unchanged: int = 0
     given_up: int = 0
     waiting: int = 0
+    skipped: int = 0
+    heard: int = 0
+    inferred: int = 0
+    most_channels: int = 0
+    remarks: list[tuple[int, str]] = field(default_factory=list)
 
     def begin(self, plan: Plan) -> None:
         """Take over what is to be done."""
         self.due, self.unchanged = len(plan.due), plan.unchanged
-        self.given_up, self.waiting = plan.given_up, plan.waiting
+        self.given_up, self.waiting, self.skipped = plan.given_up, plan.waiting, plan.seen.skipped
         for double in plan.doubles:
             log.warning("%s: failed: another recording is called so, too", double)
             self._name(double)
@@ -84,6 +92,9 @@ class Account:
             return
         self.statuses[entry.status] += 1
         self.audio_s += entry.length_s or 0
+        self.heard += entry.status == "ok"
+        self.inferred += any(not figures.get("masked") for figures in (entry.figures or {}).values())
+        self.most_channels = max(self.most_channels, entry.channels or 0)
         if entry.status in FAILURES:
             self._name(entry.identity.shown)
 
@@ -131,9 +142,15 @@ def tell(entry: Entry) -> None:
 
 
 def tell_end(account: Account) -> None:
-    """Say what the run has done, in one line; a warning where something failed or is left."""
+    """Say what the run has done, in one line; a warning where something failed or is left.
+
+    What there is to say of settings stands above it.
+    """
+    for level, remark in account.remarks:
+        log.log(level, "%s", remark)
     speed = f", {account.audio_s / account.seconds:.0f} x real time" if account.audio_s else ""
     parts = [f"{account.failures} failed", f"{account.unchanged} unchanged"]
+    parts += [f"{account.skipped} skipped (see files.csv)"] if account.skipped else []
     parts += [f"{account.incomplete} incomplete"] if account.incomplete else []
     parts += [f"{account.vanished} vanished"] if account.vanished else []
     now = account.statuses["given_up"] + account.judged["given_up"]
@@ -190,7 +207,7 @@ def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
         "prior": work.prior,
         "speakers": list(settings.speakers),
         "only": sorted(settings.only),
-        "name_pattern": settings.name_pattern.pattern if settings.name_pattern else None,
+        "name_pattern": settings.name_pattern.text if settings.name_pattern else None,
         "mask_names": settings.mask_names,
         "min_age": settings.min_age_s,
         **vars(work.speech),

@@ -12,18 +12,21 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from analyzer import __version__, account, prune, relabel, storage
+from analyzer import __version__, account, no_effect, prune, relabel, storage
 from analyzer.account import Account
 from analyzer.audio import open_audio
 from analyzer.classifier import find_model, is_path, model_hash, read_settings
-from analyzer.details import Naming, read_metadata
+from analyzer.details import Naming
 from analyzer.discovery import Input, MissingInput, parse_inputs, same
 from analyzer.errors import CannotWork, UsageError
 from analyzer.ledger import Ledger
 from analyzer.lock import Hold, held
 from analyzer.logs import LOGGER
 from analyzer.masking import Mask
+from analyzer.matching import Rows
+from analyzer.metadata import read_metadata
 from analyzer.names import Identity, show
 from analyzer.outputs import TIMELINES, clear_unfinished, delete_formats, delete_results
 from analyzer.plan import NEW, Due, Plan, Rules, make_plan
@@ -109,7 +112,11 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
     with closing(Ledger(settings.output, writable=False)) as ledger:
         naming = _naming(settings, ledger)
         _check_labels(ledger, inputs, naming)
+        rows = no_effect.rows_of(naming, inputs, settings, stop)
+        naming = replace(naming, rows=rows.matched)
         plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming, ledger), stop)
+        for level, remark in _remarks(ledger, plan, rows, inputs, settings, naming):
+            log.log(level, "%s", remark)
     for item in plan.due:
         print(f"{item.found.identity.shown}: {item.why}")
     given_up = f"; {plan.given_up} were given up (see --retry-failed)" if plan.given_up else ""
@@ -131,17 +138,33 @@ def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, s
         try:
             _bring_in_line(ledger, settings, naming)
             account.note_settings(ledger, settings, work)
+            rows = no_effect.rows_of(naming, inputs, settings, stop)
+            naming = replace(naming, rows=rows.matched)
             plan = make_plan(ledger, inputs, settings.output, _rules(settings, work, naming, ledger), stop)
+            told.remarks += _remarks(ledger, plan, rows, inputs, settings, naming)
             for label, folder in labels:
                 ledger.claim_label(label, folder)
             told.begin(plan)
             _work_through(ledger, plan, inputs, replace(work, mask=naming.mask), told, stop)
+            told.remarks += no_effect.of_results(told, settings)
             hold.over = True
         except Stopped as stopped:
             told.status = stopped.exit_status
         account.tell_end(told)
         account.write_metrics(told, ledger.count_by_status())
     return told.status
+
+
+def _remarks(
+    ledger: Ledger, plan: Plan, rows: Rows, inputs: Sequence[Input], settings: RunSettings, naming: Naming
+) -> list[no_effect.Remark]:
+    """What to say of settings without effect, as far as it is known before anything is analysed."""
+    return [
+        *no_effect.of_earlier_inputs(ledger, inputs, naming),
+        *(no_effect.of_metadata(rows, naming, ledger, inputs) if settings.metadata else ()),
+        *no_effect.of_recordings(plan.seen, naming),
+        *no_effect.of_inputs(plan.seen),
+    ]
 
 
 def _bring_in_line(ledger: Ledger, settings: RunSettings, naming: Naming) -> None:
@@ -198,7 +221,7 @@ def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) ->
 def _naming(settings: RunSettings, ledger: Ledger) -> Naming:
     """How recordings are called in this run; raises UsageError where earlier runs called them otherwise."""
     pattern = settings.name_pattern
-    masked_with, now = ledger.note("masked with"), pattern.pattern if pattern else ""
+    masked_with, now = ledger.note("masked with"), pattern.text if pattern else ""
     if masked_with is not None and not settings.mask_names:
         raise UsageError("names in this output folder are masked: give --mask-names, or another folder with -o")
     if masked_with is not None and masked_with != now:
@@ -208,7 +231,8 @@ def _naming(settings: RunSettings, ledger: Ledger) -> Naming:
         )
     mask = Mask(ledger.key(), pattern) if settings.mask_names else None
     metadata = read_metadata(settings.metadata) if settings.metadata else {}
-    return Naming(settings.speakers, pattern, metadata, mask)
+    zone = ZoneInfo(settings.time_zone) if settings.time_zone else tables.time_zone(ledger)
+    return Naming(settings.speakers, pattern, metadata, mask=mask, zone=zone)
 
 
 def _check_labels(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> list[tuple[str, str]]:

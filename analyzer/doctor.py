@@ -13,10 +13,10 @@ import numpy as np
 
 from analyzer import __version__, discovery, storage
 from analyzer.classifier import find_model, load_classifier, model_hash
-from analyzer.details import read_metadata
 from analyzer.errors import AnotherRun, CallEmotionsError
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
+from analyzer.metadata import read_metadata
 from analyzer.names import show
 from analyzer.signals import StopSignals
 from analyzer.standard_streams import check_printed

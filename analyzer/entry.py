@@ -9,8 +9,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from analyzer.details import Told
 from analyzer.figures import Figures
+from analyzer.metadata import Told
 from analyzer.names import Identity
 
 
@@ -31,7 +31,7 @@ class Entry:
     attempts : on how many days in a row it failed.
     failed_on : the last of these days, such as `2026-11-24`; empty where it did not fail.
     checksum : of the content, where runs ask for it.
-    recorded, recorded_from : when the call was, in local time, and where that stands (`name`, `metadata`); else empty.
+    recorded, recorded_from : when the call was, in local time, and where that stands (see `Details`); else empty.
     groups : what it belongs to, such as `queue`, and which.
     told : what metadata said of it.
     """
@@ -59,6 +59,8 @@ class Entry:
 
     def when(self, zone: ZoneInfo) -> tuple[str, str]:
         """When the recording was made, in local time, and where that is known from; empty where it is not known."""
+        if self.recorded and self.recorded_from == "run":
+            return self.recorded, "day of the first run that saw it, since its time lies in the future"
         if self.recorded:
             return self.recorded, f"from the {self.recorded_from}"
         if not self.mtime_ns:

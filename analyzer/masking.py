@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from analyzer import dates
+from analyzer.name_pattern import NamePattern
 from analyzer.names import Identity
 
 #: Digits that may be a number that somebody can be called at.
@@ -21,7 +21,7 @@ class Mask:
     """
 
     key: bytes
-    pattern: re.Pattern[str] | None = None
+    pattern: NamePattern | None = None
 
     def text(self, text: str) -> str:
         """A text with its runs of digits replaced."""
@@ -37,7 +37,8 @@ class Mask:
 
     def _name(self, name: str) -> str:
         pieces, at = [], 0
-        for start, end in sorted(dates.spans(self.pattern, name)):
+        found = self.pattern.find(name) if self.pattern else None
+        for start, end in sorted(found.spans) if found else ():
             pieces += [self.text(name[at:start]), name[max(at, start) : end]]
             at = max(at, end)
         return "".join(pieces) + self.text(name[at:])

@@ -1,16 +1,19 @@
 """The command line of `call-emotions`, and what its options may be."""
 
 import argparse
-import re
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from analyzer import __version__, logs
 from analyzer.emotions import PRIORS
 from analyzer.errors import UsageError
 from analyzer.formats import DEFAULT_FORMATS, FORMATS
 from analyzer.roles import parse_roles
+
+if TYPE_CHECKING:
+    from analyzer.name_pattern import NamePattern
 
 _EPILOG = """\
 exit status:
@@ -218,11 +221,13 @@ def _roles(text: str) -> tuple[str, ...]:
         raise argparse.ArgumentTypeError(str(error)) from error
 
 
-def _pattern(text: str) -> "re.Pattern[str]":
+def _pattern(text: str) -> "NamePattern":
+    from analyzer.name_pattern import NamePattern
+
     try:
-        return re.compile(text)
-    except re.error as error:
-        raise argparse.ArgumentTypeError(f"{text!r} is no regular expression: {error}") from error
+        return NamePattern(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _zone(text: str) -> str:

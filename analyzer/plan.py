@@ -5,11 +5,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from analyzer import discovery, relabel, storage, system_files
-from analyzer.details import Details, Naming, Told
+from analyzer.details import Details, Naming
 from analyzer.discovery import NOT_LISTED, Found, Input, copied_name
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
 from analyzer.ledger import Ledger
+from analyzer.metadata import Told
 from analyzer.names import Identity, show
 from analyzer.outputs import timeline_path
 from analyzer.roles import Roles
@@ -79,6 +80,37 @@ class Due:
 
 
 @dataclass
+class Seen:
+    """The files below the inputs, counted.
+
+    Attributes
+    ----------
+    recordings, skipped, pruned : number of files that are or may be recordings, that are none, and whose results were
+        pruned.
+    matched, dated : number of recordings whose name --name-pattern matches, and finds a date in.
+    in_future : names of recordings whose time is found to lie in the future for the first time.
+    """
+
+    recordings: int = 0
+    skipped: int = 0
+    pruned: int = 0
+    matched: int = 0
+    dated: int = 0
+    in_future: list[str] = field(default_factory=list)
+
+    def count(self, identity: Identity, details: Details, known: Entry | None, is_recording: bool) -> None:
+        """Count a file; `known` is what the ledger knows of it."""
+        if not is_recording:
+            self.skipped += 1
+            return
+        self.recordings += 1
+        self.matched += details.matched
+        self.dated += details.dated
+        if details.recorded_from == "run" and not (known and known.recorded_from == "run"):
+            self.in_future.append(identity.shown)
+
+
+@dataclass
 class Plan:
     """What a run has to do.
 
@@ -93,6 +125,7 @@ class Plan:
     doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
     unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
         still being written as in the last run.
+    seen : what files were seen, whatever is to be done about them.
     """
 
     due: list[Due] = field(default_factory=list)
@@ -105,6 +138,7 @@ class Plan:
     unchanged: int = 0
     given_up: int = 0
     waiting: int = 0
+    seen: Seen = field(default_factory=Seen, compare=False)
 
 
 def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rules, stop: StopSignals) -> Plan:
@@ -167,10 +201,10 @@ def _urgency(due: Due) -> tuple[int, int]:
 def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
     """Find out what to do with a file; `identity` is what it is called in results."""
     if any(ledger.is_pruned(name, found.size, found.mtime_ns) for name in {identity, found.identity}):
+        plan.seen.pruned += 1
         return  # perhaps when names were not masked yet
     known = ledger.get(identity)
-    told = rules.naming.told(found.identity) or (known.told if known else Told())
-    details = rules.naming.details(found.identity, told)
+    details = _details(found, known, rules.naming)
     found = replace(found, identity=identity)
     if known and not known.present:
         plan.back.append(identity)
@@ -178,6 +212,7 @@ def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, outpu
     before = known if same else None
     attempts = _attempts(before, rules)
     verdict = _verdict(found, before, rules)
+    plan.seen.count(identity, details, known, is_recording=not verdict or verdict[0] != "skipped")
     if verdict:
         _judge(plan, Due(found, CHANGED, attempts, details, rules.today), verdict, before, rules)
         return
@@ -191,6 +226,13 @@ def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, outpu
         plan.given_up += 1
     else:
         plan.unchanged += 1
+
+
+def _details(found: Found, known: Entry | None, naming: Naming) -> Details:
+    """What is known of a file besides its sound; `found` has the name that it has itself."""
+    told = naming.told(found.identity) or (known.told if known else Told())
+    earlier = known.recorded if known and known.recorded_from == "run" else None
+    return naming.not_in_future(naming.details(found.identity, told), found.mtime_ns, earlier)
 
 
 def _is_same(found: Found, known: Entry | None, rules: Rules) -> tuple[bool, str]:

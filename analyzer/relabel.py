@@ -113,7 +113,7 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
     """
     if ledger.note("all names masked") is not None:
         return False
-    ledger.remember("masked with", mask.pattern.pattern if mask.pattern else "")
+    ledger.remember("masked with", mask.pattern.text if mask.pattern else "")
     heard = (entry.identity for entry in ledger.entries() if entry.figures)
     labels = [name for label, _ in ledger.labels() for name in (label, mask.identity(Identity(label, "")).label)]
     _delete_strays(output, labels, (name for identity in heard for name in (identity, mask.identity(identity))))

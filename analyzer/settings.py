@@ -1,11 +1,11 @@
 """What one run is asked to do, as `call-emotions analyze --help` says it."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.formats import DEFAULT_FORMATS
+from analyzer.name_pattern import NamePattern
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class RunSettings:
     cluster: str | None = None
     speakers: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
-    name_pattern: re.Pattern[str] | None = None
+    name_pattern: NamePattern | None = None
     metadata: Path | None = None
     mask_names: bool = False
     time_zone: str | None = None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analyzer.cli import main
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.masking import Mask
+from analyzer.name_pattern import NamePattern
 from analyzer.names import Identity
 from tests.nights import MTIME, Analyze, Night, a_call, contents, read_csv
 from tests.test_roles import a_dialogue, analysed
@@ -21,7 +22,7 @@ from tests.test_roles import a_dialogue, analysed
 NUMBER = "0821123456"
 #: The most usual way to say where date and time stand.
 PATTERN = r"(?P<date>\d{8})[_-](?P<time>\d{6})"
-MASK = Mask(b"key", re.compile(PATTERN))
+MASK = Mask(b"key", NamePattern(PATTERN))
 HEX = "[0-9a-f]{8}"
 
 
@@ -56,7 +57,7 @@ def test_numbers_are_replaced_and_dates_are_kept(name: str, expected: str) -> No
 
 
 def test_a_date_and_a_time_may_be_one_run_of_digits() -> None:
-    mask = Mask(b"key", re.compile(r"(?P<date>\d{8})(?P<time>\d{6})"))
+    mask = Mask(b"key", NamePattern(r"(?P<date>\d{8})(?P<time>\d{6})"))
     assert named("20261124091500.wav", mask) == "20261124091500.wav"
     assert re.fullmatch(f"{HEX}-20261124091500.wav", named(f"{NUMBER}-20261124091500.wav", mask))
 
@@ -99,7 +100,7 @@ def test_what_is_short_stays_as_it_is(name: str) -> None:
 @example(name="20150101_0821123456_20261124_091500")
 @example(name="202611240821123456_20261124091500")
 def test_nothing_but_a_real_date_and_time_is_kept_and_masking_twice_is_masking_once(pattern: str, name: str) -> None:
-    mask = Mask(b"key", re.compile(pattern))
+    mask = Mask(b"key", NamePattern(pattern))
     masked = named(name, mask)
     for run in re.findall(r"\d{7,}", masked):
         assert re.fullmatch(r"(19|20)\d\d(0[1-9]|1[012])([012]\d|3[01])(([01]\d|2[0-3])([0-5]\d){2})?", run)
@@ -198,6 +199,16 @@ def test_a_masked_run_says_as_much_as_another(calls: Path, tmp_path: Path, analy
         "recorded: from the name",
     )
     assert (output / "timelines" / f"calls-{mask}" / f"in-{mask}.wav.csv").is_file()
+
+
+def test_a_date_in_a_common_form_is_recognised_where_it_is_masked(tmp_path: Path, analyze: Analyze) -> None:
+    calls, output = tmp_path / "calls", tmp_path / "out"
+    a_call(calls / f"{NUMBER}_20261124-101307.wav")
+    for _ in range(2):
+        assert analyze(calls, "-o", output, "--mask-names", "--time-zone", "UTC") == 0
+        (row,) = read_csv(output / "recordings.csv")
+        assert re.fullmatch(f"calls/{HEX}_{HEX}-101307.wav", row["recording"])
+        assert (row["recorded"], row["note"]) == ("2026-11-24 10:13:07", "recorded: from the name")
 
 
 def test_each_output_folder_has_masks_of_its_own(calls: Path, tmp_path: Path, analyze: Analyze) -> None:

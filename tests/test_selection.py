@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from analyzer.ledger import Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity
-from analyzer.report.selection import LATEST, Period, Selection, name_pattern
+from analyzer.report.selection import LATEST, Period, Selection, name_pattern, newest_day
 
 days = st.dates(date(2000, 1, 1), date(2099, 12, 31)).map(date.isoformat)
 
@@ -73,6 +73,12 @@ def test_where_calendars_begin_there_are_fewer_days() -> None:
 
 def test_where_no_day_is_known_all_recordings_are_told_of() -> None:
     assert LATEST.days("") == Period()
+
+
+@given(st.sets(days | st.just("")))
+def test_the_newest_day_is_not_in_the_future_where_another_is_known(known: set[str]) -> None:
+    newest = newest_day(known, "2026-11-25")
+    assert newest == max({day for day in known if day <= "2026-11-25"} - {""} or known, default="")
 
 
 @given(days | st.just(""))

@@ -304,6 +304,18 @@ def test_the_time_of_the_file_tells_the_day_in_the_time_zone(ledger: Ledger) -> 
     assert list(summarise(ledger, ZoneInfo("UTC"), LATEST).days) == ["2026-11-24"]
 
 
+def test_a_call_dated_in_the_future_hides_no_other(ledger: Ledger) -> None:
+    found = summary_of(
+        ledger, a_call("a.wav", UPSET), a_call("b.wav", CALM, ago(1)), a_call("c.wav", UPSET, "2099-01-01")
+    )
+    assert (list(found.days), found.review_day, reviewed(found)) == ([ago(1), ago(0)], ago(0), ["a.wav"])
+
+
+def test_where_all_calls_are_dated_in_the_future_they_are_shown(ledger: Ledger) -> None:
+    found = summary_of(ledger, a_call("a.wav", UPSET, "2098-12-31"), a_call("b.wav", UPSET, "2099-01-01"))
+    assert (list(found.days), reviewed(found)) == (["2098-12-31", "2099-01-01"], ["b.wav"])
+
+
 def test_an_empty_ledger_has_an_empty_summary(ledger: Ledger) -> None:
     found = summary_of(ledger)
     assert (found.period, found.total, found.days, found.review) == (Period(), Tally(), {}, [])

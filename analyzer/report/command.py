@@ -16,6 +16,7 @@ from analyzer.names import show
 from analyzer.outputs import clear_unfinished
 from analyzer.report import rendering, tables
 from analyzer.report.selection import LATEST, Period, Selection, name_pattern, told_of_nothing_found
+from analyzer.report.summary import selected
 from analyzer.signals import StopSignals
 
 log = logging.getLogger(LOGGER)
@@ -71,6 +72,8 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
     if pattern and not any(selection.fits(entry.identity.shown) for entry in ledger.entries()):
         hint = told_of_nothing_found(ledger, settings.pattern or "")
         log.warning("no recording has a name that fits %s%s", settings.pattern, f": {hint}" if hint else "")
+    if settings.period and (hint := _nothing_in(settings.period, selection, ledger)):
+        log.warning("%s", hint)
     failed = rendering.bring_up_to_date(ledger, output, formats, settings.jobs, stop, selection=selection, check=True)
     ledger.tables_are_stale()
     tables.write(ledger, output, formats, selection)
@@ -79,6 +82,17 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
     if not settings.quiet:
         print("\n".join(["to open:", *(f"  {show(str(path))}" for path in tables.results(output, formats))]))
     return failed
+
+
+def _nothing_in(period: Period, selection: Selection, ledger: Ledger) -> str | None:
+    """What to say where no recording lies in the days that are asked for; None where one does, or there is none."""
+    first, last = "", ""
+    for _, recorded in selected(ledger, tables.time_zone(ledger), selection, None):
+        day = recorded[:10]
+        if period.holds(day):
+            return None
+        first, last = min(first or day, day), max(last, day)
+    return f"no recording is of these days: there are some from {first} to {last}" if last else None
 
 
 def _there(output: Path) -> frozenset[str]:

@@ -9,7 +9,7 @@ from analyzer.ledger import Ledger
 from analyzer.outputs import format_path, replacing
 from analyzer.report.index_page import IndexRow, write_index
 from analyzer.report.page import link
-from analyzer.report.selection import Period, Selection
+from analyzer.report.selection import Period, Selection, newest_day, tomorrow
 from analyzer.report.summary import HEARD, counted, is_agent, selected, strongest_passage
 from analyzer.stream import clock
 
@@ -18,7 +18,8 @@ FILE_NAME = "html/index.html"
 
 def write(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection) -> None:
     """Write the index of the recordings that are selected."""
-    newest = max((recorded[:10] for _, recorded in selected(ledger, zone, selection, None)), default="")
+    days = (recorded[:10] for _, recorded in selected(ledger, zone, selection, None))
+    newest = newest_day(days, tomorrow(zone))
     period = selection.days(newest)
     rows = (_row(path, entry, recorded) for entry, recorded in selected(ledger, zone, selection, period))
     with replacing(path) as temporary:

@@ -1,8 +1,10 @@
 """Which recordings a workbook, an index or a deletion is about: of which days, and called what."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from analyzer.ledger import Ledger
 from analyzer.masking import NUMBER, Mask
@@ -44,6 +46,19 @@ class Selection:
             return self.period or Period()
         first = max(1, date.fromisoformat(newest).toordinal() - (DAYS - 1))
         return Period(date.fromordinal(first).isoformat(), newest)
+
+
+def tomorrow(zone: ZoneInfo) -> str:
+    """The latest day that a clock gives which is only a little ahead."""
+    return (datetime.now(zone).date() + timedelta(1)).isoformat()
+
+
+def newest_day(days: Iterable[str], latest: str) -> str:
+    """The newest of some days that is not after the `latest`, else the newest; empty where there is none.
+
+    A recording that is dated in the future must not move the days that are shown.
+    """
+    return max(days, key=lambda day: (bool(day) and day <= latest, day), default="")
 
 
 #: What is told of where nobody asks for anything else.

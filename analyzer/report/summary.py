@@ -14,7 +14,7 @@ from analyzer.entry import Entry
 from analyzer.figures import Figures
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
-from analyzer.report.selection import Period, Selection
+from analyzer.report.selection import Period, Selection, newest_day, tomorrow
 
 #: The role, and the kind of group, of which no emotions are counted.
 AGENT = "agent"
@@ -168,7 +168,7 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
     """Count the recordings that are selected."""
     by_day = dict[str, Tally]()
     groups, models = dict[str, dict[tuple[str, str], Tally]](), dict[str, dict[tuple[str, str], int]]()
-    latest, review, longest = "", list[Passage](), 0
+    latest, review, longest, limit = "", list[Passage](), 0, tomorrow(zone)
     for entry, recorded in selected(ledger, zone, selection, None):
         day, longest = recorded[:10], max(longest, len(entry.identity.shown))
         by_day.setdefault(day, Tally()).add(entry)
@@ -179,12 +179,12 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
             of_day = models.setdefault(day, {})
             of_day[model] = of_day.get(model, 0) + 1
         allowed = selection.period is None or selection.period.holds(day)
-        if allowed and day >= latest and counted(entry):
-            review = [] if day > latest else review
+        if allowed and day == newest_day((day, latest), limit) and counted(entry):
+            review = [] if day != latest else review
             latest = day
             if passage := strongest_passage(entry, recorded):
                 review.append(passage)
-    period = selection.days(max(by_day, default=""))
+    period = selection.days(newest_day(by_day, limit))
     if not period.holds(latest):
         latest, review = "", []
     days = [day for day in sorted(by_day) if period.holds(day)]

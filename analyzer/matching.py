@@ -1,0 +1,151 @@
+"""Which recording a row of the metadata is about, where its name is not written just as that of the recording."""
+
+import os
+import re
+import unicodedata
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import product
+from pathlib import Path
+from urllib.parse import unquote
+
+from analyzer.audio import is_recording_name
+from analyzer.discovery import Input
+from analyzer.names import Identity
+from analyzer.storage import Location
+
+_ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
+#: How far a name may be from that of a recording, the nearest first: with its extension or without, in the same case or
+#: not; and what it is: an absolute path; label and path below it, or that path, or the bare file name; label and path
+#: at the end of an absolute path of another machine.
+_LEVELS = tuple(product((True, False), (True, False), ("absolute", "relative", "tail")))
+
+
+@dataclass
+class Rows:
+    """The rows of the metadata, by the names that they give, and what has been found for them.
+
+    Attributes
+    ----------
+    names : all of them.
+    used : those that are the name of a recording, written as it is, and how many recordings of that name there are.
+    matched : by recording, the only row that plainly means it though it is written otherwise.
+    ambiguous : rows that may mean several recordings, or that mean one which another row means, too.
+    """
+
+    names: Collection[str]
+    used: dict[str, int] = field(default_factory=dict)
+    matched: dict[Identity, str] = field(default_factory=dict)
+    ambiguous: list[str] = field(default_factory=list)
+
+    @property
+    def unmatched(self) -> list[str]:
+        """The rows that are about no recording, in their order; without those that may mean several."""
+        taken = {*self.used, *self.matched.values(), *self.ambiguous}
+        return [name for name in self.names if name not in taken]
+
+    @property
+    def of_several(self) -> list[str]:
+        """The rows that are about several recordings at once, which have the same name in different folders."""
+        return [name for name, count in self.used.items() if count > 1]
+
+
+def exact_names(*identities: Identity) -> Iterator[str]:
+    """The ways to name a recording in a metadata file, the clearest first; each as it is, and as tables show it."""
+    names = [name for one in identities for name in (f"{one.label}/{one.path}", one.shown)]
+    yield from names
+    yield from (name.partition("/")[2] for name in names)
+    yield from (name.rpartition("/")[2] for name in names)
+
+
+def match_rows(names: Collection[str], recordings: Iterable[tuple[Identity, Identity, Input]]) -> Rows:
+    r"""Find the recordings that the rows of a metadata file are about.
+
+    `recordings` are their names as files have them and as results have them, and the inputs that they lie below. A name
+    that is just that of a recording always wins. Else a row means the only recording whose name is the same but for, in
+    this order: the form of Unicode, `\` for `/`, `./` and the way from the root of the file system; upper and lower
+    case; a missing extension.
+    """
+    rows = Rows(names)
+    loose: dict[tuple[int, str], list[str]] = {}
+    for name in names:
+        for level, key in _row_keys(name):
+            loose.setdefault((level, key), []).append(name)
+    candidates = dict[str, dict[int, set[Identity]]]()
+    taken = set[Identity]()
+    for identity, called, source in recordings:
+        exact = next((name for name in exact_names(identity, called) if name in names), None)
+        if exact is not None:
+            rows.used[exact] = rows.used.get(exact, 0) + 1
+            taken.add(identity)
+        for level, key in _recording_keys(identity, source):
+            for name in loose.get((level, key), ()):
+                found = candidates.setdefault(name, {}).setdefault(level, set())
+                if len(found) < 2:
+                    found.add(identity)
+    _decide(rows, candidates, taken)
+    return rows
+
+
+def _decide(rows: Rows, candidates: dict[str, dict[int, set[Identity]]], taken: set[Identity]) -> None:
+    """Give each recording the only row that means it, of the rows whose name is that of no recording."""
+    wanted = dict[Identity, list[str]]()
+    for name in rows.names:
+        if name in rows.used or name not in candidates:
+            continue
+        found = candidates[name][min(candidates[name])]
+        if len(found) > 1:
+            rows.ambiguous.append(name)
+        else:
+            wanted.setdefault(next(iter(found)), []).append(name)
+    for identity, names in wanted.items():
+        if len(names) == 1 and identity not in taken:
+            rows.matched[identity] = names[0]
+        else:
+            rows.ambiguous += names
+
+
+def _row_keys(name: str) -> Iterator[tuple[int, str]]:
+    """What a row may mean, by how far it is from the name of a recording: the lower the level, the nearer."""
+    plain = _plain(name)
+    parts = plain.split("/")
+    tails = ["/".join(parts[k:]) for k in range(1, len(parts) - 1)] if _ABSOLUTE.match(plain) else []
+    for level, (with_extension, same_case, scope) in enumerate(_LEVELS):
+        if with_extension or not is_recording_name(plain):
+            for key in tails if scope == "tail" else [plain]:
+                yield level, key if same_case else key.casefold()
+
+
+def _recording_keys(identity: Identity, source: Input) -> Iterator[tuple[int, str]]:
+    """What rows may call a recording, by level as `_row_keys`."""
+    below, folders = _plain(identity.path), _folders(source.folder)
+    full = tuple(dict.fromkeys(f"{one}/{below}" for one in (_plain(identity.label), folders[0].rpartition("/")[2])))
+    names = {
+        "absolute": tuple(f"{folder}/{below}" for folder in folders),
+        "relative": tuple(dict.fromkeys((*full, below, below.rpartition("/")[2]))),
+        "tail": full,
+    }
+    has_extension = is_recording_name(below)
+    for level, (with_extension, same_case, scope) in enumerate(_LEVELS):
+        if with_extension or has_extension:
+            for name in names[scope]:
+                key = name if with_extension else os.path.splitext(name)[0]
+                yield level, key if same_case else key.casefold()
+
+
+@lru_cache
+def _folders(folder: Location) -> tuple[str, ...]:
+    """The absolute paths of an input's folder, as it was named and where links lead."""
+    real = os.path.realpath(folder) if isinstance(folder, Path) else folder
+    return tuple(dict.fromkeys((_plain(str(folder)), _plain(str(real)))))
+
+
+def _plain(name: str) -> str:
+    """A path in one form of Unicode, with `/` between its parts and without what means nothing."""
+    if name[:7].lower() == "file://":
+        name = re.sub(r"^/(?=[A-Za-z]:)", "", unquote(name[7:].removeprefix("localhost")))
+    scheme, separator, rest = name.rpartition("://")
+    parts = unicodedata.normalize("NFC", rest.replace("\\", "/")).split("/")
+    kept = [part for k, part in enumerate(parts) if part != "." and (part or k == 0)]
+    return scheme.lower() + separator + "/".join(kept)

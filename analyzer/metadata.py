@@ -1,0 +1,150 @@
+"""A CSV that says of recordings what their sound does not: which file each row is about, and what it says of it."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from analyzer.errors import UsageError
+from analyzer.masking import Mask
+from analyzer.names import show
+from analyzer.roles import parse_roles
+from analyzer.text_files import read_text
+
+#: Columns that are not groups.
+_FILE, _RECORDED, _CHANNEL = "file", "recorded", re.compile(r"channel_([1-9]\d?)")
+_SEPARATORS = ",;\t"
+#: The line by which a spreadsheet is asked to use another separator.
+_SEP_LINE = re.compile(r'"?sep=([^\s"]|\t)', re.IGNORECASE)
+#: A day and a time as German spreadsheets write them.
+_DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
+
+
+@dataclass(frozen=True)
+class Told:
+    """What a metadata file says of a recording.
+
+    Attributes
+    ----------
+    recorded : local time, as `2026-11-24 09:15:00` or only the date; empty where it does not say.
+    speakers : roles by channel.
+    groups : what the recording belongs to, such as `queue`, and which.
+    """
+
+    recorded: str = ""
+    speakers: tuple[str, ...] = ()
+    groups: Mapping[str, str] = field(default_factory=dict)
+
+    def masked(self, mask: Mask) -> "Told":
+        """The same without numbers that somebody can be called at."""
+        speakers = tuple(mask.text(role) for role in self.speakers)
+        return Told(self.recorded, speakers, mask.texts(self.groups))
+
+
+def read_metadata(path: Path) -> dict[str, Told]:
+    """What is told by file name, from a CSV with a column `file`.
+
+    Besides it there may be `recorded` (ISO 8601 or 24.11.2026 09:15, local time) and the roles `channel_1`, `channel_2`
+    and so on; every other column is a group. `file` is the name that tables show, the path below the input, or the bare
+    file name. Cells are separated by commas, semicolons or tabs. Raises UsageError with the line that is wrong.
+    """
+    shown = show(str(path))
+    try:
+        text = read_text(path)
+        header, rows = _table(text, shown)
+        return _read_rows(header, rows, shown)
+    except (OSError, ValueError, csv.Error) as error:
+        raise UsageError(f"the metadata {shown} cannot be read: {error}") from error
+
+
+#: A row of a table: the number of its last line, and its cells.
+_Row = tuple[int, list[str]]
+
+
+def _table(text: str, shown: str) -> tuple[list[str], Iterator[_Row]]:
+    """The names of the columns, and the rows below them that are not empty."""
+    said = _SEP_LINE.match(text)
+    headers = []
+    for separator in dict.fromkeys([*([said[1]] if said else []), *_SEPARATORS]):
+        rows = _rows(text, separator, has_sep_line=said is not None)
+        _, header = next(rows, (0, []))
+        names = [_known_name(name) for name in header]
+        if _FILE in names:
+            return names, rows
+        headers.append(header)
+    found = [show(name) for name in max(headers, key=len) if name.strip(_SEPARATORS)][:20]
+    raise UsageError(
+        f"the metadata {shown} need a column called {_FILE}: "
+        + (f"the first row has {', '.join(found)}" if found else "there is no row")
+    )
+
+
+def _rows(text: str, separator: str, has_sep_line: bool) -> Iterator[_Row]:
+    """The rows that have a cell which is not empty."""
+    lines = io.StringIO(text, newline="")
+    if has_sep_line:
+        next(lines)
+    reader = csv.reader(lines, delimiter=separator, skipinitialspace=True)
+    for cells in reader:
+        stripped = [cell.strip() for cell in cells]
+        if any(stripped):
+            yield reader.line_num + has_sep_line, stripped
+
+
+def _known_name(column: str) -> str:
+    """The name of a column: those that mean something here may be in any case."""
+    lower = column.casefold()
+    return lower if lower in (_FILE, _RECORDED) or _CHANNEL.fullmatch(lower) else column
+
+
+def _read_rows(header: list[str], rows: Iterator[_Row], shown: str) -> dict[str, Told]:
+    if twice := next((name for name in header if name and header.count(name) > 1), None):
+        raise UsageError(f"the metadata {shown} have two columns called {show(twice)}")
+    known: dict[str, Told] = {}
+    for line, cells in rows:
+        where = f"{shown}, line {line}"
+        unnamed = [cell for k, cell in enumerate(cells) if cell and (k >= len(header) or not header[k])]
+        row = {name: cells[k] if k < len(cells) else "" for k, name in enumerate(header) if name}
+        name = row[_FILE]
+        if not name or unnamed:
+            raise UsageError(f"{where}: " + ("too many cells for the columns" if name else "no file is named"))
+        if name in known:
+            raise UsageError(f"{where}: {show(name)} stands there twice")
+        known[name] = _read_row(row, where)
+    return known
+
+
+def _read_row(row: dict[str, str], where: str) -> Told:
+    channels = {int(match[1]): role for key, role in row.items() if (match := _CHANNEL.fullmatch(key)) and role}
+    if sorted(channels) != list(range(1, len(channels) + 1)):
+        raise UsageError(f"{where}: the roles of channel_1, channel_2 and so on must not have gaps")
+    try:
+        speakers = parse_roles(",".join(channels[k] for k in sorted(channels))) if channels else ()
+        recorded = _told_time(row.get(_RECORDED, ""))
+    except ValueError as error:
+        raise UsageError(f"{where}: {error}") from error
+    groups = {
+        key: value
+        for key, value in row.items()
+        if value and key not in (_FILE, _RECORDED) and not _CHANNEL.fullmatch(key)
+    }
+    return Told(recorded, speakers, groups)
+
+
+def _told_time(text: str) -> str:
+    if not text:
+        return ""
+    try:
+        iso = text
+        if dotted := _DOTTED.fullmatch(text):
+            iso = "{2}-{1:0>2}-{0:0>2}".format(*dotted.groups())
+            iso += " {:0>2}:{}:{}".format(*dotted.groups("00")[3:]) if dotted[4] else ""
+        moment = datetime.fromisoformat(iso)
+    except ValueError:
+        raise ValueError(f"{text!r} is no time: give one such as 2026-11-24 09:15:00") from None
+    if moment.tzinfo:
+        raise ValueError(f"{text!r} names an offset: give local time, such as 2026-11-24 09:15:00")
+    return moment.date().isoformat() if len(iso) <= 10 else moment.isoformat(" ", "seconds")

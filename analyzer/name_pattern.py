@@ -1,0 +1,139 @@
+"""The regular expression of --name-pattern: what it finds in names, and how long that may take."""
+
+import re
+import time
+from collections.abc import Iterator, Mapping
+
+from analyzer import dates
+from analyzer.errors import UsageError
+
+#: Seconds of processor time that the search in one name may take. A usual pattern takes some millionths.
+_LONGEST_S = 0.25
+#: Names that take longer than this are slow, and all of them together may take so long.
+_SLOW_S, _SLOW_TOGETHER_S = 0.05, 2.5
+
+
+class NamePattern:
+    r"""A regular expression as of Python's `re`, whose search in a name ends after a quarter of a second.
+
+    Without that limit, one such as `(\w+\s?)+-` does not end on some names. Such a name counts as one that the
+    pattern does not match.
+
+    Attributes
+    ----------
+    text : the expression.
+    too_long : names on which the search was given up.
+    """
+
+    def __init__(self, text: str) -> None:
+        """Compile an expression; raises ValueError where it is none, or names no group."""
+        import regex  # searches as `re` does, and can be given a time limit
+
+        try:
+            re.compile(text)
+            self._compiled = regex.compile(text)
+        except (re.error, regex.error) as error:
+            raise ValueError(f"{text!r} is no regular expression: {error}") from error
+        if not self.groups:
+            raise ValueError(
+                f"{text!r} names no group, so nothing would come of it: name what it finds, such as "
+                r"(?P<date>\d{8}) or (?P<queue>[a-z]+)"
+            )
+        self.text = text
+        self.too_long: list[str] = []
+        self._slow_s = 0.0
+
+    @property
+    def groups(self) -> frozenset[str]:
+        """The names of its groups."""
+        return frozenset(self._compiled.groupindex)
+
+    def find(self, name: str) -> "Found | None":
+        """What the pattern finds in the last part of a name, else in the whole; None where it does not match.
+
+        It is the first match whose group `date` is a date and no part of a longer number, as the first eight digits of
+        `0821123456_20261124.wav` are; else the first with a date; else the first. Raises UsageError where the searches
+        in many names take so long that there is no end to them.
+        """
+        if name in self.too_long:
+            return None
+        started = time.process_time()
+        try:
+            return self._best(name, started)
+        except TimeoutError:
+            self.too_long.append(name)
+            return None
+        finally:
+            self._count(time.process_time() - started)
+
+    def _best(self, name: str, started: float) -> "Found | None":
+        best: Found | None = None
+        for found in self._matches(name, started):
+            if found.stands_alone:
+                return found
+            if best is None or (found.moment and not best.moment):
+                best = found
+        return best
+
+    def _matches(self, name: str, started: float) -> "Iterator[Found]":
+        """Matches in the last part of a name and in the whole, overlapping ones too; one of each without dates."""
+        for start in (name.rfind("/") + 1, 0):
+            text, at = name[start:], 0
+            while at <= len(text):
+                left_s = _LONGEST_S - (time.process_time() - started)
+                match = self._compiled.search(text, at, timeout=max(left_s, 0.001))
+                if not match:
+                    break
+                parts = {group: (value, match.span(group)) for group, value in match.groupdict().items()}
+                yield Found(parts, text, start)
+                at = match.start() + 1 if "date" in self.groups else len(text) + 1
+
+    def _count(self, took_s: float) -> None:
+        self._slow_s += took_s if took_s > _SLOW_S else 0
+        if self._slow_s > _SLOW_TOGETHER_S:
+            raise UsageError(
+                "the --name-pattern takes too long on many names: it tries more and more ways to match the same "
+                r"characters. Give one without a repetition inside a repetition, such as (\w+\s?)+"
+            )
+
+
+class Found:
+    """What a pattern found in a name: its groups, with their text and where they stand in `text`.
+
+    `text` is the part of the name that begins at position `offset`.
+    """
+
+    def __init__(self, parts: Mapping[str, tuple[str | None, tuple[int, int]]], text: str, offset: int) -> None:
+        self._parts, self._text, self._offset = parts, text, offset
+
+    @property
+    def moment(self) -> str:
+        """The date and the time of day, as tables show them; empty where there is no such day."""
+        day, clock = dates.day(self._group("date")), dates.clock(self._group("time"))
+        return f"{day} {clock}" if day and clock else day
+
+    @property
+    def others(self) -> dict[str, str]:
+        """The groups besides date and time that found something."""
+        return {key: value for key, (value, _) in self._parts.items() if value and key not in ("date", "time")}
+
+    @property
+    def spans(self) -> list[tuple[int, int]]:
+        """Start and end of date and time in the name, as far as they are such and no part of a number."""
+        return [(start + self._offset, end + self._offset) for start, end in self._real] if self.stands_alone else []
+
+    @property
+    def stands_alone(self) -> bool:
+        """Whether there is a date, and date and time border on no other digits."""
+        inside = {k for start, end in self._real for k in range(start, end)}
+        borders = {k + step for k in inside for step in (-1, 1)} - inside
+        return bool(self.moment) and not any(self._text[k : k + 1].isdecimal() for k in borders if k >= 0)
+
+    @property
+    def _real(self) -> list[tuple[int, int]]:
+        """Start and end of the date and the time, as far as they are such."""
+        read = (("date", dates.day), ("time", dates.clock))
+        return [self._parts[group][1] for group, known in read if known(self._group(group))]
+
+    def _group(self, name: str) -> str | None:
+        return self._parts[name][0] if name in self._parts else None

@@ -1,0 +1,122 @@
+"""What --name-pattern finds, and that no pattern takes for ever."""
+
+import json
+import pickle
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from analyzer.errors import UsageError
+from analyzer.name_pattern import NamePattern
+from tests.nights import Analyze, a_call, read_csv
+
+#: Tries 2 to the power of the letters in front of the first dot.
+ENDLESS = r"(?P<queue>([a-z_]|[a-z_][a-z_])+)-(?P<date>\d{8})"
+ENDLESS_NAME = "supportqueueberlin_customercallback.a-b.wav"
+
+
+@pytest.mark.parametrize("text", ["", "a", r"(\d{8})", r"(?:x)", r"(?i:a)"])
+def test_a_pattern_without_a_named_group_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="names no group"):
+        NamePattern(text)
+
+
+@pytest.mark.parametrize("text", ["(?P<date>", "(?P<1>a)", "(?P<a>x)(?P<a>y)", "(?<queue>a)", r"(?P<a>\h)"])
+def test_what_python_takes_for_no_regular_expression_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="is no regular expression"):
+        NamePattern(text)
+
+
+PATTERNS = [
+    r"(?P<date>\d{8})[_-](?P<time>\d{6})",
+    r"(?P<queue>[a-z]+)[-_]",
+    r"(?i)(?P<queue>SALES|billing)",
+    r"^(?P<site>[^/_]+)_.*?(?P<agent>\d+)(?=\D|$)",
+    r"(?P<a>\w+?)(?P<b>\s*)$",
+    r"(?:^|/)(?P<a>[^-]*)-(?P<b>.*)",
+    r"(?<!\d)(?P<agent>\d{3})(?!\d)",
+    r"(?P<a>a|ab)(?P<c>c|bcd)(?P<d>d*)",
+]
+
+
+@pytest.mark.parametrize("text", PATTERNS)
+@given(name=st.text("abcd SALESsales-_0123456789/ü.", max_size=30))
+def test_a_pattern_finds_what_python_s_re_finds(text: str, name: str) -> None:
+    own = name[name.rfind("/") + 1 :]
+    expected = re.search(text, own) or re.search(text, name)
+    found = NamePattern(text).find(name)
+    assert (found is None) == (expected is None)
+    if found is not None and expected is not None and "date" not in expected.groupdict():
+        assert found.others == {key: value for key, value in expected.groupdict().items() if value}
+
+
+def test_a_search_that_would_not_end_is_given_up_and_the_name_does_not_match() -> None:
+    pattern = NamePattern(ENDLESS)
+    began = time.process_time()
+    assert pattern.find(ENDLESS_NAME) is None
+    assert pattern.find(ENDLESS_NAME) is None  # and is not tried again
+    assert time.process_time() - began < 5
+    assert pattern.too_long == [ENDLESS_NAME]
+    found = pattern.find("sales-20261124.wav")
+    assert found is not None
+    assert (found.moment, found.others) == ("2026-11-24", {"queue": "sales"})
+
+
+def test_many_such_names_are_a_usage_error_that_comes_soon() -> None:
+    pattern, tried = NamePattern(ENDLESS), 0
+    with pytest.raises(UsageError, match="--name-pattern takes too long"):
+        for k in range(10_000):
+            tried = k
+            pattern.find(f"{k:05d}{ENDLESS_NAME}")
+    assert tried < 20
+
+
+def test_a_pattern_goes_to_other_processes() -> None:
+    found = pickle.loads(pickle.dumps(NamePattern(PATTERNS[0]))).find("20261124-101307.wav")
+    assert found.moment == "2026-11-24 10:13:07"
+
+
+def test_a_run_goes_on_over_a_name_on_which_the_pattern_takes_too_long(
+    tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls, output = tmp_path / "calls", tmp_path / "out"
+    a_call(calls / ENDLESS_NAME)
+    a_call(calls / "sales-20261120.wav")
+    assert analyze(calls, "-o", output, "-q", "--name-pattern", ENDLESS) == 0
+    said = capsys.readouterr().err
+    assert f"--name-pattern took too long on 1 names, and does not match there: calls/{ENDLESS_NAME}" in said
+    recorded = {row["recording"]: row["recorded"] for row in read_csv(output / "recordings.csv")}
+    assert recorded["calls/sales-20261120.wav"] == "2026-11-20"
+    assert json.loads((output / "run.json").read_text())["analysed"] == {"ok": 2}
+
+
+def test_a_run_in_which_the_pattern_takes_too_long_on_many_names_is_refused(
+    tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
+) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    for k in range(40):
+        (calls / f"{k:02d}{ENDLESS_NAME}").write_bytes(b"RIFF")
+    assert analyze(calls, "-o", tmp_path / "out", "--name-pattern", ENDLESS) == 2
+    assert "--name-pattern takes too long" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "recordings.csv").exists()
+
+
+def test_sigterm_ends_a_run_whose_pattern_takes_long(
+    tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = a_call(tmp_path / "calls" / ENDLESS_NAME).parent
+    a_call(calls / "b.wav")
+    search = NamePattern.find
+
+    def stopped(pattern: NamePattern, name: str) -> object:
+        signal.raise_signal(signal.SIGTERM)
+        return search(pattern, name)
+
+    monkeypatch.setattr(NamePattern, "find", stopped)
+    assert analyze(calls, "-o", tmp_path / "out", "--name-pattern", ENDLESS) == 143
