@@ -90,9 +90,8 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
         log.warning("%s", hint)
     say = (lambda text: None) if settings.quiet else print
     known = ledger.count_by_status().total()
-    say(
-        f"{len(chosen)} of {known} recordings {_criteria(settings, stored_mask(ledger))}{': their results are deleted' if chosen else ''}"
-    )
+    meant = _criteria(settings, stored_mask(ledger)) + (": their results are deleted" if chosen else "")
+    say(f"{len(chosen)} of {known} recordings {meant}")
     for entry in chosen:
         say(f"{entry.identity.shown}: {entry.when(zone)[0]}")
     for path in ledger.backups():
