@@ -8,8 +8,7 @@ named, never guessed by FFmpeg, so that a playlist dressed up as a recording can
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import soundfile
@@ -17,79 +16,17 @@ import soxr
 
 from analyzer.errors import UnreadableRecording, VanishedRecording
 from analyzer.ffmpeg import open_ffmpeg
+from analyzer.leading import find_beginning
 from analyzer.names import show
+from analyzer.ogg import open_ogg
+from analyzer.signatures import HEADERLESS, SNIFFED_BYTES, UNREADABLE, Headerless, sniff, unreadable_content
+from analyzer.splice import Spliced
 from analyzer.storage import Location, open_to_read
 from analyzer.stream import AudioStream, Source, check_length, clock
-from analyzer.wav import WavWithTrueSize, read_wav_data
+from analyzer.wav import read_wav
 
 #: A sample 120 dB above full scale is none; its square, as of the powers of a spectrum, soon has no place in a float.
 _LOUDEST = 1e6
-
-
-@dataclass(frozen=True)
-class Headerless:
-    """An encoding that only the extension tells: its rate, and libsndfile's subtype or FFmpeg's demuxer."""
-
-    rate: int
-    subtype: str | None = None
-    demuxer: str | None = None
-
-
-#: Asterisk's headerless files, one channel each.
-HEADERLESS = {
-    ".ulaw": Headerless(8000, subtype="ULAW"),
-    ".alaw": Headerless(8000, subtype="ALAW"),
-    ".gsm": Headerless(8000, subtype="GSM610"),
-    ".sln": Headerless(8000, subtype="PCM_16"),
-    ".sln16": Headerless(16000, subtype="PCM_16"),
-    ".g722": Headerless(16000, demuxer="g722"),
-}
-
-_NAMED = (
-    ".wav .wave .mp3 .mp2 .flac .ogg .oga .opus .spx .au .snd .aif .aiff .aifc .caf .w64 "
-    ".m4a .m4b .mp4 .aac .3gp .3ga .amr .awb .wma .asf .webm .mka"
-)
-AUDIO_EXTENSIONS = frozenset(_NAMED.split()) | frozenset(HEADERLESS)
-
-_IMAGE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
-
-
-def sniff(head: bytes) -> str | None:
-    """FFmpeg's name of the format whose signature `head`, a file's first 16 bytes or more, carries; else None."""
-    if head[:4] in (b"RIFF", b"RF64") and head[8:12] == b"WAVE":
-        return "wav"
-    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
-        return "mov"
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return "aiff"
-    if head[:4] == b"riff":
-        return "w64"
-    starts = {
-        b"fLaC": "flac",
-        b"OggS": "ogg",
-        b".snd": "au",
-        b"ID3": "mp3",
-        b"#!AMR": "amr",
-        b"caff": "caf",
-        b"\x30\x26\xb2\x75": "asf",
-        b"\x1a\x45\xdf\xa3": "matroska",
-    }
-    return next((name for start, name in starts.items() if head.startswith(start)), None)
-
-
-def _sniff_sync_word(head: bytes) -> str | None:
-    """MPEG audio without a tag. Two bytes prove little, so they count only for a file that is named as audio."""
-    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
-        return None
-    if head[1] & 0xF6 == 0xF0:
-        return "aac"
-    layer, bit_rate, rate = head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
-    return "mp3" if layer and bit_rate != 15 and rate != 3 else None
-
-
-def is_recording_name(path: str) -> bool:
-    """Whether the file's extension is one that recordings have."""
-    return os.path.splitext(path)[1].lower() in AUDIO_EXTENSIONS
 
 
 class _SoundFileStream(AudioStream):
@@ -134,15 +71,14 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
     except FileNotFoundError:
         raise VanishedRecording("it vanished before it could be read") from None
     with handle:
-        head = handle.read(64)
+        head = handle.read(SNIFFED_BYTES)
         if not head:
             raise UnreadableRecording("the file is empty")
         extension = os.path.splitext(path)[1].lower()
-        demuxer = sniff(head)
-        if demuxer is None and extension in HEADERLESS:
+        if sniff(head) is None and extension in HEADERLESS:
             opener = _open_headerless(handle, HEADERLESS[extension])
         else:
-            opener = _open_by_content(handle, demuxer or _sniff_sync_word(head))
+            opener = _open_by_content(handle, head)
         with opener as stream:
             yield stream
 
@@ -161,20 +97,32 @@ def _open_headerless(handle: BinaryIO, encoding: Headerless) -> Iterator[AudioSt
 
 
 @contextmanager
-def _open_by_content(handle: BinaryIO, demuxer: str | None) -> Iterator[AudioStream]:
+def _open_by_content(handle: BinaryIO, head: bytes) -> Iterator[AudioStream]:
     """libsndfile first, which is quicker; then FFmpeg, where the signature names one of its demuxers."""
-    data = read_wav_data(handle) if demuxer == "wav" else None
-    if data and data.present_bytes <= 0:
+    if found := unreadable_content(head):
+        raise UnreadableRecording(f"{UNREADABLE}: {found}")
+    demuxer, start = find_beginning(handle, head)
+    if start:
+        handle = cast(BinaryIO, Spliced(handle, [(start, handle.seek(0, os.SEEK_END))]))
+    wav = read_wav(handle) if demuxer == "wav" else None
+    if wav and wav.present_bytes <= 0:
         raise UnreadableRecording("it has a header but no sound")
-    missing_share = data.missing_share if data else 0.0
-    source = Source(WavWithTrueSize(handle, data) if data and data.promised_bytes is None else handle)
+    missing_share = wav.missing_share if wav else 0.0
+    is_spliced = wav and wav.header and not wav.is_plain
+    source = Source(Spliced(handle, wav.pieces()) if wav and is_spliced else handle)
     # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
-    sound = None if demuxer == "mp3" else _try_libsndfile(source)
+    sound = None if demuxer in ("mp3", "flac", "ogg") else _try_libsndfile(source)
     if sound:
         with sound:
-            yield _SoundFileStream(sound, source, missing_share)
+            stream: AudioStream = _SoundFileStream(sound, source, missing_share)
+            stream.notes += wav.notes if wav else []
+            yield stream
+    elif demuxer == "ogg":
+        with open_ogg(source, handle) as stream:
+            yield stream
     elif demuxer:
         with open_ffmpeg(source, demuxer, missing_share) as stream:
+            stream.notes += wav.notes if wav else []
             yield stream
     else:
         raise UnreadableRecording("its content is no audio format that is known here")

@@ -7,9 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer import storage
-from analyzer.audio import is_recording_name, sniff
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.names import Identity, show
+from analyzer.signatures import (
+    SNIFFED_BYTES,
+    is_recording_name,
+    sniff,
+    unreadable_content,
+    unreadable_name,
+)
 from analyzer.storage import Location
 from analyzer.system_files import is_below_one, is_system_file
 
@@ -150,7 +156,9 @@ def _refuse_web_page(address: str, named: str) -> None:
         return
     path = address.partition("?")[0].partition("#")[0]
     try:
-        is_audio = not named.endswith("/") and (is_recording_name(path) or sniff(storage.head(address, 64)) is not None)
+        is_audio = not named.endswith("/") and (
+            is_recording_name(path) or sniff(storage.head(address, SNIFFED_BYTES)) is not None
+        )
     except OSError:
         is_audio = False
     if not is_audio:
@@ -298,10 +306,20 @@ def copied_name(path: str) -> str | None:
 
 def looks_like_audio(found: Found) -> bool:
     """Whether a file's name or its first bytes say that it is audio; raises UnreadableRecording if it can't be read."""
-    if found.named_as_recording:
-        return True
+    return found.named_as_recording or sniff(_head(found)) is not None
+
+
+def unreadable_format(found: Found) -> str | None:
+    """What a file is, by its content or its name, where it is a recording that this version cannot read.
+
+    Raises UnreadableRecording if it cannot be opened.
+    """
+    return unreadable_content(_head(found)) or unreadable_name(found.identity.path)
+
+
+def _head(found: Found) -> bytes:
     try:
-        return sniff(storage.head(found.path, 64)) is not None
+        return storage.head(found.path, SNIFFED_BYTES)
     except OSError as error:
         raise UnreadableRecording(_why(error)) from error
 

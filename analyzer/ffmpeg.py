@@ -1,139 +1,202 @@
-"""What libsndfile does not read: FFmpeg, as PyAV brings it, kept from other files and from filling the memory."""
+"""What libsndfile does not read: FFmpeg, as PyAV brings it, kept from other files and from filling the memory.
+
+Every track of a container becomes channels of its own, in the order of the tracks, and all sound stands at the time
+that the container gives it.
+"""
 
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import Any, NoReturn
 
 import numpy as np
+import soxr
 
+from analyzer.decoding import Decoder, Timed
 from analyzer.errors import UnreadableRecording
-from analyzer.mp4 import check_index
+from analyzer.mp4 import MOST_INDEXED, check_index
 from analyzer.names import show
-from analyzer.stream import MOST_IN_BLOCK, MOST_READ, AudioStream, Source
+from analyzer.placement import TOLERATED_S, Placement
+from analyzer.stream import LONGEST_HOURS, LOWEST_RATE, MOST_READ, AudioStream, Source, clock
+from analyzer.tracks import Packets
 
-#: Samples in a frame, over all channels; the longest of any usual encoding (FLAC, eight channels) has half as many.
-_MOST_IN_FRAME = 1 << 20
-#: Bytes of a packet. PyAV decodes all of its frames before it hands over the first: a megabyte of small ones, which no
-#: encoder puts into one packet, would fill the memory. Lossless encodings need larger packets, and unpack to less.
-_MOST_IN_PACKET, _MOST_IN_LOSSLESS_PACKET = 1 << 16, 1 << 20
-#: Bytes of a packet. PyAV decodes all of its frames before it hands over the first: a megabyte of small ones, which no
+#: Demuxers of containers that give the time of what they hold. All others are read from start to end without gaps.
+_TIMED = frozenset(("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"))
+#: Of these, those whose clock starts anywhere: their first packet is the start of the recording.
+_CLOCK_STARTS_ANYWHERE = frozenset(("mpeg", "mpegts"))
+#: Seconds of sound without a time at the start of a track that are kept until a time is known.
+_LONGEST_UNTIMED_S = 10.0
 
 
-class _FFmpegStream(AudioStream):
-    def __init__(self, container: Any, demuxer: str, source: Source, missing_share: float) -> None:
-        if not container.streams.audio:
-            raise UnreadableRecording("there is no sound in it, only other streams")
-        self._container, self._stream, self._source = container, container.streams.audio[0], source
-        codec = self._stream.codec_context
-        if codec is None:
-            raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
-        codec.options = {"max_samples": str(_MOST_IN_FRAME)}
-        length_s = container.duration / 1e6 if container.duration else 0.0  # in microseconds
-        name = f"{demuxer} {codec.codec.canonical_name}"
-        super().__init__(name, codec.sample_rate or 0, codec.channels or 0, length_s, missing_share)
-        self._is_flac = codec.codec.name == "flac"
-        self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if codec.codec.lossless else _MOST_IN_PACKET
-        self._resampler: Any = None
-        self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of what goes into it
+class FFmpegStream(AudioStream):
+    """A recording that FFmpeg decodes.
+
+    Parameters
+    ----------
+    packets : of the tracks of the container.
+    decoders : one for each track; their channels stand one after the other.
+    name, length_s, missing_share : as of any AudioStream.
+
+    Attributes
+    ----------
+    start_s : the time of the container at which the first sample is due; None where it gives no times.
+    end_s : when it ends, for sound without any time; None where that is not known.
+    early_s : how much earlier than that its first sound may be due, to be left out.
+    first_s : the time of its first packet.
+    damaged : number of packets that could not be decoded; known once `blocks` has been read to its end.
+    """
+
+    def __init__(
+        self,
+        packets: Packets,
+        decoders: list[Decoder],
+        name: str,
+        length_s: float,
+        missing_share: float,
+    ) -> None:
+        channels = sum(decoder.channels for decoder in decoders) if all(d.channels for d in decoders) else 0
+        rates = sorted(decoder.rate for decoder in decoders)
+        # A rate below the limits is seen, too, where another track has one within them.
+        rate = rates[0] if rates[0] < LOWEST_RATE else rates[-1]
+        super().__init__(name, rate, channels, length_s, missing_share)
+        self._packets, self._decoders = packets, decoders
+        self.start_s: float | None = None
+        self.end_s: float | None = None
+        self.early_s, self.first_s, self.damaged = 1.0, 0.0, 0
 
     def _decoded(self) -> Iterator[np.ndarray]:
-        size, waiting, held, found, damaged = self.block_size(), [], 0, False, 0
-        for frame in self._frames():
-            if frame is None:
-                damaged += 1
-                continue
-            waiting.append(frame)
-            held, found = held + frame.shape[1], True
-            if held >= size:
-                yield np.concatenate(waiting, axis=1)
-                waiting, held = [], 0
-        if waiting:
-            yield np.concatenate(waiting, axis=1)
-        if damaged and not found:
+        tracks, channels = map(self._track, self._decoders), [decoder.channels for decoder in self._decoders]
+        yield from _beside_each_other(list(tracks), channels, self.block_size())
+        self.damaged = sum(decoder.damaged for decoder in self._decoders) + self._packets.broken
+        if self.damaged and not any(decoder.has_sound for decoder in self._decoders):
             raise UnreadableRecording("it cannot be decoded: all of its data are damaged")
-        if damaged:
-            self.notes.append(f"{damaged} damaged packets left out")
+        if self.damaged:
+            self.notes.append(f"{self.damaged} damaged packets left out")
 
-    def _frames(self) -> Iterator[np.ndarray | None]:
-        """Decoded samples, frame by frame; None for a packet that could not be decoded."""
-        import av
+    def _track(self, decoder: Decoder) -> Iterator[np.ndarray]:
+        """The sound of one track at the rate of the recording, at its times."""
+        most = max(1, self.block_size() * decoder.rate // self.rate)
+        placement = Placement(decoder.rate, decoder.channels, most)
+        blocks = self._placed(decoder, placement)
+        yield from blocks if decoder.rate == self.rate else _resampled(blocks, decoder, self.rate, most)
+        for position_s in placement.restarts:
+            self.notes.append(f"its times start over at {clock(position_s)}: what follows is placed after that")
 
-        packets = self._packets()
-        while True:
-            try:
-                for frame in next(packets).decode():
-                    if self._resampler is None and self._is_plain(frame):
-                        yield frame.to_ndarray()
-                    else:
-                        yield from self._converted(frame)
-            except (StopIteration, av.error.EOFError):
-                break
-            except (av.error.FFmpegError, ValueError):  # the latter where PyAV has no name for what was decoded
-                yield None
-        self._source.check()
-        yield from self._rest()
-
-    def _packets(self) -> Iterator[Any]:
-        """Packets of the sound. Those of other streams are looked at too: what is read counts for each alone."""
-        source, wanted = self._source, self._stream.index
-        source.allow(MOST_READ)
-        for packet in self._container.demux():
-            source.check()
-            source.allow(MOST_READ)
-            if packet.stream_index == wanted:
-                if self._is_flac or packet.size > self._most_in_packet:
-                    self._check(packet)
-                yield packet
-
-    def _check(self, packet: Any) -> None:
-        """Raise UnreadableRecording if the packet may hold more than memory should."""
-        crowded = packet.size > self._most_in_packet
-        if self._is_flac and not crowded:
-            # Eleven bytes of it are 65,535 samples. Each frame starts with one of these, which seldom occur elsewhere.
-            content = bytes(packet)
-            starts = content.count(b"\xff\xf8") + content.count(b"\xff\xf9")
-            crowded = starts > 8 + packet.size // 8192
-        if crowded:
-            raise UnreadableRecording(f"a packet of it, {packet.size:,} bytes, holds more sound than packets do")
-
-    def _converted(self, frame: Any) -> Iterator[np.ndarray | None]:
-        """The samples of a frame that is not as the recording is, nor as numpy needs it."""
-        if frame.samples * self.channels * self.rate > MOST_IN_BLOCK * frame.sample_rate:
-            yield None  # its rate is not the recording's, and it would grow out of all proportion
+    def _placed(self, decoder: Decoder, placement: Placement) -> Iterator[np.ndarray]:
+        frames = decoder.decoded(self._packets.of(decoder.index))
+        if self.start_s is None:
+            yield from (samples for samples, _ in frames)
             return
-        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if kind != self._resampled:
-            yield from self._rest()
-            self._resampler, self._resampled = self._new_resampler(), kind
-        yield from map(self._by_channel, self._resampler.resample(frame))
+        timed = _timed_from_the_first(frames, decoder.rate, self.start_s - self.early_s, self.end_s)
+        for samples, at_s in timed:
+            yield from placement.place(samples, None if at_s is None else at_s - self.start_s)
+        yield from placement.finish()
 
-    def _is_plain(self, frame: Any) -> bool:
-        """Whether a frame needs no converting, which takes as long as decoding an MP3."""
-        return frame.format.name == "fltp" and frame.sample_rate == self.rate and len(frame.planes) == self.channels < 8
 
-    def _new_resampler(self) -> Any:
-        import av
+def _timed_from_the_first(frames: Iterator[Timed], rate: int, least_s: float, end_s: float | None) -> Iterator[Timed]:
+    """Frames, of which those before the first that has a time of its own have theirs from that one, or from the end.
 
-        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
-        return av.AudioResampler(format="flt", layout=self._stream.codec_context.layout, rate=self.rate)
+    FFmpeg may count from 0 until the container gives a time: what is less than `least_s`, and what follows it without a
+    jump, is no time of its own.
+    """
+    first, length_s, counted_s = list[Timed](), 0.0, None
+    for samples, at_s in frames:
+        if at_s is not None and at_s < least_s and not first:
+            counted_s = at_s
+        is_counted = counted_s is not None and at_s is not None and abs(at_s - counted_s - length_s) < TOLERATED_S
+        if (at_s is None or is_counted) and length_s < _LONGEST_UNTIMED_S:
+            first.append((samples, None))
+            length_s += samples.shape[1] / rate
+            continue
+        yield from _until(at_s, first, rate)
+        first, length_s, counted_s = [], _LONGEST_UNTIMED_S, None
+        yield samples, at_s
+    yield from _until(end_s, first, rate)
 
-    def _rest(self) -> Iterator[np.ndarray]:
-        """What the resampler still holds."""
-        if self._resampler is not None:
-            yield from map(self._by_channel, self._resampler.resample(None))
 
-    def _by_channel(self, frame: Any) -> np.ndarray:
-        return frame.to_ndarray().reshape(-1, self.channels).T
+def _until(end_s: float | None, frames: list[Timed], rate: int) -> Iterator[Timed]:
+    """Frames without times, with those that they have if the last one ends at a known time."""
+    left_s = sum(samples.shape[1] for samples, _ in frames) / rate
+    for samples, _ in frames:
+        yield samples, None if end_s is None else end_s - left_s
+        left_s -= samples.shape[1] / rate
+
+
+def _resampled(blocks: Iterator[np.ndarray], decoder: Decoder, rate: int, most: int) -> Iterator[np.ndarray]:
+    """Blocks at another rate; no more than `most` samples at a time, since they may grow a hundredfold."""
+    resampler = soxr.ResampleStream(decoder.rate, rate, decoder.channels, dtype="float32")
+    for block in blocks:
+        for start in range(0, block.shape[1], most):
+            yield resampler.resample_chunk(np.ascontiguousarray(block[:, start : start + most].T)).T
+    yield resampler.resample_chunk(np.empty((0, decoder.channels), np.float32), last=True).T
+
+
+def _beside_each_other(tracks: list[Iterator[np.ndarray]], channels: list[int], size: int) -> Iterator[np.ndarray]:
+    """Blocks of all tracks, each track's channels after those of the one before; the shorter ones end in silence."""
+    held = [_Held(*track) for track in zip(tracks, channels, strict=True)]
+    while length := min(size, max(track.fill(size) for track in held)):
+        yield np.concatenate([track.take(length) for track in held])
+
+
+class _Held:
+    """What has been decoded of a track and was not taken yet."""
+
+    def __init__(self, blocks: Iterator[np.ndarray], channels: int) -> None:
+        self._blocks = blocks
+        self._rest = np.empty((channels, 0), np.float32)
+
+    def fill(self, size: int) -> int:
+        """Decode until there are so many samples, or no more; returns how many there are."""
+        waiting, length = [self._rest], self._rest.shape[1]
+        while length < size and (block := next(self._blocks, None)) is not None:
+            waiting.append(block)
+            length += block.shape[1]
+        self._rest = np.concatenate(waiting, axis=1) if len(waiting) > 1 else self._rest
+        return length
+
+    def take(self, size: int) -> np.ndarray:
+        """The next samples; silence where there are no more."""
+        found, self._rest = self._rest[:, :size], self._rest[:, size:]
+        missing = size - found.shape[1]
+        return np.pad(found, ((0, 0), (0, missing))) if missing else found
 
 
 @contextmanager
-def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Iterator[AudioStream]:
+def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Iterator[FFmpegStream]:
     """A recording that FFmpeg's demuxer of this name reads; raises UnreadableRecording where it does not."""
+    indexed = check_index(source) if demuxer == "mov" else 0
+    with ExitStack() as stack:
+        container = _opened(stack, source, demuxer)
+        found = container.streams.audio
+        if not found:
+            raise UnreadableRecording("there is no sound in it, only other streams")
+        known = [stream for stream in found if stream.codec_context is not None]
+        if not known:
+            raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
+        decoders = [Decoder(stream) for stream in known]
+
+        def reopen(stack: ExitStack) -> tuple[Any, Source]:
+            if indexed * len(found) > MOST_INDEXED:  # FFmpeg would hold the index once for each
+                raise UnreadableRecording("its tracks lie too far apart in the file to be read together")
+            twin = source.twin()
+            return _opened(stack, twin, demuxer), twin
+
+        packets = Packets(container, source, [decoder.index for decoder in decoders], reopen, stack)
+        name = f"{demuxer} {'+'.join(dict.fromkeys(decoder.name for decoder in decoders))}"
+        length_s = container.duration / 1e6 if container.duration else 0.0  # in microseconds
+        stream = FFmpegStream(packets, decoders, name, length_s, missing_share)
+        stream.first_s = (container.start_time or 0) / 1e6
+        stream.start_s = _start_s(stream.first_s, demuxer)
+        for number, track in enumerate(found, start=1):
+            if track not in known:
+                stream.notes.append(f"not read: track {number}, whose encoding no decoder here knows")
+        yield stream
+
+
+def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
+    """The container, closed with the stack."""
     import av
 
-    if demuxer == "mov":
-        check_index(source)
     source.seek(0)
     source.allow(MOST_READ)
     try:
@@ -149,8 +212,14 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
         source.check()
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableRecording(f"it cannot be decoded as {demuxer}: {show(reason)}") from error
-    with container:
-        yield _FFmpegStream(container, demuxer, source, missing_share)
+    return stack.enter_context(container)
+
+
+def _start_s(first_s: float, demuxer: str) -> float | None:
+    """The time of a container at which the recording starts; None where it gives no times."""
+    if demuxer not in _TIMED:
+        return None
+    return first_s if demuxer in _CLOCK_STARTS_ANYWHERE or first_s > LONGEST_HOURS * 3600 else 0.0
 
 
 @cache

@@ -8,10 +8,10 @@ from typing import BinaryIO, TextIO
 import numpy as np
 
 from analyzer.api import EmotionStream
-from analyzer.audio import sniff
 from analyzer.errors import UsageError
 from analyzer.report.interchange import json_line
 from analyzer.signals import Stopped, StopSignals
+from analyzer.signatures import sniff
 from analyzer.standard_streams import lost_by, read_some
 from analyzer.timeline import Row
 

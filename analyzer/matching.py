@@ -10,9 +10,9 @@ from itertools import product
 from pathlib import Path
 from urllib.parse import unquote
 
-from analyzer.audio import is_recording_name
 from analyzer.discovery import Input
 from analyzer.names import Identity
+from analyzer.signatures import is_recording_name
 from analyzer.storage import Location
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")

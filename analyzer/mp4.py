@@ -10,11 +10,11 @@ from analyzer.errors import UnreadableRecording
 from analyzer.stream import MOST_READ, Source
 
 #: Packets that the index of an MP4 may list, a day of the shortest twice over. FFmpeg takes 24 bytes for each at once.
-_MOST_INDEXED = 1 << 23
+MOST_INDEXED = 1 << 23
 
 
-def check_index(source: Source) -> None:
-    """Raise UnreadableRecording if the index of an MP4 lists more packets than a day has.
+def check_index(source: Source) -> int:
+    """How many packets the index of an MP4 lists; raises UnreadableRecording if that is more than a day has.
 
     FFmpeg allots memory for all of them as it opens the file, and a dozen bytes can list hundreds of millions. Tables
     are looked for byte by byte, not from box to box, since FFmpeg finds some where they do not belong.
@@ -27,8 +27,9 @@ def check_index(source: Source) -> None:
         for track in box.split(b"trak"):
             edits = max((count for _, count in _numbers(track, b"elst", 2)), default=1)
             packets += _packets_of(track) * max(1, edits)
-    if packets > _MOST_INDEXED:
+    if packets > MOST_INDEXED:
         raise UnreadableRecording(f"its header lists {packets:,} packets, more than a day of sound has")
+    return packets
 
 
 def _boxes_without_sound(source: Source) -> Iterator[bytes]:

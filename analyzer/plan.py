@@ -15,6 +15,7 @@ from analyzer.names import Identity, show
 from analyzer.outputs import timeline_path
 from analyzer.roles import Roles
 from analyzer.signals import StopSignals
+from analyzer.signatures import UNREADABLE
 from analyzer.storage import Location
 
 #: Why a recording is due, in the order in which they are analysed.
@@ -267,7 +268,8 @@ def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str]
     whole_name = copied_name(found.identity.path)
     try:
         is_audio = discovery.looks_like_audio(found) or bool(whole_name and discovery.is_recording_name(whole_name))
-        reason = _NO_AUDIO
+        unreadable = None if is_audio else discovery.unreadable_format(found)
+        reason = f"{UNREADABLE}: {unreadable}" if unreadable else _NO_AUDIO
     except UnreadableRecording as error:
         is_audio, reason = False, f"not named as audio, and {error}"
     waits = _why_waiting(found, known, whole_name, rules)

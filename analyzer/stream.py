@@ -12,8 +12,9 @@ import numpy as np
 
 from analyzer.errors import UnreadableRecording
 from analyzer.names import show
-from analyzer.wav import TOLERATED_LOSS
 
+#: A recording that lacks less than this share of what its header promises is whole: recorders pad and round.
+TOLERATED_LOSS = 0.001
 #: Seconds of sound in a block.
 BLOCK_S = 10.0
 #: No recorder has more; a header that claims more is broken, or made to fill the memory.
@@ -90,9 +91,17 @@ class Source:
     """
 
     def __init__(self, file: Any) -> None:
-        self._file, self.tell = file, file.tell
+        self._file, self._at = file, 0
         self._left: int | None = None
         self.error: Exception | None = None
+
+    def twin(self) -> "Source":
+        """Another source on the same file, with a position of its own."""
+        return Source(self._file)
+
+    def tell(self) -> int:
+        """The position, which reads by another source on the file do not move."""
+        return self._at
 
     def allow(self, size: int) -> None:
         """Let no more than so many bytes be read from now on; `check` tells of more."""
@@ -102,26 +111,35 @@ class Source:
         """The next bytes, none where reading failed."""
         try:
             self._spend(size)
-            return bytes(self._file.read(size))
+            self._file.seek(self._at)
+            found = bytes(self._file.read(size))
         except Exception as error:
             self.error = error
             return b""
+        self._at += len(found)
+        return found
 
     def readinto(self, buffer: Any) -> int:
         """The number of bytes that were read into a buffer, 0 where reading failed."""
         try:
-            return int(self._file.readinto(buffer))
+            self._file.seek(self._at)
+            found = int(self._file.readinto(buffer))
         except Exception as error:
             self.error = error
             return 0
+        self._at += found
+        return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """The new position, as of any file; -1 where there is no such place, which is FFmpeg's way to be told."""
+        """The new position, as of any file; -1 where there is no such place, which FFmpeg takes for a refusal."""
         try:
+            if whence != os.SEEK_END:
+                offset, whence = offset + (self._at if whence == os.SEEK_CUR else 0), os.SEEK_SET
             self._file.seek(offset, whence)
+            self._at = int(self._file.tell())
         except (OSError, ValueError, OverflowError):
             return -1
-        return int(self._file.tell())
+        return self._at
 
     def check(self) -> None:
         """Raise UnreadableRecording if a read has failed."""

@@ -8,7 +8,8 @@ import av
 import numpy as np
 import soundfile
 
-from analyzer.audio import AUDIO_EXTENSIONS, open_audio, read_at
+from analyzer.audio import open_audio, read_at
+from analyzer.signatures import AUDIO_EXTENSIONS
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 
 RATE = 8000

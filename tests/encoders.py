@@ -75,11 +75,13 @@ _SOUNDFILE = (
     Encoding("adpcm.wav", "wav ima_adpcm", subtype="IMA_ADPCM", least_likeness=0.98, delay_s=0.13),
     Encoding("large.wav", "rf64 pcm_16", subtype="PCM_16", form="RF64"),
     Encoding("mp3.mp3", "mp3 mp3", 16000, "MPEG_LAYER_III", "MP3", least_likeness=0.95, delay_s=0.15),
-    Encoding("flac.flac", "flac pcm_16", 16000, "PCM_16", "FLAC"),
+    Encoding("flac.flac", "flac flac", 16000, "PCM_16", "FLAC"),
     Encoding("vorbis.ogg", "ogg vorbis", 16000, "VORBIS", "OGG", least_likeness=0.95, delay_s=0.05),
     Encoding("opus.opus", "ogg opus", 48000, "OPUS", "OGG", least_likeness=0.9, delay_s=0.05),
     Encoding("au.au", "au ulaw", subtype="ULAW", form="AU"),
     Encoding("aiff.aiff", "aiff pcm_16", subtype="PCM_16", form="AIFF"),
+    Encoding("sphere.sph", "nist pcm_16", subtype="PCM_16", form="NIST"),
+    Encoding("creative.voc", "voc pcm_16", subtype="PCM_16", form="VOC"),
 )
 _FFMPEG = (
     Encoding("aac.m4a", "mov aac", 16000, ffmpeg=("aac", "ipod"), least_likeness=0.95, delay_s=0.2),
@@ -88,6 +90,11 @@ _FFMPEG = (
     Encoding("wma.wma", "asf wmav2", 16000, ffmpeg=("wmav2", "asf"), least_likeness=0.9, delay_s=0.3),
     Encoding("opus.webm", "matroska opus", 48000, ffmpeg=("libopus", "webm"), least_likeness=0.9, delay_s=0.1),
     Encoding("speech.ogg", "ogg opus", 48000, ffmpeg=("libopus", "ogg"), least_likeness=0.9, delay_s=0.1),
+    Encoding("ac3.ac3", "ac3 ac3", 32000, ffmpeg=("ac3", "ac3"), least_likeness=0.95, delay_s=0.1),
+    Encoding("eac3.eac3", "eac3 eac3", 32000, ffmpeg=("eac3", "eac3"), least_likeness=0.95, delay_s=0.1),
+    Encoding("wavpack.wv", "wv wavpack", 16000, ffmpeg=("wavpack", "wv")),
+    Encoding("tta.tta", "tta tta", 16000, ffmpeg=("tta", "tta")),
+    Encoding("stream.ts", "mpegts mp3", 48000, ffmpeg=("mp2", "mpegts"), least_likeness=0.9, delay_s=0.1),
 )
 _HEADERLESS = (
     Encoding("call.ulaw", "raw ulaw", subtype="ULAW", form="RAW", stereo=False),

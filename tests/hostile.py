@@ -21,9 +21,11 @@ import av
 import numpy as np
 import soundfile
 
-from analyzer.audio import AUDIO_EXTENSIONS, open_audio, read_at
+from analyzer.audio import open_audio, read_at
 from analyzer.errors import UnreadableRecording
+from analyzer.signatures import AUDIO_EXTENSIONS
 from tests import voices
+from tests.containers import Track, write_tracks
 from tests.encoders import ENCODINGS
 
 #: Files that end the process or never end, each with what happens; tests that run in pytest's own process skip them.
@@ -47,6 +49,9 @@ _PARTS = {
     "amr": (rb"#!AMR\n", -6),
     "m4a": (rb"ftyp|free|mdat|moov|mvhd|trak|tkhd|edts|mdia|mdhd|minf|dinf|stbl|stsd|stts|stsc|stsz|stco|udta", 4),
     "wma": (rb"\x30\x26\xb2\x75|\xa1\xdc\xab\x8c|\x91\x07\xdc\xb7|\x36\x26\xb2\x75", 0),
+    "ts": (rb"\x47[\x40-\x5f]", 0),
+    "wv": (rb"wvpk", 0),
+    "sph": (rb"NIST_1A|sample_count|end_head", 0),
     "webm": (rb"\x18\x53\x80\x67|\x15\x49\xa9\x66|\x16\x54\xae\x6b|\x1f\x43\xb6\x75|\x1c\x53\xbb\x6b", 0),
 }
 #: Lists of other files to play, as text; `{target}` is such a file.
@@ -316,6 +321,12 @@ SIGNATURES = {
     "caf": b"caff\0\1\0\0",
     "asf": b"\x30\x26\xb2\x75\x8e\x66\xcf\x11\xa6\xd9\x00\xaa\x00\x62\xce\x6c",
     "mkv": b"\x1a\x45\xdf\xa3",
+    "bw64": b"BW64\xff\xff\xff\xffWAVE",
+    "ts": b"".join(b"\x47\x40\0\x10" + bytes(184) for _ in range(4)),
+    "wv": b"wvpk",
+    "tta": b"TTA1",
+    "sph": b"NIST_1A\n   1024\n",
+    "voc": b"Creative Voice File\x1a",
 }
 
 
@@ -327,6 +338,14 @@ def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     yield "crowded.m4a", crowded_packet("mp4")
     yield "crowded.webm", crowded_packet("matroska")
     yield "slow.wav", _wav(bytes(200_000), rate=1)
+    yield "second-chunks.wav", _wav(bytes(200)) + (b"data" + struct.pack("<I", 2) + bytes(2)) * 50_000
+    yield "second-files.wav", _wav(bytes(200)) * 3000
+    yield "second-lies.wav", _wav(bytes(200)) + b"data\xf0\xff\xff\x7f" + bytes(100) + b"RIFF\0\0\0\0WAVE" * 1000
+    opus = originals["opus.opus"]
+    yield "chained-often.opus", opus * 300
+    yield "pages-lost.opus", b"".join(piece for k, piece in enumerate(re.split(b"(?=OggS)", opus * 50)) if k % 5 != 3)
+    yield "chained-empty.ogg", b"".join(re.split(b"(?=OggS)", originals["vorbis.ogg"])[1:3]) * 3000
+    yield from _far_tracks()
     for name in ("opus.opus", "vorbis.ogg", "speech.ogg"):
         content = originals[name]
         for k, granule in enumerate([0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 1 << 40]):
@@ -345,6 +364,18 @@ def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
         yield f"chunks-{chunks}.m4a", plain_mp4(chunks=chunks, samples=samples)
     for edits in (1000, 1_000_000):
         yield f"edits-{edits}.m4a", edited(mp4, edits)
+
+
+def _far_tracks() -> Iterator[tuple[str, bytes]]:
+    """Tracks that lie one after the other, start days apart, jump in time, or are more than any recording has."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name, count, late_s in (("far", 2, 0.0), ("late", 2, 80_000.0), ("beyond", 2, 90_000.0), ("many", 31, 5.0)):
+            quiet = np.zeros(400_000 if name == "far" else 8000, np.float32)
+            tracks = [Track(quiet, 8000, "pcm_s16le", k * late_s) for k in range(count)]
+            yield (
+                f"tracks-{name}.mkv",
+                write_tracks(Path(folder) / name, "matroska", *tracks, by_track=True).read_bytes(),
+            )
 
 
 def _box(kind: bytes, *parts: bytes) -> bytes:

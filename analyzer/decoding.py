@@ -1,0 +1,164 @@
+"""Packets of one track of a container to samples, kept from filling the memory."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+
+from analyzer.errors import UnreadableRecording
+from analyzer.flac import has_more_frames
+from analyzer.stream import MOST_IN_BLOCK
+
+#: Samples in a frame, over all channels; the longest of any usual encoding (FLAC, eight channels) has half as many.
+_MOST_IN_FRAME = 1 << 20
+#: Bytes of a packet. PyAV decodes all of its frames before it hands over the first: a megabyte of small ones, which no
+#: encoder puts into one packet, would fill the memory. Lossless encodings need larger packets, and unpack to less.
+_MOST_IN_PACKET, _MOST_IN_LOSSLESS_PACKET = 1 << 16, 1 << 20
+#: Seconds of silence that stand for a packet that cannot be decoded, at most.
+_LONGEST_PACKET_S = 1.0
+#: Bytes of a frame of AMR by its type, with the byte that holds the type; from `_AMR_SPEECH` on it holds no speech.
+_AMR_SIZES = {
+    "amr_nb": (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1),
+    "amr_wb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
+}
+_AMR_SPEECH = {"amr_nb": 8, "amr_wb": 9}
+_AMR_FRAME_S = 0.02
+
+#: Samples shaped (channels, samples), float32, and the time of the first in seconds, None where it is not known.
+Timed = tuple[np.ndarray, float | None]
+
+
+class Decoder:
+    """The decoder of one track.
+
+    Parameters
+    ----------
+    stream : PyAV's stream of an open container, whose encoding is known.
+
+    Attributes
+    ----------
+    index : which stream of the container it is.
+    name : what its encoding is called.
+    rate, channels : samples per second, and number of channels.
+    damaged : number of packets that could not be decoded so far.
+    has_sound : whether any was decoded.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        codec = stream.codec_context
+        codec.options = {"max_samples": str(_MOST_IN_FRAME)}
+        self.index, self.name = stream.index, codec.codec.canonical_name
+        self.rate, self.channels = codec.sample_rate or 0, codec.channels or 0
+        self.damaged, self.has_sound = 0, False
+        self._codec = codec
+        self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if codec.codec.lossless else _MOST_IN_PACKET
+        self._resampler: Any = None
+        self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of what goes into it
+
+    def decoded(self, packets: Iterable[Any]) -> Iterator[Timed]:
+        """The frames of all packets; silence for one that cannot be decoded.
+
+        Raises UnreadableRecording for a packet that holds more sound than memory should.
+        """
+        decode = self._amr if self.name in _AMR_SIZES else self._frames
+        for packet in packets:
+            self._check(packet)
+            yield from decode(packet)
+        yield from ((samples, None) for samples in self._rest())
+
+    def _frames(self, packet: Any) -> Iterator[Timed]:
+        import av
+
+        try:
+            frames = self._codec.decode(packet)
+        except av.error.EOFError:
+            return
+        except (av.error.FFmpegError, ValueError):  # the latter where PyAV has no name for what was decoded
+            yield from self._missing(packet)
+            return
+        for frame in frames:
+            if frame.samples * self.channels * self.rate > MOST_IN_BLOCK * frame.sample_rate:
+                yield from self._missing(packet)  # its rate is not the track's, and it would grow out of proportion
+                continue
+            self.has_sound, at_s = True, frame.time
+            for samples in self._samples(frame):
+                yield samples, at_s
+                at_s = None
+
+    def _missing(self, packet: Any) -> Iterator[Timed]:
+        """Silence for a packet that cannot be decoded, where its duration is known."""
+        self.damaged += 1
+        if packet.duration and packet.time_base:
+            yield self._silence(float(packet.duration * packet.time_base)), _time(packet)
+
+    def _silence(self, seconds: float) -> np.ndarray:
+        return np.zeros((self.channels, round(min(max(seconds, 0.0), _LONGEST_PACKET_S) * self.rate)), np.float32)
+
+    def _amr(self, packet: Any) -> Iterator[Timed]:
+        """AMR frame by frame: those of a pause, which FFmpeg does not decode, last as long as those of speech."""
+        import av
+
+        content, at_s, at = bytes(packet), _time(packet), 0
+        while at < len(content):
+            kind = content[at] >> 3 & 15
+            size = _AMR_SIZES[self.name][kind]
+            if kind >= _AMR_SPEECH[self.name]:
+                self.has_sound = True
+                yield self._silence(_AMR_FRAME_S), at_s
+            elif size == len(content):
+                yield from self._frames(packet)
+            else:  # several frames in a packet, as telephones write them
+                part = av.Packet(content[at : at + size])
+                part.time_base = packet.time_base
+                part.pts, part.duration = _ticks(at_s, part), _ticks(_AMR_FRAME_S, part)
+                yield from self._frames(part)
+            at_s = None if at_s is None else at_s + _AMR_FRAME_S
+            at += size
+
+    def _check(self, packet: Any) -> None:
+        """Raise UnreadableRecording if the packet may hold more than memory should."""
+        crowded = packet.size > self._most_in_packet
+        if self.name == "flac" and not crowded:
+            # Eleven bytes of it are 65,535 samples.
+            crowded = has_more_frames(bytes(packet), 8 + packet.size // 8192)
+        if crowded:
+            raise UnreadableRecording(f"a packet of it, {packet.size:,} bytes, holds more sound than packets do")
+
+    def _samples(self, frame: Any) -> Iterator[np.ndarray]:
+        """The samples of a frame, converted only where it is needed: that takes as long as decoding an MP3."""
+        if self._resampler is None and frame.sample_rate == self.rate and len(frame.planes) == self.channels < 8:
+            if frame.format.name == "fltp":
+                yield frame.to_ndarray()
+                return
+            if frame.format.name == "s16p":
+                yield frame.to_ndarray() / np.float32(32768)
+                return
+        kind = (frame.format.name, frame.layout.name, frame.sample_rate)
+        if kind != self._resampled:
+            yield from self._rest()
+            self._resampler, self._resampled = self._new_resampler(), kind
+        yield from map(self._by_channel, self._resampler.resample(frame))
+
+    def _new_resampler(self) -> Any:
+        import av
+
+        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
+        return av.AudioResampler(format="flt", layout=self._codec.layout, rate=self.rate)
+
+    def _rest(self) -> Iterator[np.ndarray]:
+        """What the resampler still holds."""
+        if self._resampler is not None:
+            yield from map(self._by_channel, self._resampler.resample(None))
+
+    def _by_channel(self, frame: Any) -> np.ndarray:
+        return frame.to_ndarray().reshape(-1, self.channels).T
+
+
+def _time(packet: Any) -> float | None:
+    """When a packet is due, in seconds."""
+    return None if packet.pts is None or not packet.time_base else float(packet.pts * packet.time_base)
+
+
+def _ticks(seconds: float | None, packet: Any) -> int | None:
+    """Seconds in the unit of a packet's times."""
+    return None if seconds is None or not packet.time_base else round(seconds / packet.time_base)

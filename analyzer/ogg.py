@@ -1,0 +1,120 @@
+"""Ogg files: all recordings that one holds, and what follows missing pages at its time."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import BinaryIO
+
+import numpy as np
+import soxr
+
+from analyzer.errors import UnreadableRecording
+from analyzer.ffmpeg import FFmpegStream, open_ffmpeg
+from analyzer.ogg_pages import Link, Run, read_links
+from analyzer.splice import Spliced
+from analyzer.stream import LONGEST_HOURS, AudioStream, Source, clock
+
+#: A recording that was cut out of a longer one goes on with its times. Where pages are missing before its first sound,
+#: no more than this counts as missing.
+_LONGEST_LOST_S = 600.0
+#: Seconds that sound after missing pages may overlap with what is before them; FFmpeg gives less where it is not sure.
+_EARLY_S = 0.1
+_MISSING = "damaged: data are missing"
+
+
+@contextmanager
+def open_ogg(source: Source, handle: BinaryIO) -> Iterator[AudioStream]:
+    """An Ogg file; `source` reads `handle`. Raises UnreadableRecording where nothing in it can be read."""
+    links = read_links(handle)
+    if len(links) == 1 and len(links[0].runs) == 1 and not links[0].has_strange:
+        with open_ffmpeg(_source(handle, links[0], links[0].runs[0]), "ogg") as stream:
+            _set_start(stream, links[0])
+            if not links[0].starts_whole:
+                stream.notes.append(_MISSING)
+            yield stream
+    elif links:
+        with open_ffmpeg(_source(handle, links[0], links[0].runs[0]), "ogg") as first:
+            codec = first.codec
+        yield _OggStream(handle, links, codec)
+    else:
+        with open_ffmpeg(source, "ogg") as stream:
+            yield stream
+
+
+class _OggStream(AudioStream):
+    """Recordings one after the other, and stretches between missing pages.
+
+    Those of other rates than the first are resampled. One channel stands on all channels where others have more.
+    """
+
+    def __init__(self, handle: BinaryIO, links: list[Link], codec: str) -> None:
+        length_s = min(sum(link.length_s for link in links), LONGEST_HOURS * 3600.0)
+        super().__init__(codec, max(link.rate for link in links), max(link.channels for link in links), length_s)
+        self._handle, self._links = handle, links
+        self._damaged = 0
+        self._errors: list[str] = []
+
+    def _decoded(self) -> Iterator[np.ndarray]:
+        done, has_sound = 0, False
+        for link in self._links:
+            if link.channels != self.channels:
+                begins = clock(done / self.rate)
+                self.notes.append(f"from {begins} on it has {link.channels} of {self.channels} channels")
+            for block in self._link(link):
+                done, has_sound = done + block.shape[1], True
+                yield block
+        if self._errors and not has_sound:
+            raise UnreadableRecording(self._errors[0])
+        self.notes += dict.fromkeys(f"a part of it was not read: {error}" for error in self._errors)
+        gaps = sum(len(link.runs) - link.starts_whole for link in self._links)
+        if gaps:
+            self.notes.append(f"{_MISSING} in {gaps} places" if gaps > 1 else _MISSING)
+        if self._damaged:
+            self.notes.append(f"{self._damaged} damaged packets left out")
+        if any(link.has_strange for link in self._links):
+            self.notes.append("a part of it was not read: its beginning is missing")
+
+    def _link(self, link: Link) -> Iterator[np.ndarray]:
+        """The sound of one of the recordings."""
+        done, start_s = 0, None
+        for run in link.runs:
+            try:
+                with open_ffmpeg(_source(self._handle, link, run), "ogg") as stream:
+                    if start_s is None:
+                        start_s = _set_start(stream, link)
+                    else:
+                        stream.early_s = _EARLY_S
+                    stream.start_s, stream.end_s = start_s + done / self.rate, run.end_s
+                    for block in self._fitted(stream):
+                        done += block.shape[1]
+                        yield block
+                    self._damaged += stream.damaged
+            except UnreadableRecording as error:
+                self._errors.append(str(error))
+
+    def _fitted(self, stream: FFmpegStream) -> Iterator[np.ndarray]:
+        """The sound of a stretch at the rate of the whole and with all channels."""
+        for block in _at_rate(stream, self.rate):
+            if len(block) == 1:
+                yield np.repeat(block, self.channels, axis=0)
+            else:
+                yield np.pad(block[: self.channels], ((0, max(0, self.channels - len(block))), (0, 0)))
+
+
+def _at_rate(stream: FFmpegStream, rate: int) -> Iterator[np.ndarray]:
+    if stream.rate == rate:
+        yield from stream.blocks()
+        return
+    resampler = soxr.ResampleStream(stream.rate, rate, stream.channels, dtype="float32")
+    for block in stream.blocks():
+        yield resampler.resample_chunk(np.ascontiguousarray(block.T)).T
+    yield resampler.resample_chunk(np.empty((0, stream.channels), np.float32), last=True).T
+
+
+def _source(handle: BinaryIO, link: Link, run: Run) -> Source:
+    return Source(Spliced(handle, [*link.headers, *run.pieces]))
+
+
+def _set_start(stream: FFmpegStream, link: Link) -> float:
+    """Begin where the sound begins, unless pages are missing before it; returns that time of the container."""
+    stream.start_s = stream.first_s if link.starts_whole or stream.first_s > _LONGEST_LOST_S else 0.0
+    return stream.start_s

@@ -1,0 +1,219 @@
+"""The pages of an Ogg file: which belong together, and where some are missing.
+
+FFmpeg reads an Ogg file as one stream without gaps. So each stretch of it without a gap is read as a file of its own,
+with the headers before it: its first page then says when it is due. A file may also hold several recordings one
+after the other ("chained"), each with headers of its own.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import BinaryIO
+
+from analyzer.splice import Piece
+
+#: Pieces of a file that are kept; what is more damaged than that is read from there on as if nothing were missing.
+_MOST_PIECES = 2_000
+_BEGINS = 2
+_SEARCHED_AT_A_TIME = 1 << 16
+_MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+#: How the first packet of an encoding starts, and how many packets of headers there are.
+_HEADERS = {b"OpusHead": 2, b"\x01vorbis": 3, b"Speex   ": 2}
+_OTHER_HEADERS = 3
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page: its place in the file, what its header says, and how many packets end in it."""
+
+    start: int
+    end: int
+    flags: int
+    granule: int
+    serial: int
+    number: int
+    packets: int
+    head: bytes
+
+    @property
+    def begins(self) -> bool:
+        """Whether it is the first of a stream."""
+        return bool(self.flags & _BEGINS)
+
+
+@dataclass
+class Run:
+    """A stretch of a recording without a gap: the pieces of the file that it consists of, and when it ends."""
+
+    pieces: list[Piece] = field(default_factory=list)
+    end_s: float = 0.0
+
+
+@dataclass
+class Link:
+    """One of the recordings that a file holds one after the other.
+
+    Attributes
+    ----------
+    headers : the pages before any sound.
+    runs : stretches without a gap.
+    starts_whole : whether no page is missing between headers and sound.
+    has_strange : whether there are pages between its own whose first page is missing.
+    channels, rate, length_s : of all its tracks; 0 where that is not known.
+    """
+
+    headers: list[Piece] = field(default_factory=list)
+    runs: list["Run"] = field(default_factory=list)
+    starts_whole: bool = True
+    has_strange: bool = False
+    channels: int = 0
+    rate: int = 0
+    length_s: float = 0.0
+    _tracks: dict[int, "_Track"] = field(default_factory=dict)
+
+    def takes_tracks(self) -> bool:
+        """Whether a first page may be that of another track: they all come before any other page."""
+        return all(track.is_new for track in self._tracks.values())
+
+    def begin(self, page: Page) -> None:
+        """Add a track by its first page."""
+        track = self._tracks[page.serial] = _Track(page)
+        self.headers.append((page.start, page.end))
+        self.channels += track.channels
+        self.rate = max(self.rate, track.rate)
+
+    def add(self, page: Page, may_split: bool) -> int:
+        """Add a page of a track, unless it is there already or belongs to none; returns the number of new pieces."""
+        track = self._tracks.get(page.serial)
+        self.has_strange |= track is None
+        if track is None or track.is_double(page):
+            return 0
+        is_missed = track.misses(page)
+        track.take(page)
+        if track.headers > 0 or (page.granule == 0 and not self.runs):
+            track.headers -= page.packets
+            return _append(self.headers, page, may_split)
+        if not self.runs:
+            self.runs.append(Run())
+            self.starts_whole = not is_missed
+        elif is_missed and may_split:
+            self.runs.append(Run())
+        self.length_s = max(self.length_s, track.length_s)
+        self.runs[-1].end_s = track.length_s
+        return _append(self.runs[-1].pieces, page, may_split)
+
+
+class _Track:
+    """What is known of a logical stream of a link."""
+
+    def __init__(self, page: Page) -> None:
+        head = page.head
+        self.number, self.granule, self._skipped = page.number, 0, 0
+        self.headers = next((count for start, count in _HEADERS.items() if head.startswith(start)), _OTHER_HEADERS)
+        self.channels = self.rate = 0
+        if head.startswith(b"OpusHead") and len(head) >= 12:
+            self.channels, self.rate, self._skipped = head[9], 48_000, int.from_bytes(head[10:12], "little")
+        elif head.startswith(b"\x01vorbis") and len(head) >= 16:
+            self.channels, self.rate = struct.unpack_from("<BI", head, 11)
+        elif head.startswith(b"Speex   ") and len(head) >= 52:
+            self.rate, _, _, self.channels = struct.unpack_from("<IIII", head, 36)
+        elif head.startswith(b"\x7fFLAC") and len(head) >= 35:
+            self.headers = 1 + int.from_bytes(head[7:9], "big")
+            numbers = int.from_bytes(head[27:30], "big")
+            self.rate, self.channels = numbers >> 4, (numbers >> 1 & 7) + 1
+        self.headers -= page.packets
+        self.is_new = True
+
+    @property
+    def length_s(self) -> float:
+        """When its last page ends, in seconds."""
+        return max(0, self.granule - self._skipped) / self.rate if self.rate else 0.0
+
+    def is_double(self, page: Page) -> bool:
+        """Whether a page has been there before."""
+        return page.number <= self.number and 0 < page.granule <= self.granule
+
+    def misses(self, page: Page) -> bool:
+        """Whether pages are missing between the last page and this one."""
+        return page.number > self.number + 1
+
+    def take(self, page: Page) -> None:
+        """Go on to a page."""
+        self.number, self.is_new = page.number, False
+        self.granule = page.granule if page.granule > 0 else self.granule
+
+
+def read_links(handle: BinaryIO) -> list[Link]:
+    """The recordings that an Ogg file holds, as far as its pages are whole."""
+    links, pieces = list[Link](), 0
+    for page in _pages(handle):
+        may_split = pieces < _MOST_PIECES
+        if page.begins:
+            if not links or not links[-1].takes_tracks():
+                if not may_split:
+                    break
+                links.append(Link())
+            links[-1].begin(page)
+            pieces += 1
+        elif links:
+            pieces += links[-1].add(page, may_split)
+    return [link for link in links if link.runs]
+
+
+def _append(pieces: list[Piece], page: Page, may_split: bool) -> int:
+    last = pieces[-1] if pieces else None
+    if isinstance(last, tuple) and (last[1] == page.start or not may_split):
+        pieces[-1] = (last[0], page.end)
+        return 0
+    pieces.append((page.start, page.end))
+    return 1
+
+
+def _pages(handle: BinaryIO) -> Iterator[Page]:
+    """The whole pages of a file; what is damaged is passed over."""
+    at: int | None = 0
+    while at is not None:
+        page = _page(handle, at)
+        if page:
+            yield page
+            at = page.end
+        else:
+            at = _next_page(handle, at + (page is None))
+
+
+def _page(handle: BinaryIO, at: int) -> Page | None:
+    """The page at a place; None where there is none, or one that is damaged."""
+    handle.seek(at)
+    head = handle.read(27)
+    if len(head) < 27 or head[:5] != b"OggS\0":
+        return None
+    lengths = handle.read(head[26])
+    body = handle.read(sum(lengths))
+    if len(lengths) < head[26] or len(body) < sum(lengths):
+        return None
+    granule, serial, number, checksum = struct.unpack_from("<qIII", head, 6)
+    if checksum != _checksum(head[:22] + bytes(4) + head[26:] + lengths + body):
+        return None
+    ended = sum(length < 255 for length in lengths)
+    end = at + 27 + len(lengths) + len(body)
+    return Page(at, end, head[5], granule, serial, number, ended, body[:64])
+
+
+def _checksum(page: bytes) -> int:
+    """The CRC of Ogg: that of zlib with the bits of all bytes the other way round, and without its inversions."""
+    mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return int(f"{mirrored:032b}"[::-1], 2)
+
+
+def _next_page(handle: BinaryIO, at: int) -> int | None:
+    """Where the next page may begin."""
+    while True:
+        handle.seek(at)
+        content = handle.read(_SEARCHED_AT_A_TIME)
+        found = content.find(b"OggS\0")
+        if found >= 0:
+            return at + found
+        if len(content) < _SEARCHED_AT_A_TIME:
+            return None
+        at += len(content) - 4

@@ -1,0 +1,151 @@
+"""What a file is, by its first bytes, and by its name only where the content does not say it."""
+
+import os
+from dataclasses import dataclass
+
+#: Bytes at the start of a file that `sniff` looks at.
+SNIFFED_BYTES = 1024
+
+
+@dataclass(frozen=True)
+class Headerless:
+    """An encoding that only the extension tells: its rate, and libsndfile's subtype or FFmpeg's demuxer."""
+
+    rate: int
+    subtype: str | None = None
+    demuxer: str | None = None
+
+
+#: Asterisk's headerless files, one channel each.
+HEADERLESS = {
+    ".ulaw": Headerless(8000, subtype="ULAW"),
+    ".alaw": Headerless(8000, subtype="ALAW"),
+    ".gsm": Headerless(8000, subtype="GSM610"),
+    ".sln": Headerless(8000, subtype="PCM_16"),
+    ".sln16": Headerless(16000, subtype="PCM_16"),
+    ".g722": Headerless(16000, demuxer="g722"),
+}
+
+_NAMED = (
+    ".wav .wave .mp3 .mp2 .flac .ogg .oga .opus .spx .au .snd .aif .aiff .aifc .caf .w64 .bw64 .rf64 "
+    ".m4a .m4b .mp4 .aac .3gp .3ga .amr .awb .wma .asf .webm .mka .ac3 .eac3"
+)
+AUDIO_EXTENSIONS = frozenset(_NAMED.split()) | frozenset(HEADERLESS)
+
+_IMAGE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
+_SIGNATURES = {
+    b"fLaC": "flac",
+    b"OggS": "ogg",
+    b".snd": "au",
+    b"ID3": "mp3",
+    b"#!AMR": "amr",
+    b"caff": "caf",
+    b"\x30\x26\xb2\x75": "asf",
+    b"\x1a\x45\xdf\xa3": "matroska",
+    b"wvpk": "wv",
+    b"TTA1": "tta",
+    b"NIST_1A\n": "nistsphere",
+    b"Creative Voice File\x1a": "voc",
+}
+#: Recordings that cannot be read, by extension and by signature.
+_UNREADABLE_EXTENSIONS = {
+    ".vox": "Dialogic ADPCM without a header",
+    ".g729": "G.729",
+    ".g723": "G.723.1",
+    ".g728": "G.728",
+    ".g726": "G.726 without a header",
+    ".nmf": "NICE media file",
+    ".aud": "NICE media file",
+    ".dss": "Digital Speech Standard",
+    ".ds2": "Digital Speech Standard Pro",
+    ".aup": "Audacity project",
+    ".aup3": "Audacity project",
+    ".ape": "Monkey's Audio",
+    ".shn": "Shorten",
+    ".mpc": "Musepack",
+    ".tak": "TAK",
+    ".ra": "RealAudio",
+    ".rm": "RealMedia",
+    ".dts": "DTS",
+    ".qcp": "QCELP",
+    ".evrc": "EVRC",
+    ".ilbc": "iLBC",
+    ".lbc": "iLBC",
+    ".silk": "SILK",
+    ".msv": "Sony memory stick voice",
+    ".dvf": "Sony digital voice",
+    ".dcr": "court recording",
+    ".cda": "track of an audio CD",
+    ".adpcm": "ADPCM without a header",
+}
+_UNREADABLE_SIGNATURES = {
+    b"\x02dss": "Digital Speech Standard",
+    b"\x03dss": "Digital Speech Standard",
+    b"\x01ds2": "Digital Speech Standard Pro",
+    b"\x03ds2": "Digital Speech Standard Pro",
+    b"\x07ds2": "Digital Speech Standard Pro",
+    b"MAC ": "Monkey's Audio",
+    b"ajkg": "Shorten",
+    b"MPCK": "Musepack",
+    b"MP+": "Musepack",
+    b"tBaK": "TAK",
+    b".RMF": "RealMedia",
+    b".ra\xfd": "RealAudio",
+    b"#!iLBC": "iLBC",
+    b"#!EVRC": "EVRC",
+    b"#!SILK": "SILK",
+    b"\x02#!SILK": "SILK",
+    b"\x7f\xfe\x80\x01": "DTS",
+}
+UNREADABLE = "this format is not readable by this version"
+_TS_PACKET, _TS_SYNC = 188, 0x47
+
+
+def sniff(head: bytes) -> str | None:
+    """FFmpeg's name of the format whose signature `head`, a file's first `SNIFFED_BYTES` or fewer, carries; or None."""
+    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
+        return "wav"
+    if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
+        return "mov"
+    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
+        return "aiff"
+    if head[:4] == b"riff":
+        return "w64"
+    if _is_transport_stream(head):
+        return "mpegts"
+    return next((name for start, name in _SIGNATURES.items() if head.startswith(start)), None)
+
+
+def _is_transport_stream(head: bytes) -> bool:
+    """Whether there are packets of an MPEG transport stream, each with a payload and without an error."""
+    packets = [head[at : at + 4] for at in range(0, 4 * _TS_PACKET, _TS_PACKET)]
+    return all(len(p) == 4 and p[0] == _TS_SYNC and not p[1] & 0x80 and p[3] & 0x30 for p in packets)
+
+
+def sniff_sync_word(head: bytes) -> str | None:
+    """MPEG audio and AC-3 without a tag. Two bytes prove little: they count only for a file that is named as audio."""
+    if head[:2] == b"\x0b\x77" and len(head) > 5:
+        return "eac3" if head[5] >> 3 > 10 else "ac3"
+    if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
+        return None
+    if head[1] & 0xF6 == 0xF0:
+        return "aac"
+    layer, bit_rate, rate = head[1] >> 1 & 3, head[2] >> 4, head[2] >> 2 & 3
+    return "mp3" if layer and bit_rate != 15 and rate != 3 else None
+
+
+def is_recording_name(path: str) -> bool:
+    """Whether the file's extension is one that recordings have."""
+    return os.path.splitext(path)[1].lower() in AUDIO_EXTENSIONS
+
+
+def unreadable_name(path: str) -> str | None:
+    """What a recording is, by its extension, that this version cannot read; None for any other file."""
+    return _UNREADABLE_EXTENSIONS.get(os.path.splitext(path)[1].lower())
+
+
+def unreadable_content(head: bytes) -> str | None:
+    """What a recording is, by its first bytes, that this version cannot read; None for any other file."""
+    if head[:4] == b"RIFF" and head[8:12] == b"QLCM":
+        return "QCELP"
+    return next((name for start, name in _UNREADABLE_SIGNATURES.items() if head.startswith(start)), None)

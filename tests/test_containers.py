@@ -1,0 +1,229 @@
+"""Sound stands at the time that its container gives, and every track of a container is read."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer import tracks as packets_of_tracks
+from analyzer.audio import open_audio
+from analyzer.errors import UnreadableRecording
+from tests.containers import BURST_S, Track, bursts, onsets, write_tracks
+
+#: Container, encoding and rate.
+TIMED = [
+    ("webm", "libopus", 48_000),
+    ("matroska", "aac", 16_000),
+    ("matroska", "pcm_s16le", 8000),
+    ("mp4", "aac", 16_000),
+    ("3gp", "aac", 16_000),
+    ("mov", "pcm_s16le", 8000),
+    ("asf", "wmav2", 16_000),
+    ("mpegts", "mp2", 48_000),
+]
+#: Containers in which a packet lasts until the next.
+_LASTING = ("mp4", "3gp", "mov")
+every_container = pytest.mark.parametrize(("container", "codec", "rate"), TIMED)
+#: Seconds by which a time may differ: the analysis promises 0.05, and an onset is found to 0.01.
+NEAR = 0.05
+
+
+def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
+    """All samples of a recording, its rate and what is noted of it."""
+    with open_audio(path) as stream:
+        sound = np.concatenate(list(stream.blocks()), axis=1)
+        assert len(sound) == stream.channels
+        return sound, stream.rate, stream.notes
+
+
+@pytest.mark.parametrize(("container", "codec", "rate"), [one for one in TIMED if one[0] not in _LASTING])
+def test_a_gap_between_packets_is_silence(tmp_path: Path, container: str, codec: str, rate: int) -> None:
+    times = [0.5, 3.0, 11.0, 19.5]
+    track = Track(bursts(21, rate, [*times, 7.0]), rate, codec, gaps=((5.0, 9.0),))
+    sound, rate, notes = read(write_tracks(tmp_path / "a", container, track))
+    assert onsets(sound[0], rate) == pytest.approx(times, abs=NEAR)
+    assert sound.shape[1] / rate == pytest.approx(21, abs=0.15)
+    assert not np.abs(sound[0, 6 * rate : 8 * rate]).any()
+    assert notes == []
+
+
+@pytest.mark.parametrize("container", _LASTING)
+def test_a_gap_in_an_mp4_is_silence(tmp_path: Path, container: str) -> None:
+    times = [0.5, 3.0, 11.0, 19.5]
+    track = Track(bursts(21, 16_000, [*times, 7.0]), 16_000, "aac", gaps=((5.0, 9.0),))
+    sound, rate, _ = read(write_tracks(tmp_path / "a.m4a", container, track))
+    assert onsets(sound[0], rate) == pytest.approx(times, abs=NEAR)
+
+
+@every_container
+def test_a_track_that_starts_late_is_silent_until_then(tmp_path: Path, container: str, codec: str, rate: int) -> None:
+    track = Track(bursts(4, rate, [0.5, 2.0]), rate, codec, late_s=10)
+    sound, rate, _ = read(write_tracks(tmp_path / "a", container, track, picture=container != "webm"))
+    assert onsets(sound[0], rate) == pytest.approx([10.5, 12.0], abs=NEAR)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    gaps=st.lists(st.tuples(st.integers(0, 190), st.integers(1, 60)), max_size=6),
+    container=st.sampled_from([("webm", "libopus", 48_000), ("matroska", "aac", 16_000), ("mp4", "aac", 16_000)]),
+    late_s=st.sampled_from([0.0, 0.3, 7.0, 65.0]),
+)
+def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
+    tmp_path_factory: pytest.TempPathFactory,
+    gaps: list[tuple[int, int]],
+    container: tuple[str, str, int],
+    late_s: float,
+) -> None:
+    form, codec, rate = container
+    missing = tuple((start / 10, (start + length) / 10) for start, length in gaps)
+    times = [k + 0.3 for k in range(20)]
+    # Near a gap the decoder goes on with what was before it.
+    kept = [at for at in times if all(at + BURST_S + 0.1 < start or at - 0.4 > end for start, end in missing)]
+    unsure = [at for at in times if at not in kept] + [end for _, end in missing]
+    path = tmp_path_factory.mktemp("gaps") / "a"
+    write_tracks(path, form, Track(bursts(20, rate, times), rate, codec, late_s, missing))
+    try:
+        sound, rate, _ = read(path)
+    except UnreadableRecording:
+        assert not kept
+        return
+    found = onsets(sound[0], rate)
+    for at in kept:
+        assert min(abs(one - at - late_s) for one in found) < NEAR
+    extra = [one for one in found if all(abs(one - at - late_s) > NEAR for at in kept)]
+    assert all(any(at - NEAR <= one - late_s <= at + 0.4 for at in unsure) for one in extra)
+
+
+@pytest.mark.parametrize(
+    ("container", "codec", "rate"), [("matroska", "libopus", 48_000), ("mp4", "aac", 16_000), ("mpegts", "mp2", 48_000)]
+)
+@pytest.mark.parametrize("picture", [False, True])
+def test_tracks_are_channels_in_their_order(
+    tmp_path: Path, container: str, codec: str, rate: int, picture: bool
+) -> None:
+    one, two = bursts(10, rate, [1.0, 6.0]), bursts(12, rate, [3.0, 11.0], pitch=600)
+    path = write_tracks(tmp_path / "a", container, Track(one, rate, codec), Track(two, rate, codec), picture=picture)
+    sound, rate, notes = read(path)
+    assert [onsets(channel, rate) for channel in sound] == [
+        pytest.approx([1.0, 6.0], abs=NEAR),
+        pytest.approx([3.0, 11.0], abs=NEAR),
+    ]
+    assert sound.shape[1] / rate == pytest.approx(12, abs=0.15)
+    assert notes == []
+
+
+def test_tracks_of_several_channels_stand_one_after_the_other(tmp_path: Path) -> None:
+    times = [[1.0], [2.0], [3.0], [4.0]]
+    mono, stereo, last = (
+        Track(np.stack([bursts(5, 48_000, at) for at in some]), 48_000, "flac")
+        for some in (times[:1], times[1:3], times[3:])
+    )
+    sound, rate, _ = read(write_tracks(tmp_path / "a.mka", "matroska", mono, stereo, last))
+    assert [onsets(channel, rate) for channel in sound] == times
+
+
+def test_a_silent_first_track_is_a_channel(tmp_path: Path) -> None:
+    silent, spoken = np.zeros(5 * 48_000, np.float32), bursts(5, 48_000, [2.0])
+    tracks = [Track(sound, 48_000, "libopus") for sound in (silent, spoken)]
+    sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
+    assert [onsets(channel, rate) for channel in sound] == [[], pytest.approx([2.0], abs=NEAR)]
+
+
+def test_a_track_without_a_single_packet_is_silent(tmp_path: Path) -> None:
+    tracks = [Track(bursts(5, 48_000, [2.0]), 48_000, "libopus", gaps=gaps) for gaps in (((-1.0, 9.0),), ())]
+    sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
+    assert [onsets(channel, rate) for channel in sound] == [[], pytest.approx([2.0], abs=NEAR)]
+
+
+def test_tracks_of_different_rates_are_read_at_the_highest(tmp_path: Path) -> None:
+    rates = (8000, 48_000, 16_000)
+    tracks = [Track(bursts(25, rate, [k + 1.0, 20.0]), rate, "pcm_s16le", late_s=k) for k, rate in enumerate(rates)]
+    sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
+    assert rate == 48_000
+    assert [onsets(channel, rate) for channel in sound] == [
+        pytest.approx([2.0 * k + 1, 20 + k], abs=NEAR) for k in range(3)
+    ]
+    assert sound.shape == (3, 27 * 48_000)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    late_s=st.lists(st.integers(0, 30), min_size=2, max_size=4),
+    by_track=st.booleans(),
+    room=st.sampled_from([1, 9, 200]),
+)
+def test_tracks_are_read_together_however_far_apart_they_lie(
+    tmp_path_factory: pytest.TempPathFactory, late_s: list[int], by_track: bool, room: int
+) -> None:
+    """With room for few packets, tracks get passes of their own over the file."""
+    path = tmp_path_factory.mktemp("apart") / "a.mkv"
+    tracks = [Track(bursts(6, 8000, [1.0, 4.0]), 8000, "pcm_s16le", at) for at in late_s]
+    write_tracks(path, "matroska", *tracks, by_track=by_track)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(packets_of_tracks, "_MOST_WAITING", room * 4000)
+        sound, rate, notes = read(path)
+    assert [onsets(channel, rate) for channel in sound] == [[at + 1.0, at + 4.0] for at in late_s]
+    assert notes == []
+
+
+def test_more_channels_than_are_read_are_refused_over_all_tracks(tmp_path: Path) -> None:
+    tracks = [Track(np.zeros((8, 800), np.float32), 8000, "pcm_s16le") for _ in range(5)]
+    with pytest.raises(UnreadableRecording, match="claims 40 channels"):
+        read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
+
+
+def test_a_track_of_an_encoding_that_is_not_known_is_noted(tmp_path: Path) -> None:
+    tracks = [Track(bursts(3, 48_000, [1.0]), 48_000, codec) for codec in ("libopus", "flac")]
+    path = write_tracks(tmp_path / "a.mkv", "matroska", *tracks)
+    path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_NONE"))
+    sound, rate, notes = read(path)
+    assert [onsets(channel, rate) for channel in sound] == [[1.0]]
+    assert notes == ["not read: track 1, whose encoding no decoder here knows"]
+
+
+def test_times_that_start_over_lose_no_sound(tmp_path: Path) -> None:
+    """As where two WebM files were put one after the other."""
+    parts = [
+        write_tracks(tmp_path / f"{k}.webm", "webm", Track(bursts(5, 48_000, [at]), 48_000, "libopus"))
+        for k, at in enumerate((1.0, 3.0))
+    ]
+    path = tmp_path / "a.webm"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    sound, rate, notes = read(path)
+    assert onsets(sound[0], rate) == pytest.approx([1.0, 8.0], abs=NEAR)
+    assert notes == ["its times start over at 0:05: what follows is placed after that"]
+
+
+@pytest.mark.parametrize("container", ["matroska", "mp4"])
+def test_a_start_after_the_longest_recording_is_refused_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str
+) -> None:
+    track = Track(bursts(3, 16_000, [1.0]), 16_000, "aac", late_s=100)
+    path = write_tracks(tmp_path / "a", container, track, picture=True)
+    assert read(path)[0].shape[1] == pytest.approx(103 * 16_000, abs=2000)
+    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 90 / 3600)
+    with pytest.raises(UnreadableRecording, match="hours of sound"), open_audio(path) as stream:
+        next(stream.blocks())
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    frames=st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.booleans()), min_size=20, max_size=200),
+    per_packet=st.integers(1, 6),
+)
+def test_every_frame_of_amr_lasts_20_ms(
+    tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]], per_packet: int
+) -> None:
+    """Frames of pauses too: those that describe its noise (8), and those without any content (15)."""
+    sizes = (13, 14, 16, 18, 20, 21, 27, 32, 6)
+    content = b"".join(
+        bytes([(15 if is_empty else 8 if is_pause else mode) << 3 | 4])
+        + bytes(0 if is_empty else sizes[8 if is_pause else mode] - 1)
+        for mode, is_pause, is_empty in frames
+    )
+    path = tmp_path_factory.mktemp("amr") / "a.amr"
+    path.write_bytes(b"#!AMR\n" + content)
+    sound, rate, notes = read(path)
+    assert (sound.shape, rate, notes) == ((1, 160 * len(frames)), 8000, [])

@@ -1,0 +1,159 @@
+"""Of an Ogg file all recordings are read, and what follows missing pages stands at its time."""
+
+import io
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer import ogg_pages
+from analyzer.audio import open_audio
+from analyzer.errors import UnreadableRecording
+from tests.containers import Track, bursts, onsets, write_tracks, write_vorbis
+
+CODECS = {"libopus": 48_000, "vorbis": 16_000, "flac": 16_000}
+every_codec = pytest.mark.parametrize("codec", CODECS)
+NEAR = 0.05
+
+
+def written(path: Path, codec: str, seconds: float, times: list[float], channels: int = 1) -> bytes:
+    """An Ogg file with bursts at some times."""
+    rate = CODECS[codec]
+    sound = np.stack([bursts(seconds, rate, times)] * channels)
+    if codec == "vorbis":
+        return write_vorbis(path, sound, rate).read_bytes()
+    return write_tracks(path, "ogg", Track(sound, rate, codec)).read_bytes()
+
+
+def pages(content: bytes) -> list[bytes]:
+    """The pages of an Ogg file, which follow each other without anything between them."""
+    found = list(ogg_pages._pages(io.BytesIO(content)))
+    assert b"".join(content[page.start : page.end] for page in found) == content
+    return [content[page.start : page.end] for page in found]
+
+
+def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
+    """All samples, the rate and what is noted."""
+    with open_audio(path) as stream:
+        sound = np.concatenate(list(stream.blocks()), axis=1)
+        return sound, stream.rate, stream.notes
+
+
+@every_codec
+def test_a_whole_file_has_nothing_to_note(tmp_path: Path, codec: str) -> None:
+    written(tmp_path / "a.ogg", codec, 8, [0.5, 3, 6.5])
+    sound, rate, notes = read(tmp_path / "a.ogg")
+    assert onsets(sound[0], rate) == pytest.approx([0.5, 3, 6.5], abs=NEAR)
+    assert sound.shape[1] / rate == pytest.approx(8, abs=0.05)
+    assert notes == []
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Twenty seconds of each encoding, with a burst in each."""
+    folder = tmp_path_factory.mktemp("whole")
+    return {codec: written(folder / codec, codec, 20, [k + 0.3 for k in range(20)]) for codec in CODECS}
+
+
+@settings(max_examples=60, deadline=None)
+@given(codec=st.sampled_from(sorted(CODECS)), data=st.data())
+def test_what_is_left_stands_at_its_time_once_whatever_pages_are_missing(
+    tmp_path_factory: pytest.TempPathFactory, whole: dict[str, bytes], codec: str, data: st.DataObject
+) -> None:
+    content = pages(whole[codec])
+    lost = data.draw(st.sets(st.integers(3, len(content) - 2), max_size=6))
+    is_damaged = data.draw(st.booleans())
+    kept = [
+        page if k not in lost else page[:-9] + b"overwrite" if is_damaged else b"" for k, page in enumerate(content)
+    ]
+    path = tmp_path_factory.getbasetemp() / "lost.ogg"
+    path.write_bytes(b"".join(kept))
+    sound, rate, notes = read(path)
+    granules = [struct.unpack_from("<q", page, 6)[0] / CODECS[codec] for page in content]
+    gaps = [(granules[k - 1], granules[k]) for k in lost]
+    times = [k + 0.3 for k in range(20)]
+    found = onsets(sound[0], rate)
+    for at in times:
+        if all(at + 0.3 < start or at - 0.4 > end for start, end in gaps):
+            assert min(abs(one - at) for one in found) < NEAR
+    assert len(found) <= 20 + len(gaps)
+    assert sound.shape[1] / rate == pytest.approx(20, abs=0.1)
+    assert bool(notes) == bool(lost)
+    assert all(note.startswith("damaged: data are missing") or "damaged packets" in note for note in notes)
+
+
+def test_pages_that_are_there_twice_are_read_once(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    content = pages(whole["libopus"])
+    (tmp_path / "a.ogg").write_bytes(b"".join([*content[:9], *content[5:9], *content[9:]]))
+    sound, rate, notes = read(tmp_path / "a.ogg")
+    assert onsets(sound[0], rate) == pytest.approx([k + 0.3 for k in range(20)], abs=NEAR)
+    assert notes == []
+
+
+def test_a_first_page_of_sound_that_is_missing_is_silence(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    content = pages(whole["libopus"])
+    (tmp_path / "a.ogg").write_bytes(b"".join(content[:2] + content[3:]))
+    sound, rate, notes = read(tmp_path / "a.ogg")
+    assert onsets(sound[0], rate)[-1] == pytest.approx(19.3, abs=NEAR)
+    assert notes == ["damaged: data are missing"]
+
+
+@every_codec
+@pytest.mark.parametrize("after", CODECS)
+def test_all_recordings_of_a_file_are_read(tmp_path: Path, codec: str, after: str) -> None:
+    first, second = tmp_path / "1", tmp_path / "2"
+    path = tmp_path / "a.ogg"
+    path.write_bytes(written(first, codec, 5, [1.0, 4.0]) + written(second, after, 6, [0.5, 5.0]))
+    sound, rate, notes = read(path)
+    assert onsets(sound[0], rate) == pytest.approx([1.0, 4.0, 5.5, 10.0], abs=NEAR)
+    assert rate == max(CODECS[codec], CODECS[after])
+    assert sound.shape[1] / rate == pytest.approx(11, abs=0.1)
+    assert notes == []
+
+
+def test_recordings_of_different_channels_are_noted(tmp_path: Path) -> None:
+    path = tmp_path / "a.ogg"
+    parts = [written(tmp_path / str(k), "libopus", 5, [1.0], channels) for k, channels in enumerate((1, 2))]
+    path.write_bytes(b"".join(parts))
+    sound, rate, notes = read(path)
+    assert [onsets(channel, rate) for channel in sound] == [pytest.approx([1.0, 6.0], abs=NEAR)] * 2
+    assert notes == ["from 0:00 on it has 1 of 2 channels"]
+
+
+def test_a_recording_whose_beginning_is_missing_is_noted(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    path = tmp_path / "a.ogg"
+    path.write_bytes(written(tmp_path / "1", "libopus", 5, [1.0]) + b"".join(pages(whole["vorbis"])[3:]))
+    sound, rate, notes = read(path)
+    assert sound.shape[1] / rate == pytest.approx(5, abs=0.05)
+    assert notes == ["a part of it was not read: its beginning is missing"]
+
+
+def test_two_tracks_of_an_ogg_are_channels(tmp_path: Path) -> None:
+    tracks = [Track(bursts(6, 48_000, [at]), 48_000, "libopus") for at in (1.0, 4.0)]
+    sound, rate, _ = read(write_tracks(tmp_path / "a.ogg", "ogg", *tracks))
+    assert [onsets(channel, rate) for channel in sound] == [pytest.approx([at], abs=NEAR) for at in (1.0, 4.0)]
+
+
+def test_a_recording_that_was_cut_out_of_a_longer_one_starts_at_0(tmp_path: Path) -> None:
+    """As a listener to a radio station records it, whose times began long before."""
+    path = write_tracks(tmp_path / "a.ogg", "ogg", Track(bursts(5, 48_000, [1.0]), 48_000, "libopus", late_s=5000))
+    sound, rate, notes = read(path)
+    assert onsets(sound[0], rate) == pytest.approx([1.0], abs=NEAR)
+    assert notes == []
+
+
+def test_headers_alone_are_refused(tmp_path: Path, whole: dict[str, bytes]) -> None:
+    path = tmp_path / "a.ogg"
+    path.write_bytes(b"".join(pages(whole["libopus"])[:2]))
+    with pytest.raises(UnreadableRecording):
+        read(path)
+
+
+def test_the_checksum_is_that_of_ogg(whole: dict[str, bytes]) -> None:
+    page = bytearray(pages(whole["vorbis"])[0])
+    assert ogg_pages._page(io.BytesIO(page), 0)
+    page[-1] ^= 1
+    assert ogg_pages._page(io.BytesIO(page), 0) is None
