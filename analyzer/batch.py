@@ -27,6 +27,7 @@ from analyzer.logs import LOGGER
 from analyzer.masking import Mask
 from analyzer.matching import Rows
 from analyzer.metadata import read_metadata
+from analyzer.migrations import day_number
 from analyzer.names import Identity, show
 from analyzer.outputs import TIMELINES, clear_unfinished, delete_formats, delete_results
 from analyzer.plan import NEW, Due, Plan, Rules, make_plan
@@ -207,7 +208,7 @@ def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) ->
     return Rules(
         fingerprint=work.fingerprint,
         now=now,
-        today=datetime.fromtimestamp(now, tables.time_zone(ledger)).date().isoformat(),
+        today=day_number(datetime.fromtimestamp(now, tables.time_zone(ledger))),
         naming=naming,
         only=settings.only,
         min_age_s=settings.min_age_s,

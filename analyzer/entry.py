@@ -29,7 +29,7 @@ class Entry:
     figures : the figures of recordings.csv by channel, counted from 1.
     present : whether the file was there when its input was last walked.
     attempts : on how many days in a row it failed.
-    failed_on : the last of these days, such as `2026-11-24`; empty where it did not fail.
+    failed_on : the last of these days, such as 20261124; of no meaning where it did not fail.
     checksum : of the content, where runs ask for it.
     recorded, recorded_from : when the call was, in local time, and where that stands (see `Details`); else empty.
     groups : what it belongs to, such as `queue`, and which.
@@ -50,7 +50,7 @@ class Entry:
     figures: dict[int, Figures] | None = None
     present: bool = True
     attempts: int = 0
-    failed_on: str = ""
+    failed_on: int = 0
     checksum: str = ""
     recorded: str = ""
     recorded_from: str = ""

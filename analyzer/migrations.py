@@ -11,7 +11,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, tzinfo
 from itertools import count
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,8 +20,12 @@ from analyzer.errors import CannotWork
 from analyzer.names import show
 from analyzer.outputs import replacing
 
-#: Columns of a recording. Where a later version changes them, `_to_3` keeps a copy of these.
-_RECORDING = """
+_VERSION = 3
+_SCHEMA = f"""
+BEGIN;
+CREATE TABLE label (name BLOB PRIMARY KEY, folder BLOB NOT NULL);
+CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE recording (
     label BLOB NOT NULL,
     path BLOB NOT NULL,
     size INTEGER NOT NULL,
@@ -32,7 +36,7 @@ _RECORDING = """
     reason TEXT NOT NULL,
     fingerprint TEXT NOT NULL,
     attempts INTEGER NOT NULL,
-    failed_on TEXT NOT NULL,
+    failed_on INTEGER NOT NULL,
     changed_at TEXT NOT NULL,
     model TEXT NOT NULL,
     codec TEXT NOT NULL,
@@ -48,13 +52,7 @@ _RECORDING = """
     other TEXT,
     written TEXT NOT NULL,
     PRIMARY KEY (label, path)
-"""
-_VERSION = 3
-_SCHEMA = f"""
-BEGIN;
-CREATE TABLE label (name BLOB PRIMARY KEY, folder BLOB NOT NULL);
-CREATE TABLE note (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE recording ({_RECORDING});
+);
 CREATE TABLE pruned (hash BLOB PRIMARY KEY) WITHOUT ROWID;
 PRAGMA user_version = {_VERSION};
 COMMIT;
@@ -82,8 +80,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None) -> None:
 
     Raises
     ------
-    CannotWork : where a newer version wrote the ledger, or it cannot be copied; nothing is changed then.
-    sqlite3.Error : where it cannot be migrated; it stays as it was.
+    CannotWork : where a newer version wrote the ledger, or it cannot be copied or migrated; it stays as it was then.
     """
     version = read_version(connection)
     if version > _VERSION or version < 0:
@@ -94,9 +91,15 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None) -> None:
     if version == 0:
         connection.executescript(_SCHEMA)
     elif version < _VERSION:
-        if path:
-            _back_up(connection, path, version)
-        _migrate(connection, version)
+        try:
+            if path:
+                _back_up(connection, path, version)
+            _migrate(connection, version)
+        except Exception as error:  # whatever is odd about a row, the ledger stays as it was
+            raise CannotWork(
+                f"{show(str(path))} is of an older version of this tool and cannot be brought up to date ({error}). "
+                "Nothing was changed: make room, or mend what is wrong, and start again"
+            ) from error
 
 
 def backups(path: Path) -> list[Path]:
@@ -111,20 +114,14 @@ def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
     name = f"{path.name}.v{version}"
     names = (name if k == 1 else f"{name}.{k}" for k in count(1))
     copy = next(place for place in map(path.with_name, names) if place not in before)
-    try:
-        with (
-            replacing(copy, mode=stat.S_IMODE(path.stat().st_mode)) as temporary,
-            closing(sqlite3.connect(temporary, isolation_level=None)) as target,
-        ):
-            target.execute("PRAGMA journal_mode = OFF")  # it would lie beside the temporary file after a crash
-            connection.backup(target)
-        if any(filecmp.cmp(copy, other, shallow=False) for other in before):
-            copy.unlink()  # a run made one, and was killed before it could migrate
-    except (CannotWork, OSError, sqlite3.Error) as error:
-        raise CannotWork(
-            f"{show(str(path))} is of an older version of this tool and cannot be copied before it is brought up to "
-            f"date ({error}). Nothing was changed: make room, and start again"
-        ) from error
+    with (
+        replacing(copy, mode=stat.S_IMODE(path.stat().st_mode)) as temporary,
+        closing(sqlite3.connect(temporary, isolation_level=None)) as target,
+    ):
+        target.execute("PRAGMA journal_mode = OFF")  # it would lie beside the temporary file after a crash
+        connection.backup(target)
+    if any(filecmp.cmp(copy, other, shallow=False) for other in before):
+        copy.unlink()  # a run made one, and was killed before it could migrate
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -147,6 +144,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
 #: Columns of a recording that ledgers of version 1 lack, some of them all and some only the last two.
 _NEW_IN_2 = {
     "checksum": "TEXT NOT NULL DEFAULT ''",
+    "night": "INTEGER NOT NULL DEFAULT 0",
     "recorded": "TEXT NOT NULL DEFAULT ''",
     "recorded_from": "TEXT NOT NULL DEFAULT ''",
     "groups": "TEXT NOT NULL DEFAULT '{}'",
@@ -182,31 +180,38 @@ def _to_2(connection: sqlite3.Connection) -> None:
 
 
 def _to_3(connection: sqlite3.Connection) -> None:
-    """The day of the last failure in place of the number of the run: attempts are counted by days."""
-    zone = connection.execute("SELECT value FROM note WHERE key = 'time zone'").fetchone()
-    day_of = _days_in(ZoneInfo(zone[0]) if zone else ZoneInfo("UTC"))
-    connection.create_function("day_of", 1, day_of, deterministic=True)
-    connection.execute(f"CREATE TABLE recording_3 ({_RECORDING})")
-    old = {*_columns(connection, "recording")}
-    kept = ", ".join(name for name in _columns(connection, "recording_3") if name in old)
-    connection.execute(
-        f"INSERT INTO recording_3 ({kept}, failed_on) SELECT {kept}, "
-        "CASE WHEN status IN ('failed', 'given_up') THEN day_of(changed_at) ELSE '' END FROM recording"
-    )
-    connection.execute("DROP TABLE recording")
-    connection.execute("ALTER TABLE recording_3 RENAME TO recording")
+    """The day of the last failure in place of the number of the run: attempts are counted by days.
+
+    Rows without failures are left alone. To write them all would need as much room again as the ledger takes.
+    """
+    connection.create_function("day_of", 1, _days_in(_time_zone(connection)), deterministic=True)
+    connection.execute("ALTER TABLE recording RENAME COLUMN night TO failed_on")
+    connection.execute("UPDATE recording SET failed_on = day_of(changed_at) WHERE attempts > 0")
     connection.execute("DELETE FROM note WHERE key = 'night'")
 
 
-def _days_in(zone: ZoneInfo) -> Callable[[str], str]:
-    def day_of(moment: str) -> str:
+def _time_zone(connection: sqlite3.Connection) -> tzinfo:
+    """The time zone of the results, UTC where none is noted or this machine does not know it."""
+    noted = connection.execute("SELECT value FROM note WHERE key = 'time zone'").fetchone()
+    try:
+        return ZoneInfo(noted[0]) if noted else UTC
+    except (KeyError, ValueError, OSError):
+        return UTC
+
+
+def _days_in(zone: tzinfo) -> Callable[[str], int]:
+    def day_of(moment: str) -> int:
         try:
-            at = datetime.fromisoformat(moment)
+            return day_number(datetime.fromisoformat(moment).astimezone(zone))
         except ValueError:
-            return ""
-        return (at if at.tzinfo else at.replace(tzinfo=UTC)).astimezone(zone).date().isoformat()
+            return 0
 
     return day_of
+
+
+def day_number(moment: date) -> int:
+    """A day as the ledger writes it, such as 20261124."""
+    return int(moment.strftime("%Y%m%d"))
 
 
 #: What leads to a version from the one before it, in order.

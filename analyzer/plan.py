@@ -50,7 +50,7 @@ class Rules:
     ----------
     fingerprint : of the model and settings of this run.
     now : seconds since 1970, when the run began.
-    today : the day then, in the time zone of the results, such as `2026-11-24`.
+    today : the day then, in the time zone of the results, such as 20261124.
     naming : what recordings are called, and what is known of them besides their sound.
     only : roles whose emotions may be inferred, empty for all.
     min_age_s : files that changed later than so long ago are still being written.
@@ -59,7 +59,7 @@ class Rules:
 
     fingerprint: str
     now: float = 0.0
-    today: str = ""
+    today: int = 0
     naming: Naming = field(default_factory=Naming)
     only: frozenset[str] = frozenset()
     min_age_s: float = 0.0
@@ -77,7 +77,7 @@ class Due:
     why: str
     attempts: int = 0
     details: Details = field(default_factory=Details)
-    today: str = ""
+    today: int = 0
 
 
 @dataclass
@@ -289,7 +289,7 @@ def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rule
 def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None, rules: Rules) -> None:
     """Note what was found out of a file that is not opened, where that is news."""
     status, reason = verdict
-    found, attempts, failed_on = item.found, 0, ""
+    found, attempts, failed_on = item.found, 0, 0
     if status == "failed":
         if known and known.status == "given_up" and not (rules.retry_failed or rules.force):
             plan.given_up += 1

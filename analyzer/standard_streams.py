@@ -88,7 +88,7 @@ def _lasting(stream: TextIO | None, descriptor: int, is_closed: bool) -> TextIO:
         return stream  # its console takes no bytes
     error = OSError(errno.EBADF, "it is closed") if is_closed else None
     writer = io.BufferedWriter(_LastingWriter(descriptor, error))
-    by_line = descriptor == 2 or writer.isatty()
+    by_line = descriptor == 2 or writer.isatty() or bool(getattr(stream, "write_through", False))
     encoding = stream.encoding if stream else "utf-8"
     # A name that a terminal cannot show ends no run either.
     return io.TextIOWrapper(writer, encoding, errors="backslashreplace", line_buffering=by_line)

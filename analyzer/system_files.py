@@ -9,15 +9,16 @@ NAMES = frozenset(
     for name in (
         *(".DS_Store", ".AppleDouble", ".AppleDB", ".AppleDesktop", ".Spotlight-V100", ".fseventsd", ".Trashes"),
         *(".TemporaryItems", ".DocumentRevisions-V100", ".VolumeIcon.icns", ".apdisk", "Network Trash Folder"),
+        *("Icon\r", ".localized"),
         *("Thumbs.db", "ehthumbs.db", "desktop.ini", "System Volume Information", "$RECYCLE.BIN"),
-        *("lost+found", ".directory", ".Trash"),
+        *("lost+found", ".directory", ".Trash", ".recycle"),
         *("@eaDir", "#snapshot", "#recycle", ".snapshot", ".snapshots", "~snapshot", "@Recycle", "@Recently-Snapshot"),
-        *(".zfs", ".stversions", ".stfolder"),
+        *("@__thumb", ".@__thumb", ".zfs", ".stversions", ".stfolder", ".sync"),
     )
 )
-#: Beginnings of names: AppleDouble files of macOS; recycle bins by user; what NFS and FUSE call a file that was deleted
-#: while it was open.
-BEGINNINGS = ("._", ".trash-", ".nfs0", ".fuse_hidden")
+#: Beginnings of names: AppleDouble files of macOS; recycle bins by user; snapshots of Windows shares; what NFS and FUSE
+#: call a file that was deleted while it was open.
+BEGINNINGS = ("._", ".trash-", "@gmt-", ".nfs0", ".fuse_hidden")
 _IGNORED = re.compile("|".join((f"(?:{'|'.join(map(re.escape, BEGINNINGS))}).+", *map(re.escape, sorted(NAMES)))))
 
 

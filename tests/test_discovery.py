@@ -305,7 +305,14 @@ SYSTEM_FILES = (
     *("@eaDir/call.wav/SYNOINDEX_MEDIA_INFO", "#snapshot/daily.0/call.wav", ".snapshot/hourly.2026/call.wav"),
     *(".Trash-1000/files/call.wav", ".Trashes/501/call.wav", ".Spotlight-V100/Store-V2/x", ".fseventsd/0001"),
     *("System Volume Information/x", "$RECYCLE.BIN/S-1-5/$R1.wav", "$Recycle.Bin/call.wav", "lost+found/#12"),
-    *("day/._call.wav", "day/@eaDir/call.wav", "a/b/#recycle/call.wav", ".zfs/snapshot/x/call.wav"),
+    *(
+        "day/._call.wav",
+        "day/@eaDir/call.wav",
+        "a/b/#recycle/call.wav",
+        ".zfs/snapshot/x/call.wav",
+        "@GMT-2026.11.24-02.00.00/call.wav",
+        "Icon\r",
+    ),
 )
 
 
