@@ -32,11 +32,13 @@ class Ledger:
     """The ledger of an output folder, made where there is none; without a folder, an empty one in memory.
 
     One that is not writable leaves no trace: where there is no ledger yet, or one of an older version, it is in memory.
-    One of an older version that is writable is migrated where it lies, see `analyzer.migrations`. With `in_memory` all
-    changes are made to a copy in memory.
+    One of an older version that is writable is migrated where it lies, see `analyzer.migrations`; `keep_old` says
+    whether a copy of it is kept. With `in_memory` all changes are made to a copy in memory.
     """
 
-    def __init__(self, output: Path | None, writable: bool = True, in_memory: bool = False) -> None:
+    def __init__(
+        self, output: Path | None, writable: bool = True, in_memory: bool = False, keep_old: bool = True
+    ) -> None:
         writable &= not in_memory
         self._writable, self._unwritten = writable, dict[str, str]()
         self._path = output / FILE_NAME if output else None
@@ -50,7 +52,7 @@ class Ledger:
             self._connection.row_factory = sqlite3.Row
             # What is pruned or masked is not to be found in free pages of the file either.
             self._connection.execute("PRAGMA secure_delete = ON")
-            migrations.bring_up_to_date(self._connection, self._path if writable else None)
+            migrations.bring_up_to_date(self._connection, self._path, keep_old and writable)
         except sqlite3.Error as error:
             self.close()
             raise CannotWork(f"the ledger {show(str(self._path))} cannot be read: {error}") from error

@@ -71,12 +71,13 @@ def is_outdated(connection: sqlite3.Connection) -> bool:
     return 0 < read_version(connection) < _VERSION
 
 
-def bring_up_to_date(connection: sqlite3.Connection, path: Path | None) -> None:
+def bring_up_to_date(connection: sqlite3.Connection, path: Path | None, keep_old: bool = True) -> None:
     """Create the tables of a new ledger, or migrate those of an older version.
 
     Parameters
     ----------
-    path : the ledger's file, copied before it is migrated; None for a ledger in memory.
+    path : the ledger's file; None for a ledger in memory.
+    keep_old : whether it is copied before it is migrated.
 
     Raises
     ------
@@ -92,7 +93,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None) -> None:
         connection.executescript(_SCHEMA)
     elif version < _VERSION:
         try:
-            if path:
+            if path and keep_old:
                 _back_up(connection, path, version)
             _migrate(connection, version)
         except Exception as error:  # whatever is odd about a row, the ledger stays as it was

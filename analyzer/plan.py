@@ -1,6 +1,6 @@
 """What a run has to do: the files that are there, against what the ledger knows of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -164,7 +164,7 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
                 _sort_in(plan, found, identity, ledger, output, rules)
             elif done[identity] != found.path:
                 plan.doubles.append(identity.shown)
-        if known and not found_any and not discovery.has_system_files(source):
+        if not found_any and _held_recordings(ledger, known) and not discovery.has_system_files(source):
             raise CannotWork(f"{show(str(source.folder))} is empty, and held recordings before: is it mounted?")
         for identity in known:
             if not _is_below(identity, unlisted):
@@ -173,21 +173,31 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
     return plan
 
 
+def _held_recordings(ledger: Ledger, absent: Iterable[Identity]) -> bool:
+    """Whether any of these files was more than a file of the system or a folder."""
+    return any((entry := ledger.get(identity)) and not _is_obsolete(entry) for identity in absent)
+
+
 def _is_below(identity: Identity, folders: Sequence[Identity]) -> bool:
     """Whether a file lies in a folder that could not be listed, so that nothing is known of it now."""
     return any(folder.path == "." or identity.path.startswith(f"{folder.path}/") for folder in folders)
+
+
+def _is_obsolete(entry: Entry) -> bool:
+    """Whether the entry of a file that was not found is of no use any more; see `Plan.dropped`."""
+    if entry.reason.startswith(NOT_LISTED):
+        return True
+    return system_files.is_below_one(entry.identity.path) and entry.status not in ("ok", "no_speech")
 
 
 def _note_absence(plan: Plan, entry: Entry | None) -> None:
     """Note what becomes of the entry of a file that was not found."""
     if entry is None:
         return
-    has_result = entry.status in ("ok", "no_speech")
-    is_folder = entry.status == "failed" and entry.reason.startswith(NOT_LISTED)
-    if is_folder or (system_files.is_below_one(entry.identity.path) and not has_result):
+    if _is_obsolete(entry) or (entry.present and copied_name(entry.identity.path)):
         plan.dropped.append(entry.identity)
     elif entry.present:
-        (plan.dropped if copied_name(entry.identity.path) else plan.gone).append(entry.identity)
+        plan.gone.append(entry.identity)
 
 
 def _urgency(due: Due) -> tuple[int, int]:

@@ -74,7 +74,8 @@ def run(settings: PruneSettings, stop: StopSignals) -> int:
         raise UsageError(f"there are no results in {show(str(settings.output))}: name their folder with -o")
     with (
         held(settings.output, settings.lock_wait_s, stop),
-        closing(Ledger(settings.output, writable=not settings.dry_run)) as ledger,
+        # No copy of an older ledger: it would hold what is to be deleted.
+        closing(Ledger(settings.output, writable=not settings.dry_run, keep_old=False)) as ledger,
     ):
         try:
             return _prune(ledger, settings, stop)

@@ -255,6 +255,7 @@ def test_prune_works_on_a_ledger_of_any_version(old: Path) -> None:
     assert main(["prune", "-o", str(old), "--match", "*gone.wav", "-q"]) == 0
     assert "gone.wav" not in entries(old)
     assert "silence.wav" in entries(old)
+    assert version(old / FILE_NAME) == 3
     assert backups(old / FILE_NAME) == []
     assert [path for path in old.rglob("*") if b"gone.wav" in (path.read_bytes() if path.is_file() else b"")] == []
 

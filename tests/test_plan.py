@@ -273,6 +273,15 @@ def test_a_folder_that_was_deleted_after_it_could_not_be_listed_has_no_row_any_m
     assert [identity.path for identity in night.plan().dropped] == ["day"]
 
 
+def test_an_input_of_which_only_a_folder_row_is_known_may_be_empty(
+    night: Night, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as context:
+        unlisted(context, "calls")
+        night.ledger.record(night.plan().verdicts[0])
+    assert [identity.path for identity in night.plan().dropped] == ["."]
+
+
 def test_rows_of_files_of_the_system_are_dropped_but_results_stay(night: Night) -> None:
     night.arrives("a.wav")
     for name, status in (("._a.wav", "given_up"), (".DS_Store", "skipped"), ("@eaDir/a.wav", "failed")):
