@@ -50,7 +50,7 @@ class Decoder:
         self.index, self.name = stream.index, codec.codec.canonical_name
         self.rate, self.channels = codec.sample_rate or 0, codec.channels or 0
         self.damaged, self.has_sound = 0, False
-        self._codec = codec
+        self._codec, self._tick_s = codec, float(stream.time_base or 0)
         self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if codec.codec.lossless else _MOST_IN_PACKET
         self._resampler: Any = None
         self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of what goes into it
@@ -80,7 +80,8 @@ class Decoder:
             if frame.samples * self.channels * self.rate > MOST_IN_BLOCK * frame.sample_rate:
                 yield from self._missing(packet)  # its rate is not the track's, and it would grow out of proportion
                 continue
-            self.has_sound, at_s = True, frame.time
+            self.has_sound = True
+            at_s = None if frame.pts is None else frame.pts * self._tick_s
             for samples in self._samples(frame):
                 yield samples, at_s
                 at_s = None
@@ -126,12 +127,12 @@ class Decoder:
 
     def _samples(self, frame: Any) -> Iterator[np.ndarray]:
         """The samples of a frame, converted only where it is needed: that takes as long as decoding an MP3."""
-        if self._resampler is None and frame.sample_rate == self.rate and len(frame.planes) == self.channels < 8:
-            if frame.format.name == "fltp":
+        if self._resampler is None and frame.sample_rate == self.rate:
+            if frame.format.name == "fltp" and len(frame.planes) == self.channels < 8:
                 yield frame.to_ndarray()
                 return
-            if frame.format.name == "s16p":
-                yield frame.to_ndarray() / np.float32(32768)
+            if frame.format.name == "s16" and frame.layout.nb_channels == self.channels:
+                yield frame.to_ndarray().reshape(-1, self.channels).T / np.float32(32768)
                 return
         kind = (frame.format.name, frame.layout.name, frame.sample_rate)
         if kind != self._resampled:

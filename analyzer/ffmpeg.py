@@ -21,9 +21,9 @@ from analyzer.stream import LONGEST_HOURS, LOWEST_RATE, MOST_READ, AudioStream, 
 from analyzer.tracks import Packets
 
 #: Demuxers of containers that give the time of what they hold. All others are read from start to end without gaps.
-_TIMED = frozenset(("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"))
+_TIMED = frozenset(("asf", "matroska", "mov", "mpegts", "ogg"))
 #: Of these, those whose clock starts anywhere: their first packet is the start of the recording.
-_CLOCK_STARTS_ANYWHERE = frozenset(("mpeg", "mpegts"))
+_CLOCK_STARTS_ANYWHERE = frozenset(("mpegts",))
 #: Seconds of sound without a time at the start of a track that are kept until a time is known.
 _LONGEST_UNTIMED_S = 10.0
 

@@ -77,6 +77,11 @@ _UNREADABLE_EXTENSIONS = {
     ".dcr": "court recording",
     ".cda": "track of an audio CD",
     ".adpcm": "ADPCM without a header",
+    ".avi": "AVI film",
+    ".flv": "Flash film",
+    ".mpg": "MPEG film",
+    ".mpeg": "MPEG film",
+    ".vob": "MPEG film",
 }
 _UNREADABLE_SIGNATURES = {
     b"\x02dss": "Digital Speech Standard",
@@ -96,6 +101,8 @@ _UNREADABLE_SIGNATURES = {
     b"#!SILK": "SILK",
     b"\x02#!SILK": "SILK",
     b"\x7f\xfe\x80\x01": "DTS",
+    b"FLV\x01": "Flash film",
+    b"\0\0\x01\xba": "MPEG film",
 }
 UNREADABLE = "this format is not readable by this version"
 _TS_PACKET, _TS_SYNC = 188, 0x47
@@ -146,6 +153,6 @@ def unreadable_name(path: str) -> str | None:
 
 def unreadable_content(head: bytes) -> str | None:
     """What a recording is, by its first bytes, that this version cannot read; None for any other file."""
-    if head[:4] == b"RIFF" and head[8:12] == b"QLCM":
-        return "QCELP"
+    if head[:4] == b"RIFF" and head[8:12] in (b"QLCM", b"AVI "):
+        return "QCELP" if head[8:12] == b"QLCM" else "AVI film"
     return next((name for start, name in _UNREADABLE_SIGNATURES.items() if head.startswith(start)), None)

@@ -92,12 +92,15 @@ class Source:
 
     def __init__(self, file: Any) -> None:
         self._file, self._at = file, 0
+        self._last: list[Source | None] = [None]  # which of all twins has moved the file last
         self._left: int | None = None
         self.error: Exception | None = None
 
     def twin(self) -> "Source":
         """Another source on the same file, with a position of its own."""
-        return Source(self._file)
+        other = Source(self._file)
+        other._last = self._last
+        return other
 
     def tell(self) -> int:
         """The position, which reads by another source on the file do not move."""
@@ -111,7 +114,7 @@ class Source:
         """The next bytes, none where reading failed."""
         try:
             self._spend(size)
-            self._file.seek(self._at)
+            self._go_on()
             found = bytes(self._file.read(size))
         except Exception as error:
             self.error = error
@@ -122,7 +125,7 @@ class Source:
     def readinto(self, buffer: Any) -> int:
         """The number of bytes that were read into a buffer, 0 where reading failed."""
         try:
-            self._file.seek(self._at)
+            self._go_on()
             found = int(self._file.readinto(buffer))
         except Exception as error:
             self.error = error
@@ -132,11 +135,13 @@ class Source:
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
         """The new position, as of any file; -1 where there is no such place, which FFmpeg takes for a refusal."""
+        self._last[0] = None
         try:
             if whence != os.SEEK_END:
                 offset, whence = offset + (self._at if whence == os.SEEK_CUR else 0), os.SEEK_SET
             self._file.seek(offset, whence)
             self._at = int(self._file.tell())
+            self._last[0] = self
         except (OSError, ValueError, OverflowError):
             return -1
         return self._at
@@ -148,6 +153,12 @@ class Source:
         if self.error:
             what = getattr(self.error, "strerror", None) or f"{type(self.error).__name__}: {self.error}"
             raise UnreadableRecording(f"reading it failed: {show(what)}")
+
+    def _go_on(self) -> None:
+        """Move the file to where this source is, unless it is there."""
+        if self._last[0] is not self:
+            self._file.seek(self._at)
+            self._last[0] = self
 
     def _spend(self, size: int) -> None:
         if self._left is None:

@@ -299,3 +299,25 @@ def test_an_input_with_nothing_but_files_of_the_system_is_not_taken_for_unmounte
     (night.calls / "a.wav").unlink()
     night.arrives(".DS_Store")
     assert night.plan().gone == [identity]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "reason"),
+    [
+        ("a.vox", b"\x80\x91", "this format is not readable by this version: Dialogic ADPCM without a header"),
+        ("a.NMF", b"\x80\x91", "this format is not readable by this version: NICE media file"),
+        ("a.bin", b"\x02dss", "this format is not readable by this version: Digital Speech Standard"),
+        ("a.xyz", b"\x80\x91", "no audio: neither by its name nor by its content"),
+    ],
+)
+def test_a_format_that_cannot_be_read_is_skipped_with_that_as_the_reason(
+    night: Night, name: str, content: bytes, reason: str
+) -> None:
+    night.arrives(name, content=content * 100)
+    [entry] = night.plan().verdicts
+    assert (entry.status, entry.reason) == ("skipped", reason)
+
+
+def test_a_name_of_a_format_that_cannot_be_read_hides_no_audio(night: Night) -> None:
+    night.arrives("a.vox", content=b"RIFF\x24\0\0\0WAVEfmt ")
+    assert night.due() == [("a.vox", NEW)]
