@@ -44,7 +44,7 @@ class Account:
     judged : number of files that were not opened, by what became of them.
     vanished : recordings that were gone before they could be read.
     failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
-    due, unchanged, given_up, waiting, skipped : of the plan; `due` is a number.
+    due, unchanged, given_up, waiting, skipped, unreadable : of the plan and what it has seen; `due` is a number.
     heard, inferred : number of recordings analysed in which somebody speaks, and in which emotions were inferred.
     most_channels : of a recording that was analysed.
     remarks : what to say at the end of settings without effect, each with its level.
@@ -64,6 +64,7 @@ class Account:
     given_up: int = 0
     waiting: int = 0
     skipped: int = 0
+    unreadable: int = 0
     heard: int = 0
     inferred: int = 0
     most_channels: int = 0
@@ -72,7 +73,8 @@ class Account:
     def begin(self, plan: Plan) -> None:
         """Take over what is to be done."""
         self.due, self.unchanged = len(plan.due), plan.unchanged
-        self.given_up, self.waiting, self.skipped = plan.given_up, plan.waiting, plan.seen.skipped
+        self.given_up, self.waiting = plan.given_up, plan.waiting
+        self.skipped, self.unreadable = plan.seen.skipped, plan.seen.unreadable
         for double in plan.doubles:
             log.warning("%s: failed: another recording is called so, too", double)
             self._name(double)
@@ -150,7 +152,10 @@ def tell_end(account: Account) -> None:
         log.log(level, "%s", remark)
     speed = f", {account.audio_s / account.seconds:.0f} x real time" if account.audio_s else ""
     parts = [f"{account.failures} failed", f"{account.unchanged} unchanged"]
-    parts += [f"{account.skipped} skipped (see files.csv)"] if account.skipped else []
+    unreadable = (
+        f"{account.unreadable} of them in formats that this version cannot read, " if account.unreadable else ""
+    )
+    parts += [f"{account.skipped} skipped ({unreadable}see files.csv)"] if account.skipped else []
     parts += [f"{account.incomplete} incomplete"] if account.incomplete else []
     parts += [f"{account.vanished} vanished"] if account.vanished else []
     now = account.statuses["given_up"] + account.judged["given_up"]

@@ -86,23 +86,26 @@ class Seen:
 
     Attributes
     ----------
-    recordings, skipped, pruned : number of files that are or may be recordings, that are none, and whose results were
-        pruned.
+    recordings, skipped, pruned : number of files that are or may be recordings, that are not read, and whose results
+        were pruned.
+    unreadable : number of those skipped that are recordings in a format which this version cannot read.
     matched, dated : number of recordings whose name --name-pattern matches, and finds a date in.
     in_future : names of recordings whose time is found to lie in the future for the first time.
     """
 
     recordings: int = 0
     skipped: int = 0
+    unreadable: int = 0
     pruned: int = 0
     matched: int = 0
     dated: int = 0
     in_future: list[str] = field(default_factory=list)
 
-    def count(self, identity: Identity, details: Details, known: Entry | None, is_recording: bool) -> None:
-        """Count a file; `known` is what the ledger knows of it."""
-        if not is_recording:
+    def count(self, identity: Identity, details: Details, known: Entry | None, verdict: tuple[str, str] | None) -> None:
+        """Count a file; `known` is what the ledger knows of it, `verdict` its status and reason if it is not opened."""
+        if verdict and verdict[0] == "skipped":
             self.skipped += 1
+            self.unreadable += verdict[1].startswith(UNREADABLE)
             return
         self.recordings += 1
         self.matched += details.matched
@@ -223,7 +226,7 @@ def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, outpu
     before = known if same else None
     attempts = _attempts(before, rules)
     verdict = _verdict(found, before, rules)
-    plan.seen.count(identity, details, known, is_recording=not verdict or verdict[0] != "skipped")
+    plan.seen.count(identity, details, known, verdict)
     if verdict:
         _judge(plan, Due(found, CHANGED, attempts, details, rules.today), verdict, before, rules)
         return

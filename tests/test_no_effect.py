@@ -84,6 +84,17 @@ def test_the_last_line_counts_what_is_skipped(calls: Path, tmp_path: Path, analy
         assert re.search(line, said(capsys))
 
 
+def test_the_last_line_counts_formats_that_cannot_be_read(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
+) -> None:
+    for k in range(12):
+        (calls / f"{k}.vox").write_bytes(b"\x80no audio" * 9)
+    line = "13 skipped (12 of them in formats that this version cannot read, see files.csv)"
+    for _ in range(2):
+        assert analyze(calls, "-o", tmp_path / "out") == 0
+        assert line in said(capsys)
+
+
 def test_inputs_without_a_file_that_can_be_read_are_a_warning(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
     (tmp_path / "calls").mkdir()
     assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q") == 0
