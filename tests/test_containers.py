@@ -1,7 +1,9 @@
 """Sound stands at the time that its container gives, and every track of a container is read."""
 
+from fractions import Fraction
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,8 +11,11 @@ from hypothesis import strategies as st
 
 from analyzer import tracks as packets_of_tracks
 from analyzer.audio import open_audio
+from analyzer.decoding import Decoder
 from analyzer.errors import UnreadableRecording
+from analyzer.placement import Placement
 from tests.containers import BURST_S, Track, bursts, onsets, write_tracks
+from tests.encoders import ENCODINGS
 
 #: Container, encoding and rate.
 TIMED = [
@@ -211,10 +216,9 @@ def test_a_start_after_the_longest_recording_is_refused_at_once(
 @settings(max_examples=15, deadline=None)
 @given(
     frames=st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.booleans()), min_size=20, max_size=200),
-    per_packet=st.integers(1, 6),
 )
 def test_every_frame_of_amr_lasts_20_ms(
-    tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]], per_packet: int
+    tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]]
 ) -> None:
     """Frames of pauses too: those that describe its noise (8), and those without any content (15)."""
     sizes = (13, 14, 16, 18, 20, 21, 27, 32, 6)
@@ -227,3 +231,26 @@ def test_every_frame_of_amr_lasts_20_ms(
     path.write_bytes(b"#!AMR\n" + content)
     sound, rate, notes = read(path)
     assert (sound.shape, rate, notes) == ((1, 160 * len(frames)), 8000, [])
+
+
+@pytest.mark.parametrize("together", [1, 3, 10])
+def test_packets_of_several_frames_of_amr_are_read_whole(tmp_path: Path, together: int) -> None:
+    """Telephones write up to ten frames into a packet of 3GP."""
+    path = ENCODINGS["amr.amr"].write(tmp_path, bursts(2, 8000, [0.5, 1.2]))
+    with av.open(str(path), format="amr") as file:
+        contents = [bytes(packet) for packet in file.demux() if packet.size]
+        pause = bytes([15 << 3 | 4])
+        packets = []
+        for start in range(0, len(contents), together):
+            packet = av.Packet(b"".join([*contents[start : start + together], pause]))
+            packet.pts, packet.time_base = (start + start // together) * 160, Fraction(1, 8000)
+            packets.append(packet)
+        decoder = Decoder(file.streams.audio[0])
+        placement = Placement(8000, 1, 8000)
+        frames = decoder.decoded(packets)
+        sound = np.concatenate([block for one in frames for block in placement.place(*one)], axis=1)
+    assert sound.shape[1] == 160 * (len(contents) + len(packets))
+    assert decoder.damaged == 0
+    at = [(start_s + start_s / 0.02 // together * 0.02) for start_s in (0.5, 1.2)]
+    if together > 1:
+        assert onsets(sound[0], 8000) == pytest.approx(at, abs=NEAR)
