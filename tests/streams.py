@@ -1,9 +1,15 @@
 """Sound told as a stream."""
 
+import fcntl
+import struct
+import subprocess
+import termios
+import time
 from itertools import cycle
 from pathlib import Path
 
 import numpy as np
+import psutil
 
 from analyzer.api import EmotionStream
 from analyzer.audio import open_audio
@@ -25,3 +31,20 @@ def told_live(path: Path, model: str, block_s: float = 0.1) -> tuple[Row, ...]:
     with open_audio(path) as file:
         sound, rate = np.concatenate(list(file.blocks()), axis=1), file.rate
     return tuple(ordered(streamed(EmotionStream(rate, len(sound), model), sound, [round(block_s * rate)])))
+
+
+def wait_until_processed(process: subprocess.Popen[bytes]) -> None:
+    """Wait until a process has read all that is in the pipe to it, and has done with it what there is to do."""
+    assert process.stdin
+    while _bytes_in(process.stdin.fileno()) or not _waits(process):
+        time.sleep(0.001)
+
+
+def _bytes_in(pipe: int) -> int:
+    """How many bytes nobody has read yet."""
+    return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
+
+
+def _waits(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process waits for something; only Linux can say so."""
+    return not psutil.LINUX or psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING

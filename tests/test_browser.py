@@ -366,11 +366,23 @@ def long_call(count: int) -> Timeline:
     return replace(CALL, rows=tuple(rows), length_s=2.0 * count)
 
 
+def busy_s(page: Any) -> float:
+    """Seconds of the processor that the page takes to be loaded anew."""
+    session = page.context.new_cdp_session(page)
+    session.send("Performance.enable", {"timeDomain": "threadTicks"})
+    before, _ = task_seconds(session), page.reload()
+    return task_seconds(session) - before
+
+
+def task_seconds(session: Any) -> float:
+    return {each["name"]: each["value"] for each in session.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
+
+
 @pytest.mark.slow
 def test_eleven_hours_of_segments_open_at_once(visit: Visit, tmp_path: Path) -> None:
     write_page(long_call(20_000), tmp_path / "page.html", None)
     page = visit(tmp_path / "page.html")
-    assert page.evaluate("performance.timing.loadEventEnd - performance.timing.navigationStart") < 8_000
+    assert busy_s(page) < 8
     assert page.locator("tbody tr").count() == 1000
     page.locator(".slider").focus()
     page.keyboard.press("End")

@@ -1,24 +1,19 @@
 """`call-emotions listen`: lines come while the pipe is open, and it ends as it should whatever ends it."""
 
-import fcntl
 import io
 import json
 import os
 import pty
 import signal
-import struct
 import subprocess
 import sys
-import termios
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
-import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -35,6 +30,7 @@ from analyzer.signals import StopSignals
 from analyzer.timeline import ordered
 from tests import voices
 from tests.encoders import write_wav
+from tests.streams import wait_until_processed
 
 RATE = 8000
 
@@ -163,16 +159,6 @@ def begin(*arguments: object, **more: object) -> subprocess.Popen:
     )
 
 
-def bytes_in(pipe: BinaryIO) -> int:
-    """How many bytes nobody has read yet."""
-    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]
-
-
-def is_at_work(process: subprocess.Popen) -> bool:
-    """Whether a process is not waiting for anything, where the system can say so."""
-    return psutil.LINUX and psutil.Process(process.pid).status() != psutil.STATUS_SLEEPING
-
-
 #: A word and a half: the first is over, the second is being said.
 SAID = np.rint(voices.call(5, [(0.5, 2), (4, 5)]) * 32767).astype(np.int16)[None]
 
@@ -184,8 +170,7 @@ def listening(tiny_model: Path) -> Iterator[subprocess.Popen]:
         process.stdin.write(raw(SAID))
         line = json.loads(process.stdout.readline())
         assert (line["start"], line["end"]) == (pytest.approx(0.5, abs=0.1), pytest.approx(2, abs=0.1))
-        while bytes_in(process.stdin) or is_at_work(process):
-            time.sleep(0.01)
+        wait_until_processed(process)
         yield process
         process.kill()
 

@@ -25,6 +25,7 @@ from analyzer.names import Identity
 from analyzer.outputs import TIMELINE_COLUMNS, format_path, timeline_path
 from analyzer.report import opus, rendering
 from analyzer.signals import Stopped, StopSignals
+from tests.deaths import dies_once, exits_for_nine
 from tests.faults import Command, worker_processes
 from tests.nights import AWKWARD, MTIME, Analyze, Night, a_call, good_calls, read_csv, states
 from tests.test_relabel import killed_at
@@ -604,22 +605,11 @@ def test_what_a_function_raises_is_raised() -> None:
     assert worker_processes(os.getpid()) == []
 
 
-def exits_for_nine(item: int) -> int:
-    return os._exit(9) if item == 9 else -item
-
-
 def test_nothing_is_made_of_an_item_whose_process_dies_and_the_others_are_made() -> None:
     with StopSignals() as stop:
         made = dict(workers.each(exits_for_nine, range(20), 2, stop))
     assert made == {item: None if item == 9 else -item for item in range(20)}
     assert worker_processes(os.getpid()) == []
-
-
-def dies_once(marker: Path) -> str:
-    if not marker.exists():
-        marker.touch()
-        os._exit(9)
-    return "made"
 
 
 def test_an_item_whose_process_was_killed_has_another_chance(tmp_path: Path) -> None:
@@ -628,10 +618,10 @@ def test_an_item_whose_process_was_killed_has_another_chance(tmp_path: Path) -> 
 
 
 def test_a_signal_ends_the_work_and_its_processes() -> None:
-    timer = threading.Timer(2, os.kill, (os.getpid(), signal.SIGTERM))
+    timer = threading.Timer(1, os.kill, (os.getpid(), signal.SIGTERM))
     with StopSignals() as stop, pytest.raises(Stopped) as stopped:
         timer.start()
-        list(workers.each(time.sleep, [100] * 20, 2, stop))
+        list(workers.each(time.sleep, [10_000] * 20, 2, stop))
     assert stopped.value.exit_status == 143
     assert worker_processes(os.getpid()) == []
 
