@@ -108,25 +108,29 @@ def faults(below: Path, notes: Path, fault: str, *at: int) -> dict[str, str]:
     }
 
 
-def spread(points: int, rng: random.Random) -> int:
-    """One of that many points: any of them, or as often one near the beginning.
+def points_of_runs(points: int, rng: random.Random) -> Iterator[int]:
+    """A point for each of four runs that complete each other: any of those which the run still has, about.
 
-    A run that completes another has fewer points left, most of which are in its planning and in its tables; small
-    numbers are those.
+    `points` are those of a run that has everything to do. One that has nothing to do has a twelfth of them, in its
+    planning and its tables.
     """
-    return rng.randint(1, points) if rng.random() < 0.5 else round(points ** rng.random())
+    left = points
+    for _ in range(4):
+        point = rng.randint(1, left)
+        yield point
+        left = max(left - point, points // 12)
 
 
 def killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
-    """Run up to six times, killed at a point each, and then to the end; returns how many runs were killed."""
-    for kills, point in enumerate([rng.randint(1, points), *(spread(points, rng) for _ in range(5))]):
+    """Run up to four times, killed at a point each, and then to the end; returns how many runs were killed."""
+    for kills, point in enumerate(points_of_runs(points, rng)):
         ended = command.run_with_faults(output, rng.choice(["kill", "kill-amid"]), point)
         if ended.status != -signal.SIGKILL:
             assert (ended.status in (0, 1), ended.points < point) == (True, True), ended.said
             return kills
     status, said = command.run(output)
     assert status in (0, 1), said
-    return 6
+    return 4
 
 
 def workers_killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
@@ -150,9 +154,9 @@ def worker_processes(parent: int) -> list[psutil.Process]:
 
 
 def interrupted_at_points(command: Command, output: Path, points: int, rng: random.Random) -> list[int]:
-    """Run up to six times, with SIGTERM or SIGINT at a point each, and then to the end; returns exit statuses."""
+    """Run up to four times, with SIGTERM or SIGINT at a point each, and then to the end; returns exit statuses."""
     statuses = []
-    for point in [rng.randint(1, points), *(spread(points, rng) for _ in range(5))]:
+    for point in points_of_runs(points, rng):
         number = rng.choice([signal.SIGINT, signal.SIGTERM])
         statuses.append(command.run_with_faults(output, str(int(number)), point).status)
         if statuses[-1] in (0, 1):
