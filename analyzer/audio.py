@@ -6,8 +6,10 @@ named, never guessed by FFmpeg, so that a playlist dressed up as a recording can
 """
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 import numpy as np
@@ -17,6 +19,7 @@ import soxr
 from analyzer.errors import UnreadableRecording, VanishedRecording
 from analyzer.ffmpeg import open_ffmpeg
 from analyzer.leading import find_beginning
+from analyzer.levels import ScaleCount
 from analyzer.names import show
 from analyzer.ogg import open_ogg
 from analyzer.signatures import HEADERLESS, SNIFFED_BYTES, UNREADABLE, Headerless, sniff, unreadable_content
@@ -27,6 +30,8 @@ from analyzer.wav import read_wav
 
 #: A sample 120 dB above full scale is none; its square, as of the powers of a spectrum, soon has no place in a float.
 _LOUDEST = 1e6
+#: Encodings that may hold samples beyond full scale, as libsndfile and FFmpeg call them.
+_FLOAT = re.compile(r"\b(float|double|pcm_f\d\d[lb]e)\b")
 
 
 class _SoundFileStream(AudioStream):
@@ -76,11 +81,22 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
             raise UnreadableRecording("the file is empty")
         extension = os.path.splitext(path)[1].lower()
         if sniff(head) is None and extension in HEADERLESS:
-            opener = _open_headerless(handle, HEADERLESS[extension])
+            reopen = partial(_open_headerless, handle, HEADERLESS[extension])
         else:
-            opener = _open_by_content(handle, head)
-        with opener as stream:
+            reopen = partial(_open_by_content, handle, head)
+        with reopen() as stream:
+            if _FLOAT.search(stream.codec):
+                stream.find_scale = partial(_full_scale, reopen)
             yield stream
+
+
+def _full_scale(reopen: Callable[[], AbstractContextManager[AudioStream]]) -> float:
+    """The value of full scale of a recording, which takes to read it once."""
+    count = ScaleCount()
+    with reopen() as stream:
+        for block in stream.blocks():
+            count.push(block)
+    return count.full_scale
 
 
 @contextmanager

@@ -4,6 +4,8 @@ import zlib
 
 import numpy as np
 
+from analyzer.levels import NOTED_OFFSET
+
 STEP_S = 0.1
 
 
@@ -18,6 +20,7 @@ class Envelope:
 
     def __init__(self, rate: int, channels: int) -> None:
         self._step = round(STEP_S * rate)
+        self._total, self._samples = np.zeros(channels), 0
         self._drawn: list[np.ndarray] = []
         self._rest = np.empty((channels, 0), np.float32)
 
@@ -27,14 +30,23 @@ class Envelope:
         whole = block.shape[1] // self._step * self._step
         pieces = block[:, :whole].reshape(len(block), -1, self._step)
         self._drawn.append(np.stack([pieces.min(axis=2), pieces.max(axis=2)], axis=2))
+        # Added up one after the other, so that the sum does not depend on the blocks.
+        sums = np.concatenate([self._total[:, None], pieces.sum(axis=2, dtype=np.float64)], axis=1)
+        self._total, self._samples = np.add.accumulate(sums, axis=1)[:, -1], self._samples + whole
         self._rest = block[:, whole:]
 
+    @property
+    def offsets(self) -> np.ndarray:
+        """The mean sample of each channel so far, but for what is left of the last step; shaped (channels,)."""
+        return self._total / max(1, self._samples)
+
     def finish(self) -> np.ndarray:
-        """The whole envelope, shaped (channels, points, 2)."""
+        """The whole envelope, shaped (channels, points, 2), without a constant offset that is worth a note."""
         rest = self._rest
         if rest.shape[1]:
             self._drawn.append(np.stack([rest.min(axis=1), rest.max(axis=1)], axis=1)[:, None])
-        return np.concatenate(self._drawn, axis=1)
+        offsets = np.where(np.abs(self.offsets) >= NOTED_OFFSET, self.offsets, 0).astype(np.float32)
+        return np.concatenate(self._drawn, axis=1) - offsets[:, None, None]
 
 
 def pack(envelope: np.ndarray) -> bytes:

@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer import smoothing, timeline
 from analyzer.classifier import BATCH, Classifier
+from analyzer.crosstalk import Crosstalk
 from analyzer.emotions import EMOTIONS
 from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
@@ -48,6 +49,7 @@ class Hearing:
         self._classifier, self.masked, self._batch = classifier, frozenset(masked), batch
         rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(rate, speech) for _ in range(channels)]
+        self._crosstalk = Crosstalk(rate, channels) if channels > 1 else None
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
         self._told: dict[int, smoothing.Told] = {}
         self._told_other: dict[int, smoothing.Told] = {}
@@ -56,6 +58,8 @@ class Hearing:
         """Take the next samples of all channels, shaped (channels, samples); returns what has become clear by now."""
         rows: list[Row] = []
         other: list[Span] = []
+        if self._crosstalk:
+            self._crosstalk.push(block)
         for channel, detector in enumerate(self._detectors, start=1):
             self._take(detector.push(block[channel - 1]), channel, rows, other)
         while len(self._waiting) >= self._batch:
@@ -74,13 +78,14 @@ class Hearing:
 
     def _take(self, segments: list[Segment], channel: int, rows: list[Row], other: list[Span]) -> None:
         for segment in segments:
-            if segment.is_speech and channel in self.masked:
+            is_leak = segment.is_speech and self._crosstalk and self._crosstalk.is_leak(segment, channel)
+            if is_leak or not segment.is_speech:
+                other.append(timeline.span(segment, channel))
+            elif channel in self.masked:
                 rows.append(timeline.masked_row(segment, channel))
-            elif segment.is_speech:
+            else:
                 inputs = network_input(segment.samples, self._classifier.settings.front_end)
                 self._waiting.append((segment, channel, inputs))
-            else:
-                other.append(timeline.span(segment, channel))
 
     def _classify(self, count: int, rows: list[Row], other: list[Span]) -> None:
         """Turn the first `count` waiting segments into rows, or spans of other sound."""

@@ -11,6 +11,7 @@ from analyzer.envelope import Envelope
 from analyzer.errors import IncompleteRecording, UnreadableRecording
 from analyzer.figures import Figures
 from analyzer.hearing import Heard, Hearing
+from analyzer.levels import level_notes
 from analyzer.roles import EVERYBODY, Roles
 from analyzer.speech import SpeechSettings
 from analyzer.storage import Location
@@ -147,6 +148,14 @@ class _Listener:
         rows = timeline.ordered([row for row in self._rows if row.channel in channels])
         other = [span for span in self._other if span.channel in channels]
         length_s = round(self._samples / self._rate, 3)
+        by_channel = {
+            channel: figures.channel_figures(
+                channel, rows, other, length_s, speaker=speakers[channel - 1], masked=channel in self._masked
+            )
+            for channel in channels
+        }
+        speech_db = {k: float(f["level_db"]) for k, f in by_channel.items() if f["level_db"] is not None}
+        notes += level_notes(self._envelope.offsets.tolist()[: len(channels)], speech_db)
         return Analysis(
             status="ok" if rows else "no_speech",
             codec=self._stream.codec,
@@ -156,12 +165,7 @@ class _Listener:
             note="; ".join(notes),
             rows=rows,
             speakers=speakers,
-            figures={
-                channel: figures.channel_figures(
-                    channel, rows, other, length_s, speaker=speakers[channel - 1], masked=channel in self._masked
-                )
-                for channel in channels
-            },
+            figures=by_channel,
             sketch=Sketch(envelope.pack(self._envelope.finish()), tuple(timeline.ordered(other))),
         )
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from analyzer.features import band_spectra
+from analyzer.levels import without_offset
 
 FRAME_S = 0.032
 HOP_S = 0.016
@@ -21,6 +22,14 @@ _POWER_FLOOR = 1e-12
 _SMOOTH = 6
 #: The noise of the line before anything was heard of it, so that a recording may begin in the middle of a word.
 _FIRST_NOISE_DB = -52.0
+#: Frames for which a level has to last to count as sustained: longer than a click.
+_SUSTAINED = 12
+#: How far below the loudest sustained level of the last minute speech may be, where that is soft.
+_BELOW_SUSTAINED_DB = 28.0
+#: Pitches of voices; and how alike a frame and itself a period later have to be.
+_PITCHES_HZ, _HARMONICS_HZ, _VOICED = (65, 400), (150, 1600), 0.25
+#: How far a soft frame beside speech has to be above the softest one there.
+_STANDS_OUT_DB = 3.0
 #: Frames over which it is measured how soft a place is.
 _SOFT = 5
 #: Frames in one step of the movement of the spectrum; bands this far below the loudest count as still.
@@ -37,9 +46,14 @@ class SpeechSettings:
     Attributes
     ----------
     margin_db : how far above the noise of the line speech has to be.
-    least_db : and above which level in dBFS, however quiet the line.
+    least_db : and above which level in dBFS, however quiet the line, once somebody has spoken louder than that.
     below_peak_db : and how far below the loudest of the last `memory_s` it may be.
     memory_s : seconds over which the noise and the loudest level are followed.
+    quietest_db : stands in for `least_db` where nothing louder than `least_db` plus `below_peak_db` was sustained
+        within the last `quiet_memory_s`.
+    voiced_share : of a stretch below `least_db`, the share of loud frames that has to be periodic, as a voice is.
+    edge_db : a stretch that counts as speech also takes in what is so much softer before and after it,
+    before_s, after_s : for so long.
     bridge_s : pauses up to this length do not end a stretch of speech.
     least_s : a shorter stretch is a click, not speech.
     pad_s : added before and after a stretch, for soft consonants.
@@ -54,6 +68,12 @@ class SpeechSettings:
     least_db: float = -58.0
     below_peak_db: float = 34.0
     memory_s: float = 12.0
+    quietest_db: float = -84.0
+    quiet_memory_s: float = 60.0
+    voiced_share: float = 0.2
+    edge_db: float = 6.0
+    before_s: float = 0.2
+    after_s: float = 0.22
     bridge_s: float = 0.25
     least_s: float = 0.15
     pad_s: float = 0.03
@@ -83,7 +103,7 @@ class Segment:
     @property
     def level_db(self) -> float:
         """Mean level in dBFS (0 is a full-scale square wave)."""
-        return 10 * float(np.log10(np.mean(np.square(self.samples, dtype=np.float64)) + _POWER_FLOOR))
+        return level_db(self.samples)
 
 
 class SpeechDetector:
@@ -106,6 +126,8 @@ class SpeechDetector:
         self._spectra = np.empty((0, len(self._bands)), np.float32)
         self._kept_from = 0  # the frame at which the kept samples and spectra begin
         self._past = np.full(self._memory + _SMOOTH - 1, 10 ** (_FIRST_NOISE_DB / 10), np.float32)
+        self._sustained = np.full(self._frames(settings.quiet_memory_s), 10 * np.log10(_POWER_FLOOR), np.float32)
+        self._least = np.empty(0, np.float32)  # the level in dBFS above which each kept frame counts
         self._open_at: int | None = None
         self._last_active = 0
         self._ended_at = 0.0  # seconds; where the last segment ended
@@ -117,7 +139,10 @@ class SpeechDetector:
         fresh = self._samples[len(self._spectra) * self._hop :]
         spectra = band_spectra(fresh, self._frame, self._hop, self._in_band)
         self._spectra = np.concatenate([self._spectra, spectra])
-        active = framed + np.flatnonzero(self._is_active(spectra.sum(axis=1) * self._bands.max()))
+        power = self._power(spectra)
+        least = self._least_levels(power)
+        self._least = np.concatenate([self._least, least])
+        active = framed + np.flatnonzero(_decibel(power) > least)
         found = self._follow(active)
         last = framed + len(spectra) - 1
         if self._open_at is not None and last - self._last_active >= self._frames(self.settings.bridge_s):
@@ -132,18 +157,28 @@ class SpeechDetector:
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / HOP_S))
 
-    def _is_active(self, power: np.ndarray) -> np.ndarray:
-        """Whether each new frame stands out of what the last seconds were like; `power` is shaped (frames,)."""
+    def _power(self, spectra: np.ndarray) -> np.ndarray:
+        """The mean square of frames in the band, shaped (frames,)."""
+        return spectra.sum(axis=1) * self._bands.max()
+
+    def _least_levels(self, power: np.ndarray) -> np.ndarray:
+        """Above which level in dBFS each new frame stands out of the last seconds; `power` is shaped (frames,)."""
         if not len(power):
-            return np.empty(0, bool)
+            return np.empty(0, np.float32)
         known = np.concatenate([self._past, power])
         self._past = known[-len(self._past) :]
-        window = np.lib.stride_tricks.sliding_window_view
-        smooth = _decibel(window(known, _SMOOTH).mean(axis=1))
-        settings, recent = self.settings, smooth[1:]
-        least = np.maximum(running(np.minimum, recent, self._memory) + settings.margin_db, settings.least_db)
-        least = np.maximum(least, running(np.maximum, recent, self._memory) - settings.below_peak_db)
-        return _decibel(power) > least
+        recent = _decibel(np.lib.stride_tricks.sliding_window_view(known, _SMOOTH).mean(axis=1))[1:]
+        settings = self.settings
+        least = np.maximum(running(np.minimum, recent, self._memory) + settings.margin_db, self._floor(recent))
+        return np.maximum(least, running(np.maximum, recent, self._memory) - settings.below_peak_db)
+
+    def _floor(self, recent: np.ndarray) -> np.ndarray:
+        """The level that counts as too soft for speech: lower where all of the last minute was soft."""
+        new = running(np.minimum, recent[self._memory - _SUSTAINED :], _SUSTAINED)
+        known = np.concatenate([self._sustained[1:], new])
+        self._sustained = np.concatenate([self._sustained, new])[-len(self._sustained) :]
+        loudest = running(np.maximum, known, len(self._sustained))
+        return np.clip(loudest - _BELOW_SUSTAINED_DB, self.settings.quietest_db, self.settings.least_db)
 
     def _follow(self, active: np.ndarray) -> list[Segment]:
         """Carry the stretch under way through the new active frames, given by their numbers."""
@@ -167,7 +202,7 @@ class SpeechDetector:
         found = []
         while self._last_active - self._open_at >= self._frames(self.settings.longest_s):
             at = self._softest()
-            found.append(self._segment(self._open_at, at, at * self._hop))
+            found.append(self._segment(self._open_at, at, is_cut=True))
             self._open_at = at
         return found
 
@@ -184,26 +219,78 @@ class SpeechDetector:
         first, self._open_at = self._open_at, None
         if self._last_active - first + 1 < self._frames(self.settings.least_s):
             return []
-        end = self._last_active * self._hop + self._frame + round(self.settings.pad_s * self.rate)
-        return [self._segment(first, self._last_active + 1, end)]
+        return [self._segment(first, self._last_active + 1)]
 
-    def _segment(self, first: int, last: int, end: int) -> Segment:
-        """The segment of the frames from `first` up to `last` that ends at the sample `end`."""
-        kept = self._kept_from * self._hop
-        start = max(first * self._hop - round(self.settings.pad_s * self.rate), round(self._ended_at * self.rate), kept)
-        samples = self._samples[start - kept : end - kept]
+    def _segment(self, first: int, last: int, is_cut: bool = False) -> Segment:
+        """The segment of the frames from `first` up to `last` and softer ones around, after it unless it `is_cut`."""
+        settings, kept, pad = self.settings, self._kept_from, round(self.settings.pad_s * self.rate)
+        room = max(0, self._frames(settings.longest_s) - (last - first))
+        earliest = max(0, first - kept - self._frames(settings.before_s))
+        before = _leading(self._is_soft(earliest, first - kept)[::-1], room)
+        start = max((first - before) * self._hop - pad, round(self._ended_at * self.rate), kept * self._hop)
+        if is_cut:
+            end = last * self._hop
+        else:
+            until = last - kept + self._frames(settings.after_s)
+            after = _leading(self._is_soft(last - kept, until), room - before)
+            end = (last - 1 + after) * self._hop + self._frame + pad
+        samples = without_offset(self._samples[start - kept * self._hop : end - kept * self._hop])
         self._ended_at = (start + len(samples)) / self.rate
-        spectra = self._spectra[first - self._kept_from : last - self._kept_from]
-        moves = movement(spectra @ self._bands) >= self.settings.movement_db
-        return Segment(start / self.rate, self._ended_at, samples, moves and tonality(spectra) < self.settings.tonality)
+        is_speech = self._is_speech(self._spectra[first - kept : last - kept], samples)
+        return Segment(start / self.rate, self._ended_at, samples, is_speech)
+
+    def _is_soft(self, first: int, last: int) -> np.ndarray:
+        """Which of these kept frames are not quite loud enough, but stand out of the softest of them."""
+        levels = _decibel(self._power(self._spectra[first:last]))
+        least = self._least[first:last] - self.settings.edge_db
+        return levels > np.maximum(least, levels.min(initial=0.0) + _STANDS_OUT_DB)
+
+    def _is_speech(self, spectra: np.ndarray, samples: np.ndarray) -> bool:
+        """Whether a segment moves as speech does, is no tone, and, if it is soft, has a voice in it."""
+        settings = self.settings
+        if movement(spectra @ self._bands) < settings.movement_db or tonality(spectra) >= settings.tonality:
+            return False
+        is_soft = level_db(samples) < settings.least_db
+        return not is_soft or voiced_share(samples, self.rate) >= settings.voiced_share
 
     def _forget(self) -> None:
         """Let go of what no later segment can begin in."""
         next_frame = self._kept_from + len(self._spectra)
         first = next_frame if self._open_at is None else self._open_at
-        drop = max(0, first - self._frames(self.settings.pad_s) - 1 - self._kept_from)
-        self._spectra, self._samples = self._spectra[drop:], self._samples[drop * self._hop :]
+        margin = self._frames(self.settings.before_s) + self._frames(self.settings.pad_s) + 1
+        drop = max(0, first - margin - self._kept_from)
+        self._spectra, self._least = self._spectra[drop:], self._least[drop:]
+        self._samples = self._samples[drop * self._hop :]
         self._kept_from += drop
+
+
+def level_db(samples: np.ndarray) -> float:
+    """Mean level in dBFS of samples shaped (samples,); 0 is a full-scale square wave."""
+    return 10 * float(np.log10(np.mean(np.square(samples, dtype=np.float64)) + _POWER_FLOOR))
+
+
+def voiced_share(samples: np.ndarray, rate: int) -> float:
+    """The share of the louder 40 ms frames that repeat with the pitch of a voice, 0 to 1; near 0 for noise.
+
+    `samples` is shaped (samples,). The autocorrelation is that of the square root of the power spectrum in the band of
+    the lower harmonics, so that low frequencies, which repeat in noise as well, do not outweigh the rest.
+    """
+    size, hop = round(0.04 * rate), round(0.02 * rate)
+    if len(samples) < size:
+        return 0.0
+    frames = np.lib.stride_tricks.sliding_window_view(samples, size)[::hop]
+    power = np.mean(np.square(frames), axis=1)
+    spectra = np.abs(np.fft.rfft(frames[power >= _median(power)] * np.hanning(size), 2 * size))
+    hz = np.fft.rfftfreq(2 * size, 1 / rate)
+    correlation = np.fft.irfft(spectra * ((hz >= _HARMONICS_HZ[0]) & (hz < _HARMONICS_HZ[1])))
+    lags = correlation[:, round(rate / _PITCHES_HZ[1]) : round(rate / _PITCHES_HZ[0])].max(axis=1)
+    return float(np.mean(lags > _VOICED * correlation[:, 0]))
+
+
+def _leading(flags: np.ndarray, most: int) -> int:
+    """How many of the first flags are set one after the other, at most `most`."""
+    clear = np.flatnonzero(~flags[:most])
+    return int(clear[0]) if len(clear) else min(len(flags), max(0, most))
 
 
 def running(extreme: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:

@@ -5,12 +5,13 @@ goes beyond the limits is refused.
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 
 from analyzer.errors import UnreadableRecording
+from analyzer.levels import scale_note
 from analyzer.names import show
 
 #: A recording that lacks less than this share of what its header promises is whole: recorders pad and round.
@@ -40,6 +41,7 @@ class AudioStream:
     length_s : seconds that the header tells, 0 where it does not.
     missing_share : the part of the data that a WAV's header promises and that is not there, 0 to 1; 0 if unknown.
     notes : what was found wrong with the file; complete once `blocks` has been read to its end.
+    find_scale : returns the sample value that is full scale, where that may be another than 1; it reads the whole file.
     """
 
     def __init__(self, codec: str, rate: int, channels: int, length_s: float, missing_share: float = 0.0) -> None:
@@ -54,6 +56,7 @@ class AudioStream:
         self.codec, self.rate, self.channels, self.length_s = codec, rate, channels, length_s
         self.missing_share = missing_share
         self.notes: list[str] = []
+        self.find_scale: Callable[[], float] | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
         """The samples from start to end, in blocks shaped (channels, samples), float32; each file once.
@@ -61,10 +64,13 @@ class AudioStream:
         Raises UnreadableRecording where nothing can be decoded, and once there is more than `LONGEST_HOURS` of sound.
         """
         done = 0
+        scale = self.find_scale() if self.find_scale else 1.0
+        if scale != 1:
+            self.notes.append(scale_note(scale))
         for block in self._decoded():
             done += block.shape[1]
             check_length(done / self.rate)
-            yield block
+            yield block if scale == 1 else block / np.float32(scale)
         if self.missing_share > TOLERATED_LOSS:
             found_s, present_share = done / self.rate, max(1 - self.missing_share, 1e-9)
             self.notes.append(f"truncated: {clock(found_s)} of {clock(found_s / present_share)}")

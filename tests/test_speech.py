@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.features import FrontEnd
-from analyzer.speech import Segment, SpeechDetector, SpeechSettings, movement, running, tonality
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings, movement, running, tonality, voiced_share
 from tests import voices
 
 
@@ -28,6 +28,17 @@ def stretches(found: list[Segment]) -> list[tuple[float, float]]:
         else:
             joined.append((segment.start, segment.end))
     return joined
+
+
+def stepped(sound: np.ndarray, levels: int = 32768) -> np.ndarray:
+    """As stored in 16-bit samples."""
+    return (np.rint(sound * levels) / levels).astype(np.float32)
+
+
+def coming_and_going(sound: np.ndarray, on_s: float, off_s: float, rate: int = 8000) -> np.ndarray:
+    """A sound that is digital silence in between, as comfort noise."""
+    at_s = np.arange(len(sound)) / rate % (on_s + off_s)
+    return np.where(at_s < on_s, sound, np.float32(0))
 
 
 def around(sound: np.ndarray, before_s: float, after_s: float, rate: int = 8000) -> np.ndarray:
@@ -51,6 +62,17 @@ NO_SPEECH = {
     "a number keyed in as fast as exchanges do": voices.dialled("18005551234#*69" * 2, 0.05, 0.05),
     "a number keyed in on a line that hisses": voices.dialled("18005551234", 0.1, 0.1)
     + voices.noise(2.2, level_db=-60),
+    "the dither of 16 bits": stepped(voices.noise(20, level_db=-96)),
+    "a line whose last bit flickers": stepped(voices.noise(20, level_db=-103)),
+    **{
+        f"comfort noise at {level} dB that comes and goes in {on_s} s": stepped(
+            coming_and_going(voices.noise(20, level_db=level), on_s, 0.4)
+        )
+        for level in (-60, -65, -70)
+        for on_s in (0.2, 0.5, 3)
+    },
+    **{f"faint noise at {level} dB": stepped(voices.noise(90, level_db=level, pink=True)) for level in (-60, -75, -85)},
+    "faint mains hum": stepped(voices.tones(90, 50, 100, 150, 200, 250, 300, 350, 400, peak=0.001)),
     "mains hum": voices.tones(20, 50, 100, 150, 200, 250, 300, 350, 400),
     **{f"white noise at {level} dB": voices.noise(20, level_db=level) for level in (-70, -50, -40, -30, -20, -10)},
     **{f"pink noise at {level} dB": voices.noise(20, level_db=level, pink=True) for level in (-50, -40, -30, -20, -10)},
@@ -82,11 +104,44 @@ def test_speech_is_found_within_a_tenth_of_a_second_of_where_it_is(pitch: float,
     assert np.abs(np.array(stretches(found)) - np.array(spoken)).max() < 0.1
 
 
-@pytest.mark.parametrize("peak", [1.0, 0.1, 0.03, 0.015])
+@pytest.mark.parametrize("peak", [1.0, 0.1, 0.03, 0.015, 0.005, 0.001])
 def test_quiet_speech_is_found_as_loud_speech_is(peak: float) -> None:
     found = stretches(segments(around(voices.speech(4, peak=peak), 1, 1)))
     assert len(found) == 1
     assert np.abs(np.array(found[0]) - [1, 5]).max() < 0.1
+
+
+@pytest.mark.parametrize("silent_s", [1, 20, 100])
+def test_a_soft_voice_is_found_in_steps_of_16_bits_however_long_it_was_silent(silent_s: float) -> None:
+    sound = stepped(around(voices.speech(4, peak=0.002), silent_s, 1))
+    found = stretches(segments(sound))
+    assert len(found) == 1
+    assert np.abs(np.array(found[0]) - [silent_s, silent_s + 4]).max() < 0.1
+
+
+def test_what_is_soft_beside_a_loud_voice_is_not_taken_for_one() -> None:
+    loud, faint = around(voices.speech(3), 1, 20), around(voices.speech(3, peak=0.002), 20, 1)
+    assert stretches(segments(stepped(loud + faint))) == stretches(segments(stepped(loud)))
+
+
+def test_the_soft_end_of_a_word_belongs_to_it() -> None:
+    word = voices.speech(1, seed=3)
+    tail = word[-1600:] * np.float32(10 ** (-24 / 20))
+    line = voices.noise(7, level_db=-62)
+    with_tail = stretches(segments(line + around(np.concatenate([word, tail]), 3, 2.8)))
+    without = stretches(segments(line + around(word, 3, 3)))
+    assert with_tail[0][0] == without[0][0]
+    assert 4.1 < with_tail[0][1] <= 4.3
+    assert without[0][1] < 4.1
+
+
+def test_voices_repeat_and_noise_does_not() -> None:
+    assert voiced_share(voices.speech(3), 8000) > 0.7
+    assert voiced_share(voices.speech(3, 16000, pitch=240), 16000) > 0.7
+    assert voiced_share(voices.noise(3), 8000) < 0.05
+    assert voiced_share(voices.noise(3, pink=True), 8000) < 0.05
+    assert voiced_share(np.zeros(8000, np.float32), 8000) == 0
+    assert voiced_share(np.zeros(10, np.float32), 8000) == 0
 
 
 @pytest.mark.parametrize("level_db", [-65, -55, -45])

@@ -1,0 +1,59 @@
+"""The voice of one channel that leaks into another is nobody speaking there."""
+
+import numpy as np
+import pytest
+
+from analyzer.crosstalk import Crosstalk
+from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+from tests import voices
+
+RATE = 8000
+AGENT = voices.call(20, [(1, 5), (7, 13), (15, 19)], seed=4, pitch=110)
+
+
+def on_first(sound: np.ndarray, block: int = 40_000) -> list[tuple[Segment, bool]]:
+    """Segments of speech on the first channel of a sound shaped (2, samples), and whether each is a leak."""
+    detector, crosstalk, found = SpeechDetector(RATE, SpeechSettings()), Crosstalk(RATE, 2), []
+    for at in range(0, sound.shape[1], block):
+        piece = sound[:, at : at + block]
+        crosstalk.push(piece)
+        found += [(each, crosstalk.is_leak(each, 1)) for each in detector.push(piece[0]) if each.is_speech]
+    return found + [(each, crosstalk.is_leak(each, 1)) for each in detector.finish() if each.is_speech]
+
+
+def line(level_db: float) -> np.ndarray:
+    return voices.noise(20, level_db=level_db, seed=77)
+
+
+@pytest.mark.parametrize("below_db", [-30, -35, -40])
+@pytest.mark.parametrize("delay_s", [0, 0.01, 0.06])
+def test_a_leak_is_no_speech(below_db: float, delay_s: float) -> None:
+    leak = np.roll(AGENT, round(delay_s * RATE)) * np.float32(10 ** (below_db / 20))
+    found = on_first(np.stack([leak + line(-85), AGENT]))
+    assert len(found) >= 3
+    assert all(is_leak for _, is_leak in found)
+
+
+@pytest.mark.parametrize("below_db", [0, -20, -40])
+def test_a_soft_voice_is_no_leak_of_a_loud_one_that_speaks_at_other_times(below_db: float) -> None:
+    customer = voices.call(20, [(5.2, 6.8), (13.2, 14.8)], seed=9, pitch=200) * np.float32(10 ** (below_db / 20))
+    found = on_first(np.stack([customer + line(-100), AGENT]))
+    assert len(found) == 2
+    assert not any(is_leak for _, is_leak in found)
+
+
+@pytest.mark.parametrize("below_db", [0, -20])
+def test_two_who_speak_at_once_are_no_leaks_of_each_other(below_db: float) -> None:
+    customer = voices.call(20, [(2, 4.5), (8, 12)], seed=9, pitch=200) * np.float32(10 ** (below_db / 20))
+    found = on_first(np.stack([customer + line(-85), AGENT]))
+    assert len(found) >= 3
+    assert not any(is_leak for _, is_leak in found)
+
+
+@pytest.mark.parametrize("block", [64, 1000, 160_000])
+def test_what_is_a_leak_does_not_depend_on_the_blocks(block: int) -> None:
+    customer = voices.call(20, [(5.2, 6.8)], seed=9, pitch=200)
+    sound = np.stack([customer + AGENT * np.float32(0.02) + line(-85), AGENT])
+    expected = [(each.start, each.end, is_leak) for each, is_leak in on_first(sound)]
+    assert {is_leak for *_, is_leak in expected} == {True, False}
+    assert [(each.start, each.end, is_leak) for each, is_leak in on_first(sound, block)] == expected
