@@ -7,8 +7,8 @@ named, never guessed by FFmpeg, so that a playlist dressed up as a recording can
 
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any, BinaryIO, cast
 
@@ -81,19 +81,20 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
             raise UnreadableRecording("the file is empty")
         extension = os.path.splitext(path)[1].lower()
         if sniff(head) is None and extension in HEADERLESS:
-            reopen = partial(_open_headerless, handle, HEADERLESS[extension])
+            opener = _open_headerless(handle, HEADERLESS[extension])
         else:
-            reopen = partial(_open_by_content, handle, head)
-        with reopen() as stream:
+            opener = _open_by_content(handle, head)
+        with opener as stream:
             if _FLOAT.search(stream.codec):
-                stream.find_scale = partial(_full_scale, reopen)
+                stream.find_scale = partial(_full_scale, path)
             yield stream
 
 
-def _full_scale(reopen: Callable[[], AbstractContextManager[AudioStream]]) -> float:
-    """The value of full scale of a recording, which takes to read it once."""
+def _full_scale(path: Location) -> float:
+    """The sample value that is full scale in a recording, which takes to read it once."""
     count = ScaleCount()
-    with reopen() as stream:
+    with open_audio(path) as stream:
+        stream.find_scale = None
         for block in stream.blocks():
             count.push(block)
     return count.full_scale
