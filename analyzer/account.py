@@ -5,7 +5,7 @@ import logging
 import platform
 import signal
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,6 +13,7 @@ from analyzer import __version__
 from analyzer.classifier import find_model, read_scores, read_settings
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
+from analyzer.isolation import Failure
 from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import show
@@ -79,16 +80,22 @@ class Account:
             log.warning("%s: failed: another recording is called so, too", double)
             self._name(double)
 
-    def judge(self, entry: Entry) -> None:
-        """Add a file that was not opened."""
-        tell(entry)
+    def judge(self, entry: Entry, traceback: str = "") -> None:
+        """Add a file that was not opened; `traceback` says where an error comes from that was not foreseen."""
+        tell(entry, traceback)
         self.judged[entry.status] += 1
         if entry.status in FAILURES:
             self._name(entry.identity.shown)
 
-    def count(self, entry: Entry) -> None:
+    def fail_all(self, failures: Iterable[Failure]) -> None:
+        """Add what went wrong with the results of files, beside the rows that these have."""
+        for failure in failures:
+            failure.tell()
+            self._name(failure.name)
+
+    def count(self, entry: Entry, traceback: str = "") -> None:
         """Add a recording that a worker had in hand."""
-        tell(entry)
+        tell(entry, traceback)
         if not entry.present:
             self.vanished += 1
             return
@@ -127,9 +134,10 @@ class Account:
         return (datetime.now(UTC) - self.started).total_seconds()
 
 
-def tell(entry: Entry) -> None:
+def tell(entry: Entry, traceback: str = "") -> None:
     """Say what became of a recording."""
     about: dict[str, object] = {"recording": entry.identity.shown, "status": entry.status, "reason": entry.reason}
+    about |= {"traceback": traceback} if traceback else {}
     name, note = entry.identity.shown, f" ({entry.reason})" if entry.reason else ""
     if not entry.present:
         log.info("%s: %s", name, entry.reason, extra=about)

@@ -20,7 +20,9 @@ from analyzer.audio import open_audio
 from analyzer.classifier import find_model, is_path, model_hash, read_settings
 from analyzer.details import Naming
 from analyzer.discovery import Input, MissingInput, parse_inputs, same
-from analyzer.errors import CannotWork, UsageError
+from analyzer.entry import Entry
+from analyzer.errors import AnotherRun, CallEmotionsError, CannotWork, UsageError
+from analyzer.isolation import Failure, in_words, is_machines, isolated
 from analyzer.ledger import Ledger
 from analyzer.lock import Hold, held
 from analyzer.logs import LOGGER
@@ -38,7 +40,7 @@ from analyzer.signals import Stopped, StopSignals
 from analyzer.speech import SpeechSettings
 from analyzer.standard_streams import check_printed
 from analyzer.storage import Location
-from analyzer.work import Result, Work
+from analyzer.work import NOT_RECORDED, Result, Work, failed
 from analyzer.workers import analyse_here
 
 log = logging.getLogger(LOGGER)
@@ -60,11 +62,15 @@ def run(settings: RunSettings, stop: StopSignals) -> int:
     except Stopped as stopped:
         log.error("stopped before anything was done: the next run does it all")
         return stopped.exit_status
-    except (CannotWork, sqlite3.Error, OSError) as error:
-        told.status = CannotWork.exit_status
+    except (UsageError, AnotherRun):
+        raise
+    except Exception as error:
+        told.status = getattr(error, "exit_status", CannotWork.exit_status)
         if not settings.dry_run:
             account.write_metrics(told, Counter())
-        raise error if isinstance(error, CannotWork) else CannotWork(show(str(error))) from error
+        if isinstance(error, sqlite3.Error | OSError):
+            raise CannotWork(show(str(error))) from error
+        raise
 
 
 def _inputs(settings: RunSettings) -> list[Input]:
@@ -137,7 +143,7 @@ def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, s
         labels = _check_labels(ledger, inputs, naming)
         hold.over = False
         try:
-            _bring_in_line(ledger, settings, naming)
+            _bring_in_line(ledger, told, naming)
             account.note_settings(ledger, settings, work)
             rows = no_effect.rows_of(naming, inputs, settings, stop)
             naming = replace(naming, rows=rows.matched)
@@ -168,16 +174,19 @@ def _remarks(
     ]
 
 
-def _bring_in_line(ledger: Ledger, settings: RunSettings, naming: Naming) -> None:
+def _bring_in_line(ledger: Ledger, told: Account, naming: Naming) -> None:
     """Have what earlier runs left agree with what is asked for now, before anything is added to it."""
+    settings = told.settings
     tables.choose_time_zone(ledger, settings.time_zone)
-    prune.finish(ledger, settings.output)
-    masked = naming.mask is not None and relabel.mask_stored_names(ledger, settings.output, naming.mask)
-    blanked = relabel.mask_stored_emotions(ledger, settings.output, settings.only, naming)
+    failures = prune.finish(ledger, settings.output)
+    mask = naming.mask
+    masked = mask is not None and relabel.mask_stored_names(ledger, settings.output, mask, failures)
+    blanked = relabel.mask_stored_emotions(ledger, settings.output, settings.only, naming, failures)
+    told.fail_all(failures)
     if masked or blanked:
         # At once, and tables that are not asked for, too: whatever comes of this run, they must not tell it any more.
         tables.delete(settings.output)
-        tables.bring_up_to_date(ledger, settings.output, settings.formats)
+        told.fail_all(tables.bring_up_to_date(ledger, settings.output, settings.formats))
 
 
 def _work_through(
@@ -186,7 +195,7 @@ def _work_through(
     """Do what is planned, and whatever happens, bring the tables up to date with what was done."""
     settings = told.settings
     try:
-        _note_verdicts(ledger, plan, told)
+        _note_verdicts(ledger, plan, told, work.mask)
         mounts = {source.folder: storage.mount(source.folder) for source in inputs}
         # Of what is analysed again, files are deleted before the ledger is told what was heard.
         ledger.note_unwritten(item.found.identity for item in plan.due if item.why != NEW)
@@ -199,7 +208,7 @@ def _work_through(
         told.status = getattr(ending, "exit_status", CannotWork.exit_status)
         raise
     finally:
-        tables.bring_up_to_date(ledger, settings.output, settings.formats)
+        told.fail_all(tables.bring_up_to_date(ledger, settings.output, settings.formats))
         account.write_manifest(told, work)
 
 
@@ -248,22 +257,43 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> li
     return labels
 
 
-def _note_verdicts(ledger: Ledger, plan: Plan, told: Account) -> None:
+def _note_verdicts(ledger: Ledger, plan: Plan, told: Account, mask: Mask | None) -> None:
     """Write down what needs no analysis."""
-    for entry in plan.verdicts:
-        before = ledger.get(entry.identity)
-        if before and (before.size, before.mtime_ns) != (entry.size, entry.mtime_ns):
-            delete_results(told.settings.output, entry.identity)  # they tell of what the file was before
-        ledger.record(entry)
-        told.judge(entry)
+    output = told.settings.output
+    for verdict in plan.verdicts:
+        failures, entry = list[Failure](), verdict
+        with isolated(entry.identity.shown, output, failures, mask):
+            before = ledger.get(entry.identity)
+            if before and (before.size, before.mtime_ns) != (entry.size, entry.mtime_ns):
+                delete_results(output, entry.identity)  # they tell of what the file was before
+            ledger.record(entry)
+        for failure in failures:
+            entry = verdict.as_failed(failure.reason)
+            plan.tracebacks[entry.identity] = failure.traceback
+            _record_failure(ledger, entry)
+        told.judge(entry, plan.tracebacks.get(entry.identity, ""))
     for identity in plan.dropped:
         ledger.forget(identity)
     ledger.mark_present(plan.gone, False)
     ledger.mark_present(plan.back, True)
     for entry, roles in plan.amended:
-        delete_formats(told.settings.output, entry.identity, but=told.settings.formats)
-        otherwise = relabel.is_told_otherwise(entry, roles)
-        ledger.amend(relabel.told_anew(entry, roles, told.settings.output) if otherwise else entry)
+        failures = []
+        with isolated(entry.identity.shown, output, failures, mask):
+            delete_formats(output, entry.identity, but=told.settings.formats)
+            otherwise = relabel.is_told_otherwise(entry, roles)
+            ledger.amend(relabel.told_anew(entry, roles, output) if otherwise else entry)
+        for failure in failures:
+            told.judge(relabel.drop(ledger, output, entry, failure, mask), failure.traceback)
+
+
+def _record_failure(ledger: Ledger, entry: Entry) -> None:
+    """Write the row of a file over which something failed; raises CannotWork where even that fails."""
+    try:
+        ledger.record(entry)
+    except CallEmotionsError:
+        raise
+    except Exception as error:
+        raise CannotWork(f"the ledger cannot be written: {in_words(error)}") from error
 
 
 def _analyse_all(
@@ -282,16 +312,34 @@ def _analyse_all(
         _progress(due, told.settings.progress) as bar,
         closing(_in_parallel(due, work, told.settings, stop)) as results,
     ):
-        for entry, sketch in results:
-            if entry.status in account.FAILURES:
+        for result in results:
+            if result.entry.status in account.FAILURES:
                 _check_mounts(mounts)
+            entry, traceback = result.entry, result.traceback
             if entry.present:
-                ledger.record(entry, sketch)
+                entry, traceback = _recorded(ledger, result, due, work)
             elif ledger.get(entry.identity):
                 ledger.mark_present([entry.identity], False)
-            told.count(entry)
+            told.count(entry, traceback)
             bar.update(entry.size)
             stop.check()
+
+
+def _recorded(ledger: Ledger, result: Result, due: Sequence[Due], work: Work) -> tuple[Entry, str]:
+    """Write what came of a recording into the ledger; where that fails over this one, it has failed.
+
+    Returns what was written, and where an error comes from.
+    """
+    try:
+        ledger.record(result.entry, result.sketch)
+    except Exception as error:
+        if is_machines(error, work.output):
+            raise
+        item = next(item for item in due if item.found.identity == result.entry.identity)
+        result = failed(item, error, work.mask, NOT_RECORDED)
+        _record_failure(ledger, result.entry)
+        delete_results(work.output, result.entry.identity)  # no table tells of them
+    return result.entry, result.traceback
 
 
 def _check_mounts(before: Mapping[Location, int | None]) -> None:

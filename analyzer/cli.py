@@ -38,11 +38,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return error.exit_status
     except Stopped as stopped:
         return stopped.exit_status
-    except OSError as error:
-        log.error("%s", error)
+    except Exception as error:
+        log.error("%s", error if isinstance(error, OSError) else _unforeseen(error))
         return CannotWork.exit_status
     finally:
         logs.close()
+
+
+def _unforeseen(error: Exception) -> str:
+    """What to say of an error that is a fault of this tool: all that helps to find it."""
+    import traceback
+
+    return f"unforeseen, please report it: {''.join(traceback.format_exception(error))}"
 
 
 def _analyze(
@@ -66,6 +73,10 @@ def _analyze(
         # Names of folders may hold what is masked in names of recordings.
         log.error("%s", re.sub(r"\d{7,}", "…", str(error)) if options.mask_names else error)
         status = error.exit_status
+    except Exception as error:
+        text = _unforeseen(error)
+        log.error("%s", re.sub(r"\d{7,}", "…", text) if options.mask_names else text)
+        status = CannotWork.exit_status
     if not options.dry_run and (trouble := config.run_hook(hooks, status, options.output)):
         log.warning("%s", trouble)
     return status

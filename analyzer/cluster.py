@@ -16,12 +16,12 @@ from typing import Any, TypeVar
 
 from analyzer import __version__
 from analyzer.classifier import find_model, model_hash
-from analyzer.errors import CannotWork, UnreadableRecording, UsageError
+from analyzer.errors import CallEmotionsError, CannotWork, UnreadableRecording, UsageError
 from analyzer.ledger import FILE_NAME
 from analyzer.names import show
 from analyzer.plan import Due
 from analyzer.signals import StopSignals
-from analyzer.work import Result, Work, analyse_due, failed
+from analyzer.work import NOT_ANALYSED, Result, Work, analyse_due, failed
 from analyzer.workers import limit_s, until
 
 #: Tasks that the scheduler knows at a time, for each of the cluster's threads: enough that none waits for this process,
@@ -60,13 +60,14 @@ def analyse_on(
             for bundle, result in turns:
                 if not isinstance(result, BaseException):
                     yield from result
-                elif not isinstance(result, KilledWorker):
+                elif isinstance(result, CallEmotionsError | ImportError) or not isinstance(result, Exception):
                     raise result
-                elif len(bundle) > 1:  # one of them kills workers, and the others are to have their turn
+                elif len(bundle) > 1:  # one of them is at fault, and the others are to have their turn
                     alone += [(item,) for item in bundle]
                 else:
                     died = UnreadableRecording("the workers that had it died, or it took too long")
-                    yield failed(bundle[0], died, work.mask), None
+                    error = died if isinstance(result, KilledWorker) else result
+                    yield failed(bundle[0], error, work.mask, NOT_ANALYSED)
             bundles = alone
 
 

@@ -5,9 +5,11 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from analyzer import storage
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
+from analyzer.isolation import in_words, traceback_of
 from analyzer.names import Identity, show
 from analyzer.signatures import (
     SNIFFED_BYTES,
@@ -23,6 +25,9 @@ from analyzer.system_files import is_below_one, is_system_file
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
 #: How the reason of a folder's row in the ledger begins.
 NOT_LISTED = "the folder cannot be listed"
+
+
+Item = TypeVar("Item")
 
 
 class MissingInput(UsageError):
@@ -56,7 +61,8 @@ class Found:
     """A file below an input: who it is, where, and as far as known its size in bytes and time of change.
 
     `problem` says why it cannot be a recording that is read, such as a link that leads nowhere; `is_folder`, that
-    it stands for a whole folder that cannot be listed; `is_link_out`, that it is a link out of the input, not followed.
+    it stands for a whole folder that cannot be listed; `is_link_out`, that it is a link out of the input, not followed;
+    `traceback`, where an unforeseen problem comes from.
     """
 
     identity: Identity
@@ -66,6 +72,7 @@ class Found:
     problem: str = ""
     is_folder: bool = False
     is_link_out: bool = False
+    traceback: str = ""
 
     @property
     def named_as_recording(self) -> bool:
@@ -181,9 +188,17 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
     follow = follow_links or source.file is not None  # a link that is named is meant
     tree = _Tree(source.label, source.folder, Path(os.path.realpath(source.folder)), output, follow)
     if source.file is not None:
-        yield from _look(tree, source.file)
-    else:
-        yield from _walk_folder(tree, "", frozenset())
+        yield from _isolated(tree, source.file, _look(tree, source.file))
+        return
+    folders = [_in_folder(tree, _Folder("", frozenset()))]  # no call within a call: no depth is too deep
+    while folders:
+        one = next(folders[-1], None)
+        if one is None:
+            folders.pop()
+        elif isinstance(one, Found):
+            yield one
+        else:
+            folders.append(_in_folder(tree, one))
 
 
 def has_system_files(source: Input) -> bool:
@@ -202,7 +217,10 @@ def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
         if source.file is None and is_below_one(one.name):
             continue
         relative = f"{below}{one.name}"
-        if one.is_folder:
+        if not is_text(relative):
+            identity = Identity(source.label, relative.encode(errors="backslashreplace").decode())
+            yield Found(identity, f"{address}/{relative}", problem="its name holds characters that are no text")
+        elif one.is_folder:
             yield from _walk_storage(source, address, f"{relative}/")
         else:
             yield Found(Identity(source.label, relative), f"{address}/{relative}", one.size, one.mtime_ns)
@@ -223,30 +241,52 @@ class _Tree:
         return not Path(os.path.realpath(path)).is_relative_to(self.real_root)
 
 
-def _walk_folder(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> Iterator[Found]:
-    """The files of a folder and of those in it; `above` are the folders on the way, lest a link makes a circle."""
-    folder = tree.root / below
+class _Folder(NamedTuple):
+    """A folder to walk, by its path below the input; `above` are those on the way, lest a link makes a circle."""
+
+    below: str
+    above: frozenset[tuple[int, int]]
+
+
+def _in_folder(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
+    """The files of a folder and the folders in it, in order."""
+    below, path = folder.below, tree.root / folder.below
     try:
-        names = sorted(os.listdir(folder), key=os.fsencode)
-        state = os.stat(folder)
-    except OSError as error:
-        problem = f"{NOT_LISTED}: {_why(error)}"
-        yield Found(Identity(tree.label, below or "."), folder, problem=problem, is_folder=True)
+        names = sorted(os.listdir(path), key=os.fsencode)
+        state = os.stat(path)
+    except Exception as error:
+        problem = f"{NOT_LISTED}: {_why(error) if isinstance(error, OSError) else in_words(error)}"
+        where = traceback_of(error)
+        yield Found(Identity(tree.label, below or "."), path, problem=problem, is_folder=True, traceback=where)
         return
-    above |= {(state.st_dev, state.st_ino)}
+    above = folder.above | {(state.st_dev, state.st_ino)}
     for name in names:
-        if is_system_file(name):
-            continue
         relative = f"{below}/{name}" if below else name
-        path = tree.root / relative
-        if not _is_folder(path, tree, above):
-            yield from _look(tree, relative)
-            continue
-        if path == tree.output or same(path, tree.output):
-            continue
-        if is_recording_name(name):
-            yield Found(Identity(tree.label, relative), path, problem="it is a folder, not a recording")
-        yield from _walk_folder(tree, relative, above)
+        yield from _isolated(tree, relative, _at(tree, name, _Folder(relative, above)))
+
+
+def _at(tree: _Tree, name: str, one: _Folder) -> Iterator["Found | _Folder"]:
+    """What stands at a path, a file or a folder; nothing where it is to be left out."""
+    path = tree.root / one.below
+    if is_system_file(name):
+        return
+    if not _is_folder(path, tree, one.above):
+        yield from _look(tree, one.below)
+        return
+    if path == tree.output or same(path, tree.output):
+        return
+    if is_recording_name(name):
+        yield Found(Identity(tree.label, one.below), path, problem="it is a folder, not a recording")
+    yield one
+
+
+def _isolated(tree: _Tree, relative: str, found: Iterator[Item]) -> "list[Item | Found]":
+    """What is found at a path; an error that nobody foresaw is a problem of that file."""
+    try:
+        return [*found]
+    except Exception as error:
+        problem, where = in_words(error), traceback_of(error)
+        return [Found(Identity(tree.label, relative), tree.root / relative, problem=problem, traceback=where)]
 
 
 def _is_folder(path: Path, tree: _Tree, above: frozenset[tuple[int, int]]) -> bool:
@@ -296,6 +336,15 @@ def check_unchanged(found: Found) -> None:
         raise UnreadableRecording(_why(error)) from error
     if (state.st_size, state.st_mtime_ns) != (found.size, found.mtime_ns):
         raise IncompleteRecording("it is still being written: it changed while the run was going on")
+
+
+def is_text(name: str) -> bool:
+    """Whether a name of object storage can be written down; names of this machine always can."""
+    try:
+        os.fsencode(name)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def copied_name(path: str) -> str | None:

@@ -5,7 +5,7 @@ import os
 import sqlite3
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,13 +65,35 @@ class Entry:
             return self.recorded, f"from the {self.recorded_from}"
         if not self.mtime_ns:
             return "", ""
-        moment = datetime.fromtimestamp(self.mtime_ns // 10**9, zone)
-        return moment.strftime("%Y-%m-%d %H:%M:%S"), "time of the file"
+        try:
+            moment = (_EPOCH + timedelta(seconds=self.mtime_ns // 10**9)).astimezone(zone)
+        except (OverflowError, ValueError):
+            return "", "not known, the time of the file is in no year from 1 to 9999"
+        return moment.replace(tzinfo=None).isoformat(" "), "time of the file"
+
+    def as_failed(self, reason: str) -> "Entry":
+        """The row of this file where its results or its row could not be written: nothing of its sound is known.
+
+        That is no failed attempt to analyse it: the next run analyses it again.
+        """
+        return Entry(
+            self.identity,
+            self.size,
+            self.mtime_ns,
+            "failed",
+            reason,
+            present=self.present,
+            recorded=self.recorded,
+            recorded_from=self.recorded_from,
+            groups=self.groups,
+            told=self.told,
+        )
 
     def columns(self) -> dict[str, object]:
         """What the ledger writes of it, by column."""
         return {
             **{name: getattr(self, name) for name in _AS_THEY_ARE},
+            **{name: _storable(getattr(self, name)) for name in _LARGE},
             "label": os.fsencode(self.identity.label),
             "path": os.fsencode(self.identity.path),
             "figures": json.dumps(self.figures or {}),
@@ -84,21 +106,40 @@ _AS_THEY_ARE = (
     *("size", "mtime_ns", "status", "reason", "fingerprint", "model", "codec", "rate", "channels", "length_s"),
     *("present", "attempts", "failed_on", "checksum", "recorded", "recorded_from"),
 )
+#: Those whose numbers may not fit 64 bits: a time after 2262 or before 1677 does not.
+_LARGE = ("size", "mtime_ns")
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 #: All columns but those of pictures, which are large and which no table shows.
 COLUMNS = ("label", "path", *_AS_THEY_ARE, "figures", "groups", "told")
 
 
 def from_row(row: sqlite3.Row) -> Entry:
-    """The entry that `Entry.columns` wrote."""
+    """The entry that `Entry.columns` wrote; one that is failed where a row was damaged."""
+    identity = Identity(os.fsdecode(row["label"]), os.fsdecode(row["path"]))
+    try:
+        return _read(row, identity)
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        reason = f"its row in the ledger cannot be read ({type(error).__name__}: {error})"
+        return Entry(identity, 0, 0, "failed", reason, present=bool(row["present"]))
+
+
+def _read(row: sqlite3.Row, identity: Identity) -> Entry:
     return Entry(
-        identity=Identity(os.fsdecode(row["label"]), os.fsdecode(row["path"])),
+        identity=identity,
         figures={int(channel): values for channel, values in json.loads(row["figures"]).items()},
         groups=json.loads(row["groups"]),
         told=_told(json.loads(row["told"])),
-        **{name: row[name] for name in _AS_THEY_ARE if name != "present"},
+        **{name: row[name] for name in _AS_THEY_ARE if name not in ("present", *_LARGE)},
+        size=int(row["size"]),
+        mtime_ns=int(row["mtime_ns"]),
         present=bool(row["present"]),
     )
 
 
 def _told(fields: dict[str, Any]) -> Told:
     return Told(fields["recorded"], tuple(fields["speakers"]), fields["groups"])
+
+
+def _storable(number: int) -> int | bytes:
+    """A number as SQLite keeps it exactly: one that does not fit 64 bits as its digits."""
+    return number if -(1 << 63) <= number < 1 << 63 else str(number).encode()

@@ -32,6 +32,10 @@ class CannotWrite(CannotWork):
         return type(self), (str(self), self.path, self.errno)
 
 
+class DamagedResult(CannotWork):
+    """A result of one recording that is to be read again is gone, or was changed by hand."""
+
+
 class AnotherRun(CallEmotionsError):
     """Another run holds the output folder."""
 

@@ -19,6 +19,7 @@ from analyzer import migrations
 from analyzer.entry import COLUMNS, Entry, from_row
 from analyzer.errors import CannotWork, UsageError
 from analyzer.formats import TABLES
+from analyzer.isolation import is_of_one_row
 from analyzer.names import Identity, show
 from analyzer.outputs import delete
 from analyzer.timeline import Sketch, Span
@@ -139,6 +140,11 @@ class Ledger:
         changed = ("size", "mtime_ns", "checksum", "present", "figures", "recorded", "recorded_from", "groups", "told")
         with self._transaction():
             self._update("UPDATE", _only(entry, changed) | {"written": ""}, entry.identity)
+
+    def note_reason(self, identity: Identity, reason: str) -> None:
+        """Write anew what a reader should know of a recording."""
+        with self._transaction():
+            self._update("UPDATE", {"reason": reason}, identity)
 
     def rename(self, identity: Identity, entry: Entry) -> None:
         """Give a recording another name, and what is told of it in words."""
@@ -308,6 +314,8 @@ class Ledger:
         try:
             self._connection.execute(statement, values)
         except sqlite3.Error as error:
+            if is_of_one_row(error):
+                raise
             raise CannotWork(f"the ledger cannot be written: {error}") from error
 
 

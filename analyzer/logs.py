@@ -16,7 +16,7 @@ from analyzer.names import show
 LOGGER = "call-emotions"
 FORMATS = ("text", "json")
 #: What a line may carry besides its message, as the fields of a JSON object.
-_FIELDS = ("recording", "status", "reason", "length_s", "exit_status", "statuses", "audio_s")
+_FIELDS = ("recording", "status", "reason", "length_s", "exit_status", "statuses", "audio_s", "traceback")
 
 
 def set_up(quiet: bool = False, verbose: bool = False, file: Path | None = None, form: str = "text") -> None:
@@ -32,7 +32,7 @@ def set_up(quiet: bool = False, verbose: bool = False, file: Path | None = None,
     close()
     console = logging.StreamHandler(sys.stderr)
     console.setLevel(logging.WARNING if quiet and not verbose else level)
-    console.setFormatter(_Json() if form == "json" and not file else _Plain())
+    console.setFormatter(_Json() if form == "json" and not file else _Plain(verbose))
     logger.addHandler(console)
     if file:
         try:
@@ -65,21 +65,31 @@ class _LogFile(logging.handlers.WatchedFileHandler):
 
 
 class _Plain(logging.Formatter):
-    """For a person who watches: the message, and the tool's name where it fails."""
+    """For a person who watches: the message, and the tool's name where it fails; tracebacks where that is asked for."""
+
+    def __init__(self, verbose: bool) -> None:
+        super().__init__()
+        self._verbose = verbose
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{LOGGER}: {record.getMessage()}" if record.levelno >= logging.ERROR else record.getMessage()
+        said = f"{LOGGER}: {record.getMessage()}" if record.levelno >= logging.ERROR else record.getMessage()
+        return said + (_traceback(record) if self._verbose else "")
 
 
 def _time(record: logging.LogRecord) -> str:
     return datetime.fromtimestamp(record.created).astimezone().isoformat(timespec="milliseconds")
 
 
+def _traceback(record: logging.LogRecord) -> str:
+    """Where an error comes from, on lines of their own; nothing for most records."""
+    return "".join(f"\n  {line}" for line in (getattr(record, "traceback", None) or "").splitlines())
+
+
 class _Dated(logging.Formatter):
     """A line with time, ISO 8601 with its offset, and level."""
 
     def format(self, record: logging.LogRecord) -> str:
-        return f"{_time(record)} {record.levelname} {record.getMessage()}"
+        return f"{_time(record)} {record.levelname} {record.getMessage()}{_traceback(record)}"
 
 
 class _Json(logging.Formatter):

@@ -3,12 +3,19 @@
 import hashlib
 import os
 import re
+import sys
 import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
 #: The longest file name in bytes that results are given; file systems take 255, a temporary name needs some of it.
 LONGEST_NAME = 200
+#: The longest path that the system takes: characters on Windows, else bytes without the zero at its end.
+LONGEST_PATH = {"win32": 259, "darwin": 1023}.get(sys.platform, 4095)
+#: Bytes of the name of a temporary file beside a result, see `outputs.replacing`.
+_TEMPORARY_NAME = 32
+#: Bytes of its name that a result keeps whose whole path is too long.
+_LONGEST_END = 60
 _FORBIDDEN = frozenset('<>:"\\|?*%/')
 #: Characters that turn the direction of what follows: behind one `vaw.exe` looks like `exe.wav`.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
@@ -39,12 +46,28 @@ class Identity:
     def result_path(self, folder: Path, extension: str) -> Path:
         """Where a result of this recording lies below `folder`: its path, its extension kept, and one more.
 
-        A folder that has that extension already, such as `a.wav.csv` beside `a.wav`, gets another name.
+        A folder that has that extension already, such as `a.wav.csv` beside `a.wav`, gets another name. Where the
+        system does not take a path of that length, the result lies directly in the folder of its label, and is called
+        by a hash of the recording's name and the end of it.
         """
         *folders, name = (self.label, *self.path.split("/"))
         escaped = [file_name(part) for part in folders]
         apart = [part.replace(".", "%2E") if part.endswith(extension) else part for part in escaped]
-        return folder.joinpath(*apart, file_name(name + extension))
+        last = file_name(name + extension)
+        found = folder.joinpath(*apart, last)
+        if _is_taken(found):
+            return found
+        digest = hashlib.sha256(self.sort_key).hexdigest()[:16]
+        end = last.encode()[-_LONGEST_END:].decode(errors="ignore")
+        return folder / apart[0] / f"%~{digest}-{end}"
+
+
+def _is_taken(path: Path) -> bool:
+    """Whether the system takes a path of this length, and that of a temporary file beside it."""
+    folder = os.path.abspath(path.parent)
+    lengths = map(len, (folder, path.name) if sys.platform == "win32" else map(os.fsencode, (folder, path.name)))
+    of_folder, of_name = lengths
+    return of_folder + 1 + max(of_name, _TEMPORARY_NAME) <= LONGEST_PATH
 
 
 def show(name: str) -> str:

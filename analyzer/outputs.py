@@ -10,7 +10,7 @@ from pathlib import Path
 
 from analyzer import destinations
 from analyzer.emotions import EMOTIONS
-from analyzer.errors import CannotWork, CannotWrite
+from analyzer.errors import CannotWrite, DamagedResult
 from analyzer.formats import EXTENSIONS
 from analyzer.names import Identity, show
 from analyzer.timeline import Row
@@ -204,7 +204,7 @@ def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> 
 
 
 def read_timeline(path: Path) -> list[Row]:
-    """The rows of a timeline that `write_timeline` wrote; raises CannotWork where it is none."""
+    """The rows of a timeline that `write_timeline` wrote; raises DamagedResult where it is none."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
             lines = csv.DictReader(handle)
@@ -212,9 +212,11 @@ def read_timeline(path: Path) -> list[Row]:
                 raise ValueError("its columns have no names")
             return [_read_row(line) for line in lines]
     except FileNotFoundError as error:
-        raise CannotWork(f"{show(str(path))} is gone: it is made anew where its recording is still there") from error
+        raise DamagedResult(f"{show(str(path))} is gone: it is made anew where its recording is still there") from error
     except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise CannotWork(f"{show(str(path))} is no timeline any more ({error}): delete it, it is made anew") from error
+        raise DamagedResult(
+            f"{show(str(path))} is no timeline any more ({error}): delete it, it is made anew"
+        ) from error
 
 
 def _read_row(line: dict[str, str]) -> Row:

@@ -9,6 +9,7 @@ from analyzer.details import Details, Naming
 from analyzer.discovery import NOT_LISTED, Found, Input, copied_name
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UnreadableRecording
+from analyzer.isolation import in_words, is_machines, traceback_of
 from analyzer.ledger import Ledger
 from analyzer.metadata import Told
 from analyzer.names import Identity, show
@@ -126,6 +127,7 @@ class Plan:
     gone, back : recordings whose file has vanished or come back since the ledger was written.
     dropped : entries to delete from the ledger: of copies that have arrived under their name, of folders that can be
         listed again, and of files of the system that older versions looked at and that gave no result.
+    tracebacks : of verdicts over errors that were not foreseen, where these come from.
     doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
     unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
         still being written as in the last run.
@@ -138,6 +140,7 @@ class Plan:
     gone: list[Identity] = field(default_factory=list)
     back: list[Identity] = field(default_factory=list)
     dropped: list[Identity] = field(default_factory=list)
+    tracebacks: dict[Identity, str] = field(default_factory=dict)
     doubles: list[str] = field(default_factory=list)
     unchanged: int = 0
     given_up: int = 0
@@ -158,13 +161,13 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
         for found in discovery.walk(source, output, rules.follow_links):
             stop.check()
             found_any = True
-            identity = rules.naming.called(found.identity)
+            identity = _called(rules.naming, found.identity)
             known.discard(identity)
             if found.is_folder:
                 unlisted.append(identity)
             if identity not in done:
                 done[identity] = found.path
-                _sort_in(plan, found, identity, ledger, output, rules)
+                _sort_in_alone(plan, found, identity, ledger, output, rules)
             elif done[identity] != found.path:
                 plan.doubles.append(identity.shown)
         if not found_any and _held_recordings(ledger, known) and not discovery.has_system_files(source):
@@ -210,6 +213,42 @@ def _urgency(due: Due) -> tuple[int, int]:
     """
     newest_first = due.why in (STALE, MASKED, FORCED)
     return REASONS.index(due.why), -(due.found.mtime_ns if newest_first else due.found.size)
+
+
+def _called(naming: Naming, identity: Identity) -> Identity:
+    """The name of a recording in every result; where the name pattern fails over it, dates in it are masked, too."""
+    try:
+        return naming.called(identity)
+    except Exception:
+        return replace(naming.mask, pattern=None).identity(identity) if naming.mask else identity
+
+
+def _sort_in_alone(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
+    """Find out what to do with a file; one over which that fails has failed itself, and the others go on."""
+    try:
+        _sort_in(plan, found, identity, ledger, output, rules)
+        where = found.traceback
+    except Exception as error:
+        if is_machines(error, output):
+            raise
+        if plan.amended and plan.amended[-1][0].identity == identity:
+            plan.amended.pop()
+        known, where = _known(ledger, identity), traceback_of(error)
+        before = known if known and (known.size, known.mtime_ns) == (found.size, found.mtime_ns) else None
+        details = Details(known.recorded, known.recorded_from, (), known.groups, known.told) if known else Details()
+        item = Due(replace(found, identity=identity), CHANGED, _attempts(before, rules), details, rules.today)
+        reason = f"it cannot be looked at ({in_words(error)})"
+        _judge(plan, item, ("failed", rules.naming.mask.text(reason) if rules.naming.mask else reason), before, rules)
+    if where:
+        plan.tracebacks[identity] = rules.naming.mask.text(where) if rules.naming.mask else where
+
+
+def _known(ledger: Ledger, identity: Identity) -> Entry | None:
+    """What is known of a recording; None where its row in the ledger cannot be read."""
+    try:
+        return ledger.get(identity)
+    except Exception:
+        return None
 
 
 def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:

@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 from analyzer import outputs
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork, UsageError
+from analyzer.isolation import Failure, isolated
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
 from analyzer.logs import LOGGER
@@ -108,11 +109,15 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
         ledger.mark_pruned(entry.identity for entry in chosen)
         # Its inputs may name a single recording.
         outputs.delete(settings.output / tables.MANIFEST, settings.output, keep_link=True)
-    finish(ledger, settings.output)
+    failures = finish(ledger, settings.output)
     ledger.delete_backups()  # they name recordings that no table shows any more
-    tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))
-    say(f"deleted the results of {len(chosen)} recordings; they are not analysed again")
-    return 0
+    failures += tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))
+    for failure in failures:
+        failure.tell()
+    left = len(ledger.being_pruned())
+    still = f"; those of {left} could not be deleted, the next run tries it again" if left else ""
+    say(f"deleted the results of {max(0, len(chosen) - left)} recordings; they are not analysed again{still}")
+    return 1 if failures else 0
 
 
 def _criteria(settings: PruneSettings, mask: Mask | None) -> str:
@@ -168,11 +173,18 @@ def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:
     return bool(told) and datetime.now(zone) - datetime.fromisoformat(told).replace(tzinfo=zone) > timedelta(days)
 
 
-def finish(ledger: Ledger, output: Path) -> None:
-    """Delete the results of whatever is marked as pruned, also by a run that was killed over it."""
+def finish(ledger: Ledger, output: Path) -> list[Failure]:
+    """Delete the results of whatever is marked as pruned, also by a run that was killed over it.
+
+    Returns what could not be deleted; it stays marked, and the next run tries it again.
+    """
+    failures, mask = list[Failure](), stored_mask(ledger)
     for entry in ledger.being_pruned():
-        outputs.delete_results(output, entry.identity)
-        ledger.end_pruning(entry)
+        with isolated(entry.identity.shown, output, failures, mask):
+            outputs.delete_results(output, entry.identity)
+            ledger.end_pruning(entry)
     if ledger.note("has traces") == "yes":
         ledger.compact()
-        ledger.remember("has traces", "no")
+        if not failures:
+            ledger.remember("has traces", "no")
+    return failures

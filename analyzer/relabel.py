@@ -10,9 +10,10 @@ from pathlib import Path
 
 from analyzer.details import Naming
 from analyzer.entry import Entry
-from analyzer.errors import CannotWork
+from analyzer.errors import CannotWrite
 from analyzer.figures import without_emotions
 from analyzer.formats import EXTENSIONS
+from analyzer.isolation import Failure, isolated
 from analyzer.ledger import Ledger
 from analyzer.masking import Mask
 from analyzer.names import Identity, show
@@ -20,8 +21,10 @@ from analyzer.outputs import (
     TIMELINES,
     delete,
     delete_formats,
+    delete_results,
     files_below,
     format_paths,
+    make_folders,
     read_timeline,
     remove_empty_folders,
     timeline_path,
@@ -76,66 +79,108 @@ def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
     return replace(entry, figures=figures)
 
 
-def mask_stored_emotions(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming) -> bool:
+def drop(ledger: Ledger, output: Path, entry: Entry, failure: Failure, mask: Mask | None) -> Entry:
+    """Delete what is stored of a recording that cannot be told anew; returns the row that it has from now on.
+
+    Raises CannotWork where the machine refuses that.
+    """
+    refused = list[Failure]()
+    with isolated(entry.identity.shown, output, refused, mask):
+        delete_results(output, entry.identity)
+    row = entry.as_failed((refused or [failure])[0].reason)
+    ledger.record(row)
+    return row
+
+
+def mask_stored_emotions(
+    ledger: Ledger, output: Path, only: frozenset[str], naming: Naming, failures: list[Failure]
+) -> bool:
     """Blank the emotions of all speakers but these in everything stored, whether its recording is still there or not.
 
     Speakers keep the roles that they were given; those who were given none are called as `naming` says.
     This looks at every recording, so it does nothing where the last run asked for the same. What a run has begun that
     was killed over it is brought to its end first, lest timelines say one thing and tables another. Returns whether
-    there was anything to do.
+    there was anything to do. What could not be blanked is deleted and added to `failures`; the next run looks at all of
+    it again.
     """
     asked, begun = ",".join(sorted(only)), ledger.note("begun only") or ""
     if asked == (ledger.note("only") or "") and not begun:
         return False
+    failed_before = len(failures)
     for rule in filter(None, dict.fromkeys((begun, asked))):
         ledger.remember("begun only", rule)
-        _blank(ledger, output, frozenset(rule.split(",")), naming)
+        _blank(ledger, output, frozenset(rule.split(",")), naming, failures)
         ledger.compact()
-    ledger.remember("only", asked)
-    ledger.remember("begun only", "")
+    if len(failures) == failed_before:
+        ledger.remember("only", asked)
+        ledger.remember("begun only", "")
     return True
 
 
-def _blank(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming) -> None:
+def _blank(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming, failures: list[Failure]) -> None:
     labels = [label for label, _ in ledger.labels()]
-    _delete_strays(output, labels, (entry.identity for entry in ledger.entries() if entry.figures))
+    heard = (entry.identity for entry in ledger.entries() if entry.figures)
+    _delete_strays(output, labels, heard, naming.mask, failures)
     for entry in ledger.entries():
-        roles = Roles(_known_speakers(entry, naming), only)
-        if is_told_otherwise(entry, roles):
-            ledger.amend(told_anew(entry, roles, output))
+        wrong = list[Failure]()
+        with isolated(entry.identity.shown, output, wrong, naming.mask):
+            roles = Roles(_known_speakers(entry, naming), only)
+            if is_told_otherwise(entry, roles):
+                ledger.amend(told_anew(entry, roles, output))
+        for failure in wrong:
+            drop(ledger, output, entry, failure, naming.mask)
+        failures += wrong
 
 
-def mask_stored_names(ledger: Ledger, output: Path, mask: Mask) -> bool:
+def mask_stored_names(ledger: Ledger, output: Path, mask: Mask, failures: list[Failure]) -> bool:
     """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough.
 
     How they are masked is noted first: no run may go on otherwise where this one was killed. Returns whether there was
-    anything to do.
+    anything to do. Results that could not be renamed are deleted and added to `failures`; the next run looks at all of
+    it again.
     """
     if ledger.note("all names masked") is not None:
         return False
+    failed_before = len(failures)
     ledger.remember("masked with", mask.pattern.text if mask.pattern else "")
     heard = (entry.identity for entry in ledger.entries() if entry.figures)
     labels = [name for label, _ in ledger.labels() for name in (label, mask.identity(Identity(label, "")).label)]
-    _delete_strays(output, labels, (name for identity in heard for name in (identity, mask.identity(identity))))
+    known = (name for identity in heard for name in (identity, mask.identity(identity)))
+    _delete_strays(output, labels, known, mask, failures)
     for label, folder in ledger.labels():
         masked = mask.identity(Identity(label, "")).label
         ledger.rename_label(label, masked, mask.text(folder))
     ledger.nothing_is_written()
     for entry in ledger.entries():
+        _mask_entry(ledger, output, entry, mask, failures)
+    ledger.compact()
+    if len(failures) == failed_before:
+        ledger.remember("all names masked", "yes")
+    return True
+
+
+def _mask_entry(ledger: Ledger, output: Path, entry: Entry, mask: Mask, failures: list[Failure]) -> None:
+    """Mask the name of a recording in the ledger and of its results."""
+    renamed, wrong = _masked(entry, mask), list[Failure]()
+    with isolated(renamed.identity.shown, output, wrong, mask):
         delete_formats(output, entry.identity)  # they hold names, and lead to folders of names
-        renamed = _masked(entry, mask)
         if renamed != entry:
             _move_timeline(output, entry.identity, renamed.identity)
             ledger.rename(entry.identity, renamed)
         roles = Roles(tuple(map(mask.text, _stored_speakers(entry))))
         if is_told_otherwise(renamed, roles):
             ledger.amend(told_anew(renamed, roles, output))
-    ledger.compact()
-    ledger.remember("all names masked", "yes")
-    return True
+    for failure in wrong:
+        ledger.rename(entry.identity, renamed)
+        drop(ledger, output, renamed, failure, mask)
+        with isolated(renamed.identity.shown, output, failures, mask):
+            delete_results(output, entry.identity)
+    failures += wrong
 
 
-def _delete_strays(output: Path, labels: Iterable[str], heard: Iterable[Identity]) -> None:
+def _delete_strays(
+    output: Path, labels: Iterable[str], heard: Iterable[Identity], mask: Mask | None, failures: list[Failure]
+) -> None:
     """Delete results of other recordings than these: no table tells of them, so they would stay as they are.
 
     A run leaves one that is killed before it notes what it has heard, or where an analysis that once went well fails.
@@ -147,8 +192,10 @@ def _delete_strays(output: Path, labels: Iterable[str], heard: Iterable[Identity
         for label in labels:
             below = Identity(label, "any").result_path(output / name, extension).parent
             for path in list(files_below(below)):
-                if path not in known and path.name.endswith(extension):
-                    delete(path, output)
+                if path not in known and (path.name.endswith(extension) or "%~" in path.name):
+                    shown = show(str(path.relative_to(output)))
+                    with isolated(mask.text(shown) if mask else shown, output, failures, mask):
+                        delete(path, output)
 
 
 def _masked(entry: Entry, mask: Mask) -> Entry:
@@ -166,11 +213,11 @@ def _move_timeline(output: Path, identity: Identity, to: Identity) -> None:
     before, after = timeline_path(output, identity), timeline_path(output, to)
     try:
         if before != after and before.exists():
-            after.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(after.parent)
             os.replace(before, after)
             remove_empty_folders(before.parent, output)
     except OSError as error:
-        raise CannotWork(f"{show(str(before))} cannot be renamed: {error.strerror}") from error
+        raise CannotWrite(f"{show(str(before))} cannot be renamed: {error.strerror}", before, error.errno) from error
 
 
 def _known_speakers(entry: Entry, naming: Naming) -> tuple[str, ...]:

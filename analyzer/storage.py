@@ -76,7 +76,7 @@ def listing(address: str) -> list[Listed]:
         for name, one in below.items()
         if name.startswith(f"{path}//") and not name.endswith("/")
     ]
-    return sorted((one for one in listed if one.name), key=lambda one: os.fsencode(one.name))
+    return sorted((one for one in listed if one.name), key=lambda one: one.name.encode(errors="surrogatepass"))
 
 
 def look(folder: str, name: str) -> Listed:
@@ -156,8 +156,25 @@ def _listed(name: str, told: dict[str, Any]) -> Listed:
     if told.get("type") == "directory":
         return Listed(name, is_folder=True)
     modified = next((told[key] for key in _MODIFIED if told.get(key) is not None), 0)
-    seconds = modified.timestamp() if isinstance(modified, datetime) else float(modified)
-    return Listed(name, False, int(told.get("size") or 0), round(seconds * 1_000_000) * 1000)
+    return Listed(name, False, _bytes(told.get("size")), _nanoseconds(modified))
+
+
+def _bytes(size: object) -> int:
+    """A size as a client tells it; 0 where it is none."""
+    try:
+        return int(size or 0)  # type: ignore[call-overload]
+    except (ValueError, OverflowError, TypeError):
+        return 0
+
+
+def _nanoseconds(modified: object) -> int:
+    """A time as a client tells it, in nanoseconds since 1970; 0 where it is none, since only changes of it matter."""
+    try:
+        moment = datetime.fromisoformat(modified) if isinstance(modified, str) else modified
+        seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)  # type: ignore[arg-type]
+        return round(seconds * 1_000_000) * 1000
+    except (ValueError, OverflowError, TypeError):
+        return 0
 
 
 @contextmanager

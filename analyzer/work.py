@@ -3,14 +3,21 @@
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from analyzer import storage
 from analyzer.classifier import find_model, load_classifier
 from analyzer.discovery import check_unchanged
 from analyzer.entry import Entry
-from analyzer.errors import CallEmotionsError, IncompleteRecording, UnreadableRecording, VanishedRecording
+from analyzer.errors import (
+    CallEmotionsError,
+    CannotWrite,
+    IncompleteRecording,
+    UnreadableRecording,
+    VanishedRecording,
+)
+from analyzer.isolation import in_words, is_machines, traceback_of
 from analyzer.masking import Mask
-from analyzer.names import show
 from analyzer.outputs import delete_formats, delete_results, timeline_path, write_timeline
 from analyzer.plan import CHANGED, Due, failed_status
 from analyzer.recording import Analysis, analyse
@@ -18,11 +25,31 @@ from analyzer.roles import Roles
 from analyzer.speech import SpeechSettings
 from analyzer.timeline import Sketch
 
-#: A row for the ledger, and what pictures need besides where there is a timeline.
-Result = tuple[Entry, Sketch | None]
+
+class Result(NamedTuple):
+    """What came of a recording.
+
+    Attributes
+    ----------
+    entry : its row for the ledger.
+    sketch : what pictures need besides, where there is a timeline.
+    traceback : where an error comes from that was not foreseen; for the log.
+    """
+
+    entry: Entry
+    sketch: Sketch | None = None
+    traceback: str = ""
+
 
 #: A recording whose header promises more than is there is still being written, unless it has not changed for so long.
 WAITS_S = 24 * 3600
+#: What introduces the reason of a recording that fails, by where it does.
+_NOT_DECODED, _NOT_WRITTEN, NOT_ANALYSED, NOT_RECORDED = (
+    "it cannot be decoded",
+    "its results cannot be written",
+    "it cannot be analysed",
+    "the ledger does not take its results",
+)
 
 
 @dataclass(frozen=True)
@@ -49,7 +76,7 @@ class Work:
 
 
 def analyse_due(due: Due, work: Work) -> Result:
-    """Analyse one recording and write its timeline; returns its row for the ledger and its sketch.
+    """Analyse one recording and write its timeline.
 
     The row of one that has vanished says that it is not present. Raises CannotWork where no recording could be done.
     """
@@ -58,13 +85,16 @@ def analyse_due(due: Due, work: Work) -> Result:
     except CallEmotionsError:
         raise
     except VanishedRecording as error:
-        return replace(failed(due, error, work.mask), present=False), None
-    except Exception as error:  # whatever a decoder comes up with, it must not end the night
-        if due.why == CHANGED:
-            delete_results(work.output, due.found.identity)  # they told of another recording
-        return failed(due, error, work.mask), None
-    delete_formats(work.output, due.found.identity)  # they tell of what was heard before
-    write_timeline(timeline_path(work.output, due.found.identity), analysis.rows, analysis.speakers)
+        return Result(replace(failed(due, error, work.mask).entry, present=False))
+    except Exception as error:  # whatever a decoder comes up with, it must not end the run
+        return _failed(due, error, work)
+    try:
+        delete_formats(work.output, due.found.identity)  # they tell of what was heard before
+        write_timeline(timeline_path(work.output, due.found.identity), analysis.rows, analysis.speakers)
+    except Exception as error:
+        if is_machines(error, work.output):
+            raise
+        return _failed(due, error, work, _NOT_WRITTEN)
     entry = replace(
         _described(due),
         status=analysis.status,
@@ -78,7 +108,22 @@ def analyse_due(due: Due, work: Work) -> Result:
         figures=analysis.figures,
         checksum=checksum,
     )
-    return entry, analysis.sketch
+    return Result(entry, analysis.sketch)
+
+
+def _failed(due: Due, error: Exception, work: Work, what: str = _NOT_DECODED) -> Result:
+    """What comes of a recording that could not be analysed or written; results of what was there before are deleted.
+
+    Raises CannotWork where the machine refuses that.
+    """
+    if due.why == CHANGED:
+        try:
+            delete_results(work.output, due.found.identity)
+        except CannotWrite as refused:
+            if is_machines(refused, work.output):
+                raise
+            error = refused
+    return failed(due, error, work.mask, what)
 
 
 def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:
@@ -95,15 +140,20 @@ def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:
     return analysis, checksum
 
 
-def failed(due: Due, error: BaseException, mask: Mask | None) -> Entry:
-    """The row for the ledger of a recording that could not be analysed, or that waits for another night."""
-    reason = _reason(error)
-    reason = mask.text(reason) if mask else reason
+def failed(due: Due, error: BaseException, mask: Mask | None, what: str = _NOT_DECODED) -> Result:
+    """What comes of a recording that failed, or that waits for another run.
+
+    `what` introduces the reason where the error was not written for a reader.
+    """
+    reason, where = _reason(error, what), traceback_of(error)
+    if mask:
+        reason, where = mask.text(reason), mask.text(where)
     if isinstance(error, IncompleteRecording):
-        return replace(_described(due), status="incomplete", reason=reason)
+        return Result(replace(_described(due), status="incomplete", reason=reason))
     attempts = due.attempts + 1
     status = failed_status(attempts)
-    return replace(_described(due), status=status, reason=reason, attempts=attempts, failed_on=due.today)
+    entry = replace(_described(due), status=status, reason=reason, attempts=attempts, failed_on=due.today)
+    return Result(entry, traceback=where)
 
 
 def _described(due: Due) -> Entry:
@@ -112,9 +162,9 @@ def _described(due: Due) -> Entry:
     return Entry(found.identity, found.size, found.mtime_ns, status="", **due.details.columns())
 
 
-def _reason(error: BaseException) -> str:
-    if isinstance(error, UnreadableRecording):
-        return show(str(error))
+def _reason(error: BaseException, what: str) -> str:
     if isinstance(error, MemoryError):
-        return "there is not enough memory to decode it"
-    return show(f"it cannot be decoded ({type(error).__name__}: {error})")
+        return f"{what}: there is not enough memory (MemoryError)"
+    if isinstance(error, UnreadableRecording | CallEmotionsError):
+        return in_words(error)
+    return f"{what} ({in_words(error)})"

@@ -15,11 +15,11 @@ from itertools import islice
 from typing import Any, TypeVar
 
 from analyzer.classifier import find_model, load_classifier
-from analyzer.errors import CannotWork, UnreadableRecording
+from analyzer.errors import CallEmotionsError, CannotWork, UnreadableRecording
 from analyzer.plan import Due
 from analyzer.signals import StopSignals
 from analyzer.stream import clock
-from analyzer.work import Result, Work, analyse_due, failed
+from analyzer.work import NOT_ANALYSED, Result, Work, analyse_due, failed
 
 #: A recording that takes longer hangs in a decoder: seconds to start a process, and bytes that even the densest
 #: encoding on a slow machine gets through in a second.
@@ -205,16 +205,18 @@ class _Slot:
         return self.future
 
     def result(self, work: Work) -> Result | None:
-        """What came of the recording; None where the process died over it. Raises what the work raised."""
+        """What came of the recording; None where the process died over it. Raises what ends the run."""
         assert self.future
         error = self.future.exception()
         if error is None:
             result: Result = self.future.result()
             return result
         if not (self._hung or is_death(error)):
-            raise error
+            if isinstance(error, CallEmotionsError) or not isinstance(error, Exception):
+                raise error
+            return failed(self.item, error, work.mask, NOT_ANALYSED)
         self.end()
-        return (failed(self.item, _hung(self.item), work.mask), None) if self._hung else None
+        return failed(self.item, _hung(self.item), work.mask) if self._hung else None
 
     def end_if_late(self) -> None:
         """End a process that hangs."""
@@ -267,7 +269,7 @@ def _alone(item: Due, work: Work, stop: StopSignals) -> Result:
         future = slot.begin(item, work)
         _finished({future: slot}, stop)
         died = UnreadableRecording("the process that had it died twice, for lack of memory or in a decoder")
-        return slot.result(work) or (failed(item, died, work.mask), None)
+        return slot.result(work) or failed(item, died, work.mask)
     finally:
         slot.end()
 

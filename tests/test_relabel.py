@@ -241,7 +241,7 @@ def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:
     a_large_ledger(tmp_path)
     with closing(Ledger(tmp_path)) as ledger:
         ledger._connection.execute("PRAGMA synchronous = OFF")
-        relabel.mask_stored_names(ledger, tmp_path, Mask(ledger.key()))
+        relabel.mask_stored_names(ledger, tmp_path, Mask(ledger.key()), [])
     assert (tmp_path / FILE_NAME).read_bytes().count(NUMBER.encode()) == 0
 
 

@@ -76,12 +76,14 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
         log.warning("%s", hint)
     failed = rendering.bring_up_to_date(ledger, output, formats, settings.jobs, stop, selection=selection, check=True)
     ledger.tables_are_stale()
-    tables.write(ledger, output, formats, selection)
+    failures = tables.write(ledger, output, formats, selection)
+    for failure in failures:
+        failure.tell()
     # What is about other recordings than usual is made as usual again by the next night.
     ledger.views_are_fresh(formats & tables.TABLES if selection == LATEST else frozenset(("csv",)))
     if not settings.quiet:
         print("\n".join(["to open:", *(f"  {show(str(path))}" for path in tables.results(output, formats))]))
-    return failed
+    return failed + len(failures)
 
 
 def _nothing_in(period: Period, selection: Selection, ledger: Ledger) -> str | None:

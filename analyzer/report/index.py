@@ -21,7 +21,7 @@ def write(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection) -> N
     days = (recorded[:10] for _, recorded in selected(ledger, zone, selection, None))
     newest = newest_day(days, tomorrow(zone))
     period = selection.days(newest)
-    rows = (_row(path, entry, recorded) for entry, recorded in selected(ledger, zone, selection, period))
+    rows = (row(path, entry, recorded) for entry, recorded in selected(ledger, zone, selection, period))
     with replacing(path) as temporary:
         write_index(rows, temporary, _covers(period, newest))
 
@@ -32,7 +32,8 @@ def _covers(period: Period, newest: str) -> str:
     return f"Recordings from {period.since or 'the first one'} to {period.until or newest}."
 
 
-def _row(index: Path, entry: Entry, recorded: str) -> IndexRow:
+def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
+    """The line of a recording in the index."""
     heard = entry.status in HEARD
     figures = list((entry.figures or {}).values())
     passage = strongest_passage(entry, recorded)

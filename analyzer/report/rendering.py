@@ -17,14 +17,15 @@ import numpy as np
 
 from analyzer import __version__, envelope, storage, workers
 from analyzer.entry import Entry
-from analyzer.errors import CallEmotionsError, CannotWork
+from analyzer.errors import CallEmotionsError
 from analyzer.formats import EXTENSIONS
+from analyzer.isolation import Failure, in_words, is_machines, isolated, traceback_of
 from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import Identity, show
 from analyzer.outputs import clear_unfinished, format_path, format_paths, read_timeline, replacing, timeline_path
 from analyzer.report import opus, page, tables
-from analyzer.report.selection import LATEST, Selection
+from analyzer.report.selection import LATEST, Selection, stored_mask
 from analyzer.report.summary import HEARD
 from analyzer.signals import StopSignals
 from analyzer.storage import Location
@@ -40,6 +41,8 @@ _WITH_SOUND = "html with sound"
 _TOGETHER = 10
 #: Fewer recordings than this are not worth starting processes for.
 _FEW = 8
+#: What introduces, in the row of a recording, why its pages and the like are not written.
+_PROBLEM = "pages and the like are not written: "
 _EMBEDDED = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
 
 
@@ -60,10 +63,14 @@ class Task:
 
 
 class Outcome(NamedTuple):
-    """What came of a task: what went wrong, so that it is not done; else what is odd about what was written."""
+    """What came of a task: what went wrong, so that it is not done; else what is odd about what was written.
+
+    `traceback` says where an error comes from that was not foreseen.
+    """
 
     problem: str = ""
     oddity: str = ""
+    traceback: str = ""
 
 
 _DIED = Outcome("the process that wrote its pages and the like died twice: is memory short?")
@@ -82,7 +89,8 @@ def bring_up_to_date(
 ) -> int:
     """Write what is not written yet, or not as it is told now; returns how many recordings could not be written.
 
-    `check` looks whether what was written is still there. Why one could not be written is a warning.
+    `check` looks whether what was written is still there. Why one could not be written is a warning, and stands in the
+    row of the recording until it is.
     """
     wanted = frozenset(formats) & EXTENSIONS.keys()
     if ledger.note("look") != _LOOK:
@@ -90,15 +98,16 @@ def bring_up_to_date(
         ledger.remember("look", _LOOK)
     if not wanted:
         return 0
+    failures, done = list[Failure](), list[Identity]()
     failed = 0
-    done: list[Identity] = []
     names = wanted | ({_WITH_SOUND} if embed and "html" in wanted else set())
-    tasks = _tasks(ledger, output, wanted, names, embed, selection, check)
+    tasks = _tasks(ledger, output, wanted, names, embed, selection, check, failures)
     try:
         with closing(tasks), closing(_written(tasks, processes, stop)) as written:
             for task, outcome in written:
                 if said := outcome.problem or outcome.oddity:
-                    log.warning("%s: %s", task.entry.identity.shown, said)
+                    log.warning("%s: %s", task.entry.identity.shown, said, extra={"traceback": outcome.traceback})
+                _note(ledger, task.entry, outcome.problem)
                 if outcome.problem:
                     failed += 1
                 else:
@@ -109,7 +118,23 @@ def bring_up_to_date(
                 stop.check()
     finally:
         ledger.note_written(done, names)
-    return failed
+    for failure in failures:
+        failure.tell()
+    return failed + len(failures)
+
+
+def _note(ledger: Ledger, entry: Entry, problem: str) -> None:
+    """Have the row of a recording say why its pages and the like are not written, or no longer say it."""
+    mask, before = stored_mask(ledger), without_problem(entry.reason)
+    told = f"{_PROBLEM}{mask.text(problem) if mask else problem}" if problem else ""
+    reason = "; ".join(filter(None, (before, told)))
+    if reason != entry.reason:
+        ledger.note_reason(entry.identity, reason)
+
+
+def without_problem(reason: str) -> str:
+    """What a row says of a recording besides why its pages and the like are not written."""
+    return reason.partition(_PROBLEM)[0].removesuffix("; ")
 
 
 def _tasks(
@@ -120,28 +145,37 @@ def _tasks(
     embed: bool,
     selection: Selection,
     check: bool,
+    failures: list[Failure],
 ) -> Generator[Task, None, None]:
-    """What is to be written, in the order of the ledger."""
-    zone, folders = tables.time_zone(ledger), _folders(ledger)
+    """What is to be written, in the order of the ledger; `failures` gets what went wrong over single recordings."""
+    zone, folders, mask = tables.time_zone(ledger), _folders(ledger), stored_mask(ledger)
     unwritten = ledger.not_written(names)
     if not unwritten and not check:
         return  # nothing is new: to read every entry takes seconds in a large archive
     for entry in ledger.entries():
         if entry.status not in HEARD or not selection.fits(entry.identity.shown):
             continue
-        recorded, _ = entry.when(zone)
-        if selection.period and not selection.period.holds(recorded[:10]):
-            continue
-        missing = unwritten.get(entry.identity, set())
-        if check:
-            gone = {name for name in wanted if not format_path(output, entry.identity, name).exists()}
-            if "html" in gone - missing:
-                ledger.note_unwritten([entry.identity], [_WITH_SOUND])  # and so is the sound that may have been in it
-            missing |= gone
-        if missing:
-            formats = frozenset("html" if name == _WITH_SOUND else name for name in missing)
-            place = _place(entry.identity, folders)
-            yield Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed)
+        task, wrong = None, list[Failure]()
+        with isolated(entry.identity.shown, output, wrong, mask):
+            recorded, _ = entry.when(zone)
+            if selection.period and not selection.period.holds(recorded[:10]):
+                continue
+            missing = unwritten.get(entry.identity, set())
+            if check:
+                gone = {name for name in wanted if not format_path(output, entry.identity, name).exists()}
+                if "html" in gone - missing:
+                    # And so is the sound that may have been in it.
+                    ledger.note_unwritten([entry.identity], [_WITH_SOUND])
+                missing |= gone
+            if missing:
+                formats = frozenset("html" if name == _WITH_SOUND else name for name in missing)
+                place = _place(entry.identity, folders)
+                task = Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed)
+        for failure in wrong:
+            _note(ledger, entry, failure.reason)
+        failures += wrong
+        if task:
+            yield task
 
 
 def _folders(ledger: Ledger) -> dict[str, Location]:
@@ -176,14 +210,12 @@ def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Genera
 def write(task: Task) -> Outcome:
     """Write the files of one recording; returns what came of it.
 
-    Raises CannotWork where the file system refuses.
+    Raises CannotWork where the file system refuses to write any file.
     """
     try:
         timeline = told(task)
-    except CannotWork as error:  # its timeline was deleted, or changed by hand
-        return Outcome(str(error))
-    except Exception as error:
-        return Outcome(_told_of(error, "told"))
+    except Exception as error:  # its timeline was deleted, or changed by hand
+        return _outcome(task, error, "told")
     oddity = ""
     for name in sorted(task.formats):
         path = format_path(task.output, task.entry.identity, name)
@@ -195,15 +227,18 @@ def write(task: Task) -> Outcome:
             else:
                 with replacing(path) as temporary:
                     _writer(name)(timeline, temporary)
-        except CallEmotionsError:
-            raise
-        except Exception as error:  # whatever somebody has put into a timeline, it must not end the night
-            return Outcome(_told_of(error, f"written as {name}"))
+        except Exception as error:  # whatever stands in a timeline, it must not end the run
+            return _outcome(task, error, f"written as {name}")
     return Outcome(oddity=oddity)
 
 
-def _told_of(error: Exception, what: str) -> str:
-    return show(f"it cannot be {what} ({type(error).__name__}: {error})")
+def _outcome(task: Task, error: Exception, what: str) -> Outcome:
+    """What came of a task over which something went wrong; raises what is the machine's."""
+    if is_machines(error, task.output):
+        raise error
+    said = in_words(error)
+    problem = said if isinstance(error, CallEmotionsError) else f"it cannot be {what} ({said})"
+    return Outcome(problem, traceback=traceback_of(error))
 
 
 def told(task: Task) -> Timeline:
@@ -216,7 +251,7 @@ def told(task: Task) -> Timeline:
         **entry.groups,
         "encoding": f"{entry.codec}, {entry.rate:,} Hz, {channels} channel{'s' if channels > 1 else ''}",
         "model": entry.model,
-        "note": entry.reason,
+        "note": without_problem(entry.reason),
     }
     return Timeline(
         recording=entry.identity.shown,

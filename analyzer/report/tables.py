@@ -1,14 +1,16 @@
 """The tables over all recordings: written again when the ledger has changed since, or one of them is gone."""
 
+import sqlite3
 from contextlib import closing
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from analyzer import outputs
-from analyzer.errors import UsageError
+from analyzer.errors import CallEmotionsError, CannotWork, UsageError
 from analyzer.formats import TABLES
+from analyzer.isolation import Failure, in_words, isolated
 from analyzer.ledger import Ledger
-from analyzer.report.selection import LATEST, Selection
+from analyzer.report.selection import LATEST, Selection, stored_mask
 
 #: What the last run did.
 MANIFEST = "run.json"
@@ -18,17 +20,59 @@ _FOR_PEOPLE = {"xlsx": "summary.xlsx", "html": "html/index.html"}
 _MANY = 10_000
 
 
-def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> None:
-    """Write the tables again if the ledger has changed since they were written, or one of them is gone."""
+def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> list[Failure]:
+    """Write the tables again if the ledger has changed since they were written, or one of them is gone.
+
+    Returns what `write` does.
+    """
     formats &= TABLES
     missing = any(not path.exists() for path in results(output, formats))
-    if ledger.stale_views() & formats or missing:
-        write(ledger, output, formats)
-        ledger.views_are_fresh(formats)
+    if not (ledger.stale_views() & formats or missing):
+        return []
+    failures = write(ledger, output, formats)
+    ledger.views_are_fresh(formats)
+    return failures
 
 
-def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Selection = LATEST) -> None:
-    """Write the tables: the CSV files over all recordings, the others over those that are selected."""
+def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Selection = LATEST) -> list[Failure]:
+    """Write the tables: the CSV files over all recordings, the others over those that are selected.
+
+    A recording over which that fails has failed from now on, and the tables are written without its figures; returns
+    what was wrong. Raises CannotWork where that does not help.
+    """
+    try:
+        _write(ledger, output, formats, selection)
+    except (CallEmotionsError, OSError, sqlite3.Error):
+        raise
+    except Exception as error:
+        failures = _exclude(ledger, output)
+        if not failures:
+            raise CannotWork(f"the tables cannot be written: {in_words(error)}") from error
+        _write(ledger, output, formats, selection)
+        return failures
+    return []
+
+
+def _exclude(ledger: Ledger, output: Path) -> list[Failure]:
+    """Have the recordings fail whose rows cannot be made."""
+    from analyzer.report import index, summary, views, workbook
+
+    zone, mask, failures = time_zone(ledger), stored_mask(ledger), list[Failure]()
+    for entry in list(ledger.entries()):
+        wrong = list[Failure]()
+        with isolated(entry.identity.shown, output, wrong, mask):
+            recorded, _ = entry.when(zone)
+            views.check(entry, zone)
+            summary.Tally().add(entry)
+            list(workbook.recording_rows(entry, recorded))
+            index.row(output / index.FILE_NAME, entry, recorded)
+        for failure in wrong:
+            ledger.record(entry.as_failed(f"no rows can be made of it ({failure.reason})"))
+        failures += wrong
+    return failures
+
+
+def _write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Selection) -> None:
     zone = time_zone(ledger)
     if ledger.count_by_status().total() < _MANY or not formats - {"csv"}:
         _write_csv(output, ledger, zone)

@@ -104,6 +104,12 @@ def files(ledger: Ledger) -> View:
     return View(FILES_COLUMNS, lambda: map(_file_row, ledger.entries()))
 
 
+def check(entry: Entry, zone: ZoneInfo) -> None:
+    """Raise whatever goes wrong over the rows of a recording."""
+    list(_as_texts(_table(list(_recording_rows(entry, zone)), RECORDINGS_COLUMNS)))
+    list(_as_texts(_table([_file_row(entry)], FILES_COLUMNS)))
+
+
 def _file_row(entry: Entry) -> dict[str, object]:
     return {
         "file": entry.identity.shown,

@@ -78,7 +78,7 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
     summary = summarise(ledger, zone, selection)
     book = Workbook(write_only=True)
     overview = add_page(book, "Overview", _OVERVIEW_WIDTHS)
-    review = _add_review(book, summary, pages)
+    review = _add_review(book, summary, path.parent if pages else None)
     _add_recordings(book, ledger, zone, selection, summary)
     days = _add_days(book, summary)
     _add_weeks(book, summary)
@@ -161,7 +161,8 @@ def _name_column(summary: Summary) -> Column:
     return Column("recording", width=min(max(summary.longest_name + 4, 20), _WIDEST_NAME))
 
 
-def _add_review(book: Any, summary: Summary, pages: bool) -> Any:
+def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
+    """The calls to listen to first; with links to their pages below the output folder where one is given."""
     columns = (
         Column("place", "count", 7),
         _name_column(summary),
@@ -175,7 +176,7 @@ def _add_review(book: Any, summary: Summary, pages: bool) -> Any:
         Column("why it is listed", width=48),
         *_EMOTION_COLUMNS,
     )
-    rows = (_review_row(place, passage, pages) for place, passage in enumerate(summary.review, start=1))
+    rows = (_review_row(place, passage, output) for place, passage in enumerate(summary.review, start=1))
     count = len(summary.review)
     sheet = add_table(book, "Review first", columns, rows, count, "Recordings", _MOST_TO_REVIEW)
     if not count:
@@ -184,9 +185,9 @@ def _add_review(book: Any, summary: Summary, pages: bool) -> Any:
     return sheet
 
 
-def _review_row(place: int, passage: Passage, pages: bool) -> tuple[Any, ...]:
+def _review_row(place: int, passage: Passage, output: Path | None) -> tuple[Any, ...]:
     name = passage.identity.shown
-    link = Link(name, _page_address(passage.identity), f"t={passage.start_s}") if pages else name
+    link = Link(name, _page_address(output, passage.identity), f"t={passage.start_s}") if output else name
     seconds = clock(passage.negative_s)
     lasted = clock(passage.end_s - passage.start_s)
     more = f"; {passage.more} more in this call" if passage.more else ""
@@ -196,9 +197,9 @@ def _review_row(place: int, passage: Passage, pages: bool) -> tuple[Any, ...]:
     return (place, link, *told, passage.negative_s, passage.mean, why, *shares)
 
 
-def _page_address(identity: Identity) -> str:
+def _page_address(output: Path, identity: Identity) -> str:
     """Where the page of a recording lies, seen from the workbook."""
-    return quote(format_path(Path(), identity, "html").as_posix(), errors="surrogateescape")
+    return quote(format_path(output, identity, "html").relative_to(output).as_posix(), errors="surrogateescape")
 
 
 def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Selection, summary: Summary) -> None:
@@ -226,12 +227,13 @@ def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Select
     rows = (
         row
         for entry, recorded in selected(ledger, zone, selection, summary.period)
-        for row in _recording_rows(entry, recorded)
+        for row in recording_rows(entry, recorded)
     )
     add_table(book, "Recordings", columns, rows, summary.total.rows, views.RECORDINGS_FILE)
 
 
-def _recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
+def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
+    """The rows of a recording in the sheet Recordings, one for each channel."""
     figures: dict[Any, dict[str, Any]] = {**entry.figures} if entry.figures else {None: {}}
     name = entry.identity.shown
     for channel, told in figures.items():
