@@ -275,6 +275,6 @@ def test_libreoffice_opens_the_workbook_of_a_recording(tmp_path: Path, timeline:
         [soffice, profile, "--headless", "--convert-to", "pdf", "--outdir", tmp_path, path],
         check=True,
         capture_output=True,
-        timeout=300,
+        timeout=3000,
     )
     assert (tmp_path / "call.pdf").read_bytes().startswith(b"%PDF-")

@@ -23,7 +23,7 @@ from analyzer.lock import held
 from analyzer.signals import StopSignals
 with held(Path(sys.argv[1]), 0, StopSignals()):
     print("held", flush=True)
-    time.sleep(100)
+    time.sleep(100_000)
 """
 
 

@@ -866,7 +866,7 @@ def test_libreoffice_opens_the_workbook_and_shows_all_of_it(ledger: Ledger, tmp_
         [soffice, profile, "--headless", "--convert-to", form, "--outdir", tmp_path, tmp_path / "summary.xlsx"],
         check=True,
         capture_output=True,
-        timeout=300,
+        timeout=3000,
     )
     if form == "ods":
         assert (tmp_path / "summary.ods").stat().st_size > 1000
@@ -874,7 +874,7 @@ def test_libreoffice_opens_the_workbook_and_shows_all_of_it(ledger: Ledger, tmp_
     pdftotext = shutil.which("pdftotext")
     assert pdftotext, "the slow suite needs pdftotext on the PATH"
     command = [pdftotext, "-enc", "UTF-8", tmp_path / "summary.pdf", "-"]
-    found = subprocess.run(command, check=True, capture_output=True, timeout=300).stdout.decode()
+    found = subprocess.run(command, check=True, capture_output=True, timeout=3000).stdout.decode()
     assert "###" not in found
     words = " ".join(found.split())
     expected = [
