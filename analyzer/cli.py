@@ -12,7 +12,7 @@ from analyzer import config, logs, standard_streams
 from analyzer.errors import CallEmotionsError, CannotWork
 from analyzer.options import command_line
 from analyzer.signals import Stopped, StopSignals
-from analyzer.working_folder import leave_if_deleted
+from analyzer.working_folder import leave_if_unusable
 
 log = logging.getLogger(logs.LOGGER)
 
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             one_thread_per_process()
             if options.command == "doctor":
                 return _doctor(analyze, options)
-            leave_if_deleted(options)
+            leave_if_unusable(options)
             run = {"prune": _prune, "report": _report, "listen": _listen}[options.command]
             return run(parser, options, stop)
     except CallEmotionsError as error:
@@ -63,7 +63,7 @@ def _analyze(
     hooks = config.apply(analyze, said.config)
     options = parser.parse_args(arguments)
     _check(analyze, options)
-    leave_if_deleted(options)
+    leave_if_unusable(options)
     verbose = options.verbose and not said.quiet
     logs.set_up(options.quiet, verbose, options.log_file, options.log_format)
     one_thread_per_process()
@@ -145,7 +145,7 @@ def _doctor(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> in
     if options.config:
         _check(analyze, asked)
     asked.output = options.output or (asked.output if options.config else None)
-    leave_if_deleted(asked)
+    leave_if_unusable(asked)
     return doctor.run(
         inputs=asked.inputs,
         output=asked.output,

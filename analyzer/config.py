@@ -35,7 +35,8 @@ def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
     Without a name it is ./call-emotions.toml where there is one. Raises UsageError with what is wrong in the file.
     """
     path = named or Path(FILE_NAME)
-    if named is None and not path.exists():
+    # Not Path.exists: that raises where this user may not enter the working folder, such as /root.
+    if named is None and not os.path.exists(path):
         return Hooks()
     settings = _read(path)
     hooks = {name: _command(settings.pop(name), f"{path}: {name}") for name in HOOKS if name in settings}

@@ -1,4 +1,4 @@
-"""The working folder, where it was deleted before the process began."""
+"""The working folder, where it was deleted before the process began or this user may not enter it."""
 
 import argparse
 import os
@@ -8,18 +8,18 @@ from analyzer.errors import UsageError
 from analyzer.names import show
 
 
-def leave_if_deleted(options: argparse.Namespace) -> None:
-    """Change to the root folder where the working folder is gone: processes can only be started from one that is there.
+def leave_if_unusable(options: argparse.Namespace) -> None:
+    """Change to the root folder where the working folder is gone or closed to this user: processes cannot start there.
 
     Raises UsageError where an option names a relative path.
     """
     try:
-        os.getcwd()
+        os.chdir(os.getcwd())  # as each of them does
     except OSError:
         for text in _relative(options):
             raise UsageError(
-                f"the working folder has been deleted, and {show(text)} is relative to it: give an absolute path, or "
-                "start from another folder"
+                f"the working folder was deleted or may not be entered by this user, and {show(text)} is relative to "
+                "it: give an absolute path, or start from another folder"
             ) from None
         os.chdir(os.path.abspath(os.sep))
 

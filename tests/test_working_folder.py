@@ -1,16 +1,17 @@
-"""The working folder was deleted before the command began: absolute paths work, others are a usage error."""
+"""The working folder was deleted, or may not be entered: absolute paths work, others are a usage error."""
 
 import os
 import subprocess
 import sys
-from argparse import Namespace
+from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
 import pytest
 
+from analyzer import config
 from analyzer.cli import main
 from analyzer.errors import UsageError
-from analyzer.working_folder import leave_if_deleted
+from analyzer.working_folder import leave_if_unusable
 from tests.nights import Night, contents
 
 NOWHERE = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'
@@ -46,10 +47,26 @@ def test_a_run_by_absolute_paths_works(good_night: Night, tmp_path: Path, tiny_m
     assert contents(tmp_path / "out") == contents(good_night.output)
 
 
+@pytest.mark.parametrize("closed", [0, 1])
+def test_a_folder_that_may_not_be_entered_is_left(monkeypatch: pytest.MonkeyPatch, closed: int) -> None:
+    went: list[str] = []
+
+    def chdir(path: str) -> None:
+        if path != "/" and closed:
+            raise PermissionError(13, "Permission denied")
+        went.append(path)
+
+    monkeypatch.setattr(os, "chdir", chdir)
+    leave_if_unusable(Namespace(inputs=["/calls"], output=Path("/out")))
+    assert went == (["/"] if closed else [os.getcwd()])
+
+
 def test_a_relative_path_is_a_usage_error_that_names_it(good_night: Night, tmp_path: Path) -> None:
     ran = from_nowhere(tmp_path, "analyze", good_night.calls)
     assert ran.returncode == 2
-    assert "the working folder has been deleted, and reports is relative to it" in ran.stderr
+    assert (
+        "the working folder was deleted or may not be entered by this user, and reports is relative to it" in ran.stderr
+    )
 
 
 @pytest.mark.parametrize(
@@ -67,23 +84,33 @@ def test_a_relative_path_is_a_usage_error_that_names_it(good_night: Night, tmp_p
 )
 def test_every_relative_path_is_refused(left: list[str], options: dict[str, object]) -> None:
     with pytest.raises(UsageError, match="relative"):
-        leave_if_deleted(Namespace(**options))
+        leave_if_unusable(Namespace(**options))
     assert left == []
 
 
 def test_absolute_paths_addresses_and_names_are_not(left: list[str]) -> None:
     inputs = ["/calls", "label=/calls", "s3://bucket/calls", "label=s3://bucket/calls", "/calls/a=b"]
-    leave_if_deleted(Namespace(inputs=inputs, output=Path("/out"), model="default", metadata=None, match="in/*"))
+    leave_if_unusable(Namespace(inputs=inputs, output=Path("/out"), model="default", metadata=None, match="in/*"))
     assert left == ["/"]
 
 
 @pytest.mark.parametrize("command", [["report", "out"], ["prune", "--match", "x"], ["doctor", "calls"]])
 def test_every_command_says_so(left: list[str], command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     assert main(command) == 2
-    assert "the working folder has been deleted" in capsys.readouterr().err
+    assert "the working folder was deleted" in capsys.readouterr().err
+
+
+def test_a_working_folder_that_may_not_be_entered_holds_no_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stat(*some: object, **more: object) -> os.stat_result:
+        raise PermissionError(13, "Permission denied")
+
+    parser = ArgumentParser()
+    with monkeypatch.context() as context:
+        context.setattr(os, "stat", stat)
+        assert config.apply(parser, None) == config.Hooks()
 
 
 def test_a_working_folder_that_is_there_is_not_left(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    leave_if_deleted(Namespace(inputs=["calls"], output=Path("reports")))
+    leave_if_unusable(Namespace(inputs=["calls"], output=Path("reports")))
     assert Path.cwd() == tmp_path
