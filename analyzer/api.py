@@ -22,9 +22,10 @@ from analyzer.classifier import Classifier, find_model, load_classifier
 from analyzer.emotions import PRIORS
 from analyzer.hearing import Heard, Hearing
 from analyzer.names import show
-from analyzer.recording import Likeness, analyse
+from analyzer.recording import analyse
 from analyzer.roles import MIXED, Roles, parse_roles
 from analyzer.speech import SpeechSettings
+from analyzer.stereo import ChannelComparison
 from analyzer.storage import is_address
 from analyzer.stream import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
 from analyzer.timeline import Row, Timeline
@@ -50,7 +51,7 @@ class EmotionStream:
     prior : `calls` for emotions as frequent as on calls, `even` for all alike.
     speakers : roles by channel, such as agent and customer.
     only : roles whose emotions may be inferred; empty for all. Rows of others have neither emotion nor probabilities,
-        and nobody's do as long as two channels carry one sound, with everybody on both.
+        and nobody's do as long as two channels may carry the same conversation, with everybody on both.
 
     Raises
     ------
@@ -72,9 +73,11 @@ class EmotionStream:
         roles = _roles(speakers, only)
         self._speakers = roles.of(self._channels)
         self._masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
-        self._likeness = Likeness() if self._masked and self._channels == 2 else None
         classifier = _classifier(model, prior)
-        self._conversion = Conversion(self._rate, classifier.settings.front_end.rate, self._channels)
+        rate_of_model = classifier.settings.front_end.rate
+        compares = self._masked and self._channels == 2
+        self._comparison = ChannelComparison(rate_of_model) if compares else None
+        self._conversion = Conversion(self._rate, rate_of_model, self._channels)
         self._hearing = Hearing(classifier, self._channels, SpeechSettings(), self._masked, batch=1)
         self._gathered: list[np.ndarray] = []
         self._is_finished = False
@@ -121,14 +124,14 @@ class EmotionStream:
         nothing, rows = np.empty((self._channels, 0), np.float32), list[Row]()
         gathered = np.concatenate([nothing, *self._gathered], axis=1)
         piece, end = round(_LONGEST_PIECE_S * self._rate), gathered.shape[1]
-        if self._likeness:  # when channels are no longer alike must not depend on how samples are pushed
+        if self._comparison:  # when channels prove to be apart must not depend on how samples are pushed
             piece = round(_LEAST_PIECE_S * self._rate)
             end = end if to_the_end else end // piece * piece
         for start in range(0, end, piece):
             block = self._conversion.push(gathered[:, start : min(start + piece, end)])
-            if self._likeness:
-                self._likeness.hear(block)
-                self._hearing.masked = frozenset({1, 2} if self._likeness.is_alike else self._masked)
+            if self._comparison:
+                self._comparison.push(block)
+                self._hearing.masked = frozenset({1, 2} if self._comparison.may_be_one else self._masked)
             rows += _rows(self._hearing.push(block))
         self._gathered = [gathered[:, end:]]
         return timeline.ordered(rows)

@@ -1,6 +1,6 @@
 """One recording down the whole way: audio, speech, features, classifier, timeline."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,15 +14,13 @@ from analyzer.hearing import Heard, Hearing
 from analyzer.levels import level_notes
 from analyzer.roles import EVERYBODY, Roles
 from analyzer.speech import SpeechSettings
+from analyzer.stereo import NOT_STEREO, ChannelComparison, Verdict
 from analyzer.storage import Location
 from analyzer.stream import TOLERATED_LOSS, AudioStream
 from analyzer.timeline import Sketch
 
 #: Raised by hand whenever the same recording and model would give other results than before.
 ANALYSIS_VERSION = 8
-
-#: Two channels whose difference is this far below their sum are one sound on two channels.
-_ALIKE_DB = 40.0
 
 
 @dataclass(frozen=True)
@@ -61,47 +59,27 @@ def analyse(
     `whole` and its header promises more than is there.
     """
     rate = classifier.settings.front_end.rate
-    alike = _is_fake_stereo(path, rate) if roles.only and len(roles.speakers) > 1 else None
+    stereo = _stereo_verdict(path, rate) if roles.only and roles.speakers else None
     with open_audio(path) as stream:
         if whole and stream.missing_share > TOLERATED_LOSS:
             raise IncompleteRecording(f"{stream.missing_share:.0%} of what its header promises is not there yet")
-        listener = _Listener(stream, classifier, speech, roles, alike)
+        listener = _Listener(stream, classifier, speech, roles, stereo)
         for block in read_at(stream, rate):
             listener.hear(block)
         return listener.conclude()
 
 
-def _is_fake_stereo(path: Location, rate: int) -> bool:
-    """Whether both channels carry one sound at a rate; for that a recording is read an extra time.
+def _stereo_verdict(path: Location, rate: int) -> Verdict:
+    """Whether both channels carry one conversation; for that a recording is read an extra time.
 
-    Who is mixed with whom has to be known before the network listens: not afterwards.
+    It decides whose emotions may be inferred, so it has to be known before the network runs.
     """
     with open_audio(path) as stream:
-        likeness = Likeness()
+        comparison = ChannelComparison(rate)
         if stream.channels == 2:
             for block in read_at(stream, rate):
-                likeness.hear(block)
-        return likeness.is_alike
-
-
-@dataclass
-class Likeness:
-    """Whether two channels are one sound: how far their difference is below their sum."""
-
-    sum_power: float = 0.0
-    difference_power: float = 0.0
-    heard: bool = False
-
-    def hear(self, block: np.ndarray) -> None:
-        """Take the next samples, shaped (2, samples)."""
-        self.sum_power += float(np.square(block[0] + block[1], dtype=np.float64).sum())
-        self.difference_power += float(np.square(block[0] - block[1], dtype=np.float64).sum())
-        self.heard = True
-
-    @property
-    def is_alike(self) -> bool:
-        """Whether all that was heard of both is one sound."""
-        return self.heard and self.difference_power <= self.sum_power * 10 ** (-_ALIKE_DB / 10)
+                comparison.push(block)
+        return comparison.verdict
 
 
 class _Listener:
@@ -113,12 +91,13 @@ class _Listener:
         classifier: Classifier,
         speech: SpeechSettings,
         roles: Roles,
-        known_alike: bool | None,
+        known_stereo: Verdict | None,
     ) -> None:
-        self._stream, self._roles = stream, roles
-        self._known_alike, self._likeness = known_alike, Likeness()
-        speakers = roles.of(stream.channels, bool(known_alike))
-        self._masked = {channel for channel, name in enumerate(speakers, start=1) if roles.is_masked(name)}
+        self._stream, self._roles, self._known_stereo = stream, roles, known_stereo
+        self._comparison: ChannelComparison | None = None
+        if stream.channels == 2 and not known_stereo:
+            self._comparison = ChannelComparison(classifier.settings.front_end.rate)
+        self._masked = self._masked_channels(known_stereo or NOT_STEREO)
         self._rate = classifier.settings.front_end.rate
         self._hearing = Hearing(classifier, stream.channels, speech, self._masked)
         self._envelope = Envelope(self._rate, stream.channels)
@@ -129,8 +108,8 @@ class _Listener:
     def hear(self, block: np.ndarray) -> None:
         """Take the next samples of all channels, shaped (channels, samples)."""
         self._samples += block.shape[1]
-        if len(block) == 2:
-            self._likeness.hear(block)
+        if self._comparison:
+            self._comparison.push(block)
         self._envelope.push(block)
         self._keep(self._hearing.push(block))
 
@@ -139,14 +118,14 @@ class _Listener:
         if not self._samples:
             raise UnreadableRecording("it holds no sound")
         self._keep(self._hearing.finish())
-        notes, channels = list(self._stream.notes), range(1, self._stream.channels + 1)
-        alike = self._likeness.is_alike if self._known_alike is None else self._known_alike
-        if alike:
-            notes.append("fake stereo")
+        stereo = self._known_stereo or (self._comparison.verdict if self._comparison else NOT_STEREO)
+        speakers = self._roles.of(self._stream.channels, stereo.is_one)
+        rows, other = timeline.ordered(self._rows), timeline.ordered(self._other)
+        channels, outline = range(1, self._stream.channels + 1), self._envelope.finish()
+        if stereo.is_one:
             channels = range(1, 2)
-        speakers = self._roles.of(self._stream.channels, alike)
-        rows = timeline.ordered([row for row in self._rows if row.channel in channels])
-        other = [span for span in self._other if span.channel in channels]
+            rows, other = _only_channel(rows, stereo.channel), _only_channel(other, stereo.channel)
+            outline = outline[[stereo.channel - 1, 2 - stereo.channel]]
         length_s = round(self._samples / self._rate, 3)
         by_channel = {
             channel: figures.channel_figures(
@@ -154,22 +133,41 @@ class _Listener:
             )
             for channel in channels
         }
-        speech_db = {k: float(f["level_db"]) for k, f in by_channel.items() if f["level_db"] is not None}
-        notes += level_notes(self._envelope.offsets.tolist()[: len(channels)], speech_db)
         return Analysis(
             status="ok" if rows else "no_speech",
             codec=self._stream.codec,
             rate=self._stream.rate,
             channels=self._stream.channels,
             length_s=length_s,
-            note="; ".join(notes),
+            note="; ".join(self._notes(stereo, by_channel)),
             rows=rows,
             speakers=speakers,
             figures=by_channel,
-            sketch=Sketch(envelope.pack(self._envelope.finish()), tuple(timeline.ordered(other))),
+            sketch=Sketch(envelope.pack(outline), tuple(other)),
         )
+
+    def _notes(self, stereo: Verdict, by_channel: dict[int, Figures]) -> list[str]:
+        """What is odd about the recording; channels are those of the file."""
+        offsets = self._envelope.offsets.tolist()
+        if stereo.is_one:
+            offsets = [offset if k == stereo.channel else 0.0 for k, offset in enumerate(offsets, start=1)]
+            by_channel = {stereo.channel: by_channel[1]}
+        speech_db = {k: float(f["level_db"]) for k, f in by_channel.items() if f["level_db"] is not None}
+        return [*self._stream.notes, *filter(None, [stereo.note]), *level_notes(offsets, speech_db)]
+
+    def _masked_channels(self, stereo: Verdict) -> set[int]:
+        """The channels whose emotions are not to be inferred; both or none of one conversation."""
+        speakers = self._roles.of(self._stream.channels, stereo.is_one)
+        if stereo.is_one:
+            speakers = speakers[:1] * 2
+        return {channel for channel, name in enumerate(speakers, start=1) if self._roles.is_masked(name)}
 
     def _keep(self, heard: Heard) -> None:
         rows, other = heard
         self._rows += rows
         self._other += other
+
+
+def _only_channel(pieces: list[timeline.Piece], channel: int) -> list[timeline.Piece]:
+    """The rows or spans of one channel, as those of channel 1: of two that are one, there is no second."""
+    return [replace(piece, channel=1) for piece in pieces if piece.channel == channel]

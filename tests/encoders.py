@@ -45,14 +45,16 @@ def write_wav(path: Path, sound: np.ndarray, rate: int = 8000, subtype: str = "P
     return path
 
 
-def write_with_ffmpeg(path: Path, sound: np.ndarray, rate: int, codec: str, container: str) -> None:
-    """Encode a sound shaped (samples,) or (channels, samples)."""
+def write_with_ffmpeg(
+    path: Path, sound: np.ndarray, rate: int, codec: str, container: str, bit_rate: int | None = None
+) -> None:
+    """Encode a sound shaped (samples,) or (channels, samples), at a bit rate per second or the codec's usual one."""
     sound = np.atleast_2d(sound).astype(np.float32)
     layout = "mono" if len(sound) == 1 else "stereo"
     with av.open(str(path), "w", format=container) as file:
         stream = file.add_stream(codec, rate=rate, layout=layout)
-        if codec == "wmav2":
-            stream.bit_rate = 64_000
+        if bit_rate or codec == "wmav2":
+            stream.bit_rate = bit_rate or 64_000
         resampler = av.AudioResampler(
             stream.codec_context.format or "s16", layout, rate, stream.codec_context.frame_size or 960
         )

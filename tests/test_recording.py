@@ -17,6 +17,7 @@ from analyzer.envelope import pack, unpack
 from analyzer.errors import UnreadableRecording
 from analyzer.recording import Analysis, analyse
 from analyzer.speech import SpeechSettings
+from analyzer.stereo import FAKE_STEREO, SAME_CONVERSATION
 from tests import voices
 from tests.encoders import ENCODINGS, Encoding, write_wav
 
@@ -60,22 +61,32 @@ def test_channels_that_are_alike_are_one_and_said_to_be_so(tmp_path: Path, class
     assert stereo.figures == mono.figures
 
 
-@pytest.mark.parametrize(("below_db", "alike"), [(50, True), (42, True), (38, False), (20, False)])
-def test_alike_means_a_difference_of_forty_decibels(
-    tmp_path: Path, classifier: Classifier, below_db: float, alike: bool
+@pytest.mark.parametrize(
+    ("below_db", "note"),
+    [(50, FAKE_STEREO), (42, FAKE_STEREO), (38, SAME_CONVERSATION), (20, SAME_CONVERSATION)],
+)
+def test_fake_stereo_means_a_difference_of_forty_decibels(
+    tmp_path: Path, classifier: Classifier, below_db: float, note: str
 ) -> None:
     said = voices.call(6, [(1, 5)])
     apart = voices.noise(6, seed=9) * np.float32(np.sqrt(np.square(said).mean()) / 0.01)
     difference = apart * np.float32(10 ** (-below_db / 20))
     found = analysed(write_wav(tmp_path / "a.wav", np.stack([said + difference, said - difference])), classifier)
-    assert ("fake stereo" in found.note) == alike
+    assert (found.note, list(found.figures)) == (note, [1])
 
 
-def test_a_channel_that_is_silent_is_no_fake(tmp_path: Path, classifier: Classifier) -> None:
+@pytest.mark.parametrize("silent", [1, 2])
+def test_a_channel_that_is_silent_is_no_fake(tmp_path: Path, classifier: Classifier, silent: int) -> None:
     said = voices.call(6, [(1, 5)])
-    found = analysed(write_wav(tmp_path / "a.wav", np.stack([said, np.zeros_like(said)])), classifier)
-    assert (found.note, list(found.figures)) == ("", [1, 2])
-    assert found.figures[2]["talk_s"] == 0
+    sides = [said, np.zeros_like(said)] if silent == 2 else [np.zeros_like(said), said]
+    found = analysed(write_wav(tmp_path / "a.wav", np.stack(sides)), classifier)
+    assert (found.note, list(found.figures)) == (f"channel {silent} is silent", [1, 2])
+    assert found.figures[silent]["talk_s"] == 0
+
+
+def test_two_silent_channels_are_two(tmp_path: Path, classifier: Classifier) -> None:
+    found = analysed(write_wav(tmp_path / "a.wav", np.zeros((2, 40_000), np.float32)), classifier)
+    assert (found.status, found.note, list(found.figures)) == ("no_speech", "", [1, 2])
 
 
 @pytest.mark.parametrize(
