@@ -97,6 +97,8 @@ FORMS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "thin": lambda mix: filtered(mix, "highpass", 1000),
     "mu-law": lambda mix: louder(through_mu_law(louder(mix, -35)), 35),
     "noisy": lambda mix: noisy(mix, -45),
+    "on another clock": lambda mix: np.interp(np.arange(len(mix)) * 1.00005, np.arange(len(mix)), mix),
+    "of changing delay": lambda mix: np.where(np.arange(len(mix)) % (16 * RATE) < 8 * RATE, mix, later(mix, 0.015)),
     "inverted": lambda mix: -mix,
     "with an offset": lambda mix: mix + 0.2,
     "with hum": lambda mix: mix + 0.03 * np.sin(2 * np.pi * 50 / RATE * np.arange(len(mix))),
