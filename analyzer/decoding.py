@@ -12,7 +12,8 @@ from analyzer.stream import MOST_IN_BLOCK
 #: Samples in a frame, over all channels; the longest of any usual encoding (FLAC, eight channels) has half as many.
 _MOST_IN_FRAME = 1 << 20
 #: Bytes of a packet. PyAV decodes all of its frames before it hands over the first: a megabyte of small ones, which no
-#: encoder puts into one packet, would fill the memory. Lossless encodings need larger packets, and unpack to less.
+#: encoder puts into one packet, would fill the memory. Lossless encodings and plain samples need larger packets, and
+#: unpack to less.
 _MOST_IN_PACKET, _MOST_IN_LOSSLESS_PACKET = 1 << 16, 1 << 20
 #: Seconds of silence that stand for a packet that cannot be decoded, at most.
 _LONGEST_PACKET_S = 1.0
@@ -51,7 +52,8 @@ class Decoder:
         self.rate, self.channels = codec.sample_rate or 0, codec.channels or 0
         self.damaged, self.has_sound = 0, False
         self._codec, self._tick_s = codec, float(stream.time_base or 0)
-        self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if codec.codec.lossless else _MOST_IN_PACKET
+        is_large = codec.codec.lossless or self.name.startswith("pcm_")
+        self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if is_large else _MOST_IN_PACKET
         self._resampler: Any = None
         self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of what goes into it
 

@@ -4,7 +4,7 @@ Every track of a container becomes channels of its own, in the order of the trac
 that the container gives it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from typing import Any, NoReturn
@@ -21,9 +21,14 @@ from analyzer.stream import LONGEST_HOURS, LOWEST_RATE, MOST_READ, AudioStream, 
 from analyzer.tracks import Packets
 
 #: Demuxers of containers that give the time of what they hold. All others are read from start to end without gaps.
-_TIMED = frozenset(("asf", "matroska", "mov", "mpegts", "ogg"))
+_TIMED = frozenset(("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"))
 #: Of these, those whose clock starts anywhere: their first packet is the start of the recording.
-_CLOCK_STARTS_ANYWHERE = frozenset(("mpegts",))
+_CLOCK_STARTS_ANYWHERE = frozenset(("flv", "mpeg", "mpegts"))
+#: Those without a list of their tracks: a track is known from its first packet on.
+_WITHOUT_LIST = frozenset(("flv", "mpeg", "mpegts"))
+#: Bytes of them that are searched for tracks. FFmpeg keeps none of the packets meanwhile.
+_SEARCHED = 48 << 20
+_SEARCHING = {"fflags": "nobuffer", "probesize": str(_SEARCHED), "analyzeduration": str(LONGEST_HOURS * 3600 * 10**6)}
 #: Seconds of sound without a time at the start of a track that are kept until a time is known.
 _LONGEST_UNTIMED_S = 10.0
 
@@ -72,6 +77,8 @@ class FFmpegStream(AudioStream):
             raise UnreadableRecording("it cannot be decoded: all of its data are damaged")
         if self.damaged:
             self.notes.append(f"{self.damaged} damaged packets left out")
+        if self._packets.has_late_track:
+            self.notes.append("not read: a track that begins late in it")
 
     def _track(self, decoder: Decoder) -> Iterator[np.ndarray]:
         """The sound of one track at the rate of the recording, at its times."""
@@ -169,11 +176,9 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
         container = _opened(stack, source, demuxer)
         found = container.streams.audio
         if not found:
-            raise UnreadableRecording("there is no sound in it, only other streams")
-        known = [stream for stream in found if stream.codec_context is not None]
-        if not known:
-            raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
-        decoders = [Decoder(stream) for stream in known]
+            where = f"the first {_SEARCHED >> 20} MB of it" if demuxer in _WITHOUT_LIST else "it"
+            raise UnreadableRecording(f"there is no sound in {where}, only other streams")
+        decoders = _decoders(found, demuxer)
 
         def reopen(stack: ExitStack) -> tuple[Any, Source]:
             if indexed * len(found) > MOST_INDEXED:  # FFmpeg would hold the index once for each
@@ -187,10 +192,26 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
         stream = FFmpegStream(packets, decoders, name, length_s, missing_share)
         stream.first_s = (container.start_time or 0) / 1e6
         stream.start_s = _start_s(stream.first_s, demuxer)
-        for number, track in enumerate(found, start=1):
-            if track not in known:
-                stream.notes.append(f"not read: track {number}, whose encoding no decoder here knows")
+        stream.notes += _left_out(found, decoders)
         yield stream
+
+
+def _decoders(tracks: Sequence[Any], demuxer: str) -> list[Decoder]:
+    """Those of the tracks that can be decoded, or of all whose encoding is known where there is none."""
+    known = [Decoder(track) for track in tracks if track.codec_context is not None]
+    if not known:
+        raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
+    return [decoder for decoder in known if decoder.rate and decoder.channels] or known
+
+
+def _left_out(tracks: Sequence[Any], decoders: Sequence[Decoder]) -> Iterator[str]:
+    """Notes of the tracks that are not among those that are decoded."""
+    read = {decoder.index for decoder in decoders}
+    for number, track in enumerate(tracks, start=1):
+        if track.codec_context is None:
+            yield f"not read: track {number}, whose encoding no decoder here knows"
+        elif track.index not in read:
+            yield f"not read: track {number}, in which there is no sound"
 
 
 def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
@@ -204,7 +225,7 @@ def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
             source,
             mode="r",
             format=demuxer,
-            container_options=_ffmpeg_options(),
+            container_options=_ffmpeg_options() | (_SEARCHING if demuxer in _WITHOUT_LIST else {}),
             io_open=_open_nothing,
             metadata_errors="replace",
         )
@@ -212,7 +233,10 @@ def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
         source.check()
         reason = getattr(error, "strerror", None) or str(error)
         raise UnreadableRecording(f"it cannot be decoded as {demuxer}: {show(reason)}") from error
-    return stack.enter_context(container)
+    stack.enter_context(container)
+    if demuxer in _WITHOUT_LIST:
+        container.seek(0, unsupported_byte_offset=True)
+    return container
 
 
 def _start_s(first_s: float, demuxer: str) -> float | None:

@@ -28,11 +28,20 @@ HEADERLESS = {
 
 _NAMED = (
     ".wav .wave .mp3 .mp2 .flac .ogg .oga .opus .spx .au .snd .aif .aiff .aifc .caf .w64 .bw64 .rf64 "
-    ".m4a .m4b .mp4 .aac .3gp .3ga .amr .awb .wma .asf .webm .mka .ac3 .eac3"
+    ".m4a .m4b .mp4 .aac .3gp .3ga .amr .awb .wma .asf .webm .mka .ac3 .eac3 .avi .flv .mpg .mpeg .vob"
 )
 AUDIO_EXTENSIONS = frozenset(_NAMED.split()) | frozenset(HEADERLESS)
 
 _IMAGE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
+#: Kinds of IFF and RIFF files.
+_FORMS = {
+    (b"RIFF", b"WAVE"): "wav",
+    (b"RF64", b"WAVE"): "wav",
+    (b"BW64", b"WAVE"): "wav",
+    (b"RIFF", b"AVI "): "avi",
+    (b"FORM", b"AIFF"): "aiff",
+    (b"FORM", b"AIFC"): "aiff",
+}
 _SIGNATURES = {
     b"fLaC": "flac",
     b"OggS": "ogg",
@@ -46,6 +55,14 @@ _SIGNATURES = {
     b"TTA1": "tta",
     b"NIST_1A\n": "nistsphere",
     b"Creative Voice File\x1a": "voc",
+    b"riff": "w64",
+    b"FLV\x01": "flv",
+    b"\0\0\x01\xba": "mpeg",
+    b"\x7f\xfe\x80\x01": "dts",
+    b"\xfe\x7f\x01\x80": "dts",
+    b"#!iLBC": "ilbc",
+    b"\x02dss": "dss",
+    b"\x03dss": "dss",
 }
 #: Recordings that cannot be read, by extension and by signature.
 _UNREADABLE_EXTENSIONS = {
@@ -77,15 +94,8 @@ _UNREADABLE_EXTENSIONS = {
     ".dcr": "court recording",
     ".cda": "track of an audio CD",
     ".adpcm": "ADPCM without a header",
-    ".avi": "AVI film",
-    ".flv": "Flash film",
-    ".mpg": "MPEG film",
-    ".mpeg": "MPEG film",
-    ".vob": "MPEG film",
 }
 _UNREADABLE_SIGNATURES = {
-    b"\x02dss": "Digital Speech Standard",
-    b"\x03dss": "Digital Speech Standard",
     b"\x01ds2": "Digital Speech Standard Pro",
     b"\x03ds2": "Digital Speech Standard Pro",
     b"\x07ds2": "Digital Speech Standard Pro",
@@ -96,28 +106,21 @@ _UNREADABLE_SIGNATURES = {
     b"tBaK": "TAK",
     b".RMF": "RealMedia",
     b".ra\xfd": "RealAudio",
-    b"#!iLBC": "iLBC",
     b"#!EVRC": "EVRC",
     b"#!SILK": "SILK",
     b"\x02#!SILK": "SILK",
-    b"\x7f\xfe\x80\x01": "DTS",
-    b"FLV\x01": "Flash film",
-    b"\0\0\x01\xba": "MPEG film",
 }
 UNREADABLE = "this format is not readable by this version"
-_TS_PACKET, _TS_SYNC = 188, 0x47
+#: Bytes of a packet of a transport stream, those of a time before it as on Blu-ray discs or of a checksum after it.
+_TS_PACKETS, _TS_SYNC = ((188, 0), (192, 4), (204, 0)), 0x47
 
 
 def sniff(head: bytes) -> str | None:
     """FFmpeg's name of the format whose signature `head`, a file's first `SNIFFED_BYTES` or fewer, carries; or None."""
-    if head[:4] in (b"RIFF", b"RF64", b"BW64") and head[8:12] == b"WAVE":
-        return "wav"
     if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
         return "mov"
-    if head[:4] == b"FORM" and head[8:12] in (b"AIFF", b"AIFC"):
-        return "aiff"
-    if head[:4] == b"riff":
-        return "w64"
+    if known := _FORMS.get((head[:4], head[8:12])):
+        return known
     if _is_transport_stream(head):
         return "mpegts"
     return next((name for start, name in _SIGNATURES.items() if head.startswith(start)), None)
@@ -125,8 +128,11 @@ def sniff(head: bytes) -> str | None:
 
 def _is_transport_stream(head: bytes) -> bool:
     """Whether there are packets of an MPEG transport stream, each with a payload and without an error."""
-    packets = [head[at : at + 4] for at in range(0, 4 * _TS_PACKET, _TS_PACKET)]
-    return all(len(p) == 4 and p[0] == _TS_SYNC and not p[1] & 0x80 and p[3] & 0x30 for p in packets)
+    for size, first in _TS_PACKETS:
+        packets = [head[at : at + 4] for at in range(first, first + 4 * size, size)]
+        if all(len(p) == 4 and p[0] == _TS_SYNC and not p[1] & 0x80 and p[3] & 0x30 for p in packets):
+            return True
+    return False
 
 
 def sniff_sync_word(head: bytes) -> str | None:
@@ -153,6 +159,6 @@ def unreadable_name(path: str) -> str | None:
 
 def unreadable_content(head: bytes) -> str | None:
     """What a recording is, by its first bytes, that this version cannot read; None for any other file."""
-    if head[:4] == b"RIFF" and head[8:12] in (b"QLCM", b"AVI "):
-        return "QCELP" if head[8:12] == b"QLCM" else "AVI film"
+    if head[:4] == b"RIFF" and head[8:12] == b"QLCM":
+        return "QCELP"
     return next((name for start, name in _UNREADABLE_SIGNATURES.items() if head.startswith(start)), None)

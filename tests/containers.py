@@ -50,7 +50,7 @@ class Track:
 def write_tracks(path: Path, container: str, *tracks: Track, by_track: bool = False, picture: bool = False) -> Path:
     """Write a container; `by_track` puts all of a track before the next, `picture` a short film before them."""
     with av.open(str(path), "w", format=container, options={"fflags": "+bitexact"}) as file:
-        packets = _film(file) if picture else []
+        packets = _film(file, container) if picture else []
         streams = [file.add_stream(t.codec, rate=t.rate, layout=_LAYOUTS[len(np.atleast_2d(t.sound))]) for t in tracks]
         for stream in streams:
             if stream.codec_context.name == "wmav2":
@@ -98,13 +98,14 @@ def _is_left_out(packet: av.Packet, track: Track) -> bool:
     return any(start <= at_s < end for start, end in track.gaps)
 
 
-def _film(file: av.container.OutputContainer) -> list[tuple[int, av.Packet]]:
-    """Two seconds of black at 5 pictures a second."""
-    stream = file.add_stream("mpeg4", rate=5)
+def _film(file: av.container.OutputContainer, container: str) -> list[tuple[int, av.Packet]]:
+    """Two seconds of black."""
+    codec, rate = {"flv": ("flv", 5), "mpeg": ("mpeg1video", 25)}.get(container, ("mpeg4", 5))
+    stream = file.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"
     packets = []
-    for number in range(10):
+    for number in range(2 * rate):
         picture = av.VideoFrame.from_ndarray(np.zeros((48, 32), np.uint8), format="yuv420p")
-        picture.pts, picture.time_base = number, Fraction(1, 5)
+        picture.pts, picture.time_base = number, Fraction(1, rate)
         packets += stream.encode(picture)
     return [(0, packet) for packet in [*packets, *stream.encode(None)]]

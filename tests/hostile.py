@@ -50,6 +50,9 @@ _PARTS = {
     "m4a": (rb"ftyp|free|mdat|moov|mvhd|trak|tkhd|edts|mdia|mdhd|minf|dinf|stbl|stsd|stts|stsc|stsz|stco|udta", 4),
     "wma": (rb"\x30\x26\xb2\x75|\xa1\xdc\xab\x8c|\x91\x07\xdc\xb7|\x36\x26\xb2\x75", 0),
     "ts": (rb"\x47[\x40-\x5f]", 0),
+    "avi": (rb"hdrl|avih|strl|strh|strf|movi|00wb|idx1", 0),
+    "flv": (rb"\x08..\0....\0\0\0", 0),
+    "mpg": (rb"\0\0\x01[\xba\xbb\xbd]", 0),
     "wv": (rb"wvpk", 0),
     "sph": (rb"NIST_1A|sample_count|end_head", 0),
     "webm": (rb"\x18\x53\x80\x67|\x15\x49\xa9\x66|\x16\x54\xae\x6b|\x1f\x43\xb6\x75|\x1c\x53\xbb\x6b", 0),
@@ -327,6 +330,12 @@ SIGNATURES = {
     "tta": b"TTA1",
     "sph": b"NIST_1A\n   1024\n",
     "voc": b"Creative Voice File\x1a",
+    "avi": b"RIFF\xff\xff\xff\xffAVI LIST\0\1\0\0hdrlavih\x38\0\0\0",
+    "flv": b"FLV\1\5\0\0\0\x09\0\0\0\0\x08",
+    "mpg": b"\0\0\1\xba\x44\0\4\0\4\1\0\0\3\xf8\0\0\1\xc0",
+    "dts": b"\x7f\xfe\x80\x01",
+    "ilbc": b"#!iLBC30\n",
+    "dss": b"\x02dss",
 }
 
 
@@ -346,6 +355,14 @@ def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
     yield "pages-lost.opus", b"".join(piece for k, piece in enumerate(re.split(b"(?=OggS)", opus * 50)) if k % 5 != 3)
     yield "chained-empty.ogg", b"".join(re.split(b"(?=OggS)", originals["vorbis.ogg"])[1:3]) * 3000
     yield from _far_tracks()
+    yield from _small_packets()
+    for name, at in (("film.avi", b"strh"), ("film.avi", b"strf"), ("film.avi", b"idx1")):
+        content = originals[name]
+        place = content.index(at) + 4
+        for value in _LENGTHS:
+            for further in range(0, 56, 4):
+                patched = _patched(content, place + further, struct.pack("<I", value))
+                yield f"{at.decode()}-{further}-{value}.avi", patched
     for name in ("opus.opus", "vorbis.ogg", "speech.ogg"):
         content = originals[name]
         for k, granule in enumerate([0x7FFFFFFFFFFFFFFF, 0x8000000000000000, 1 << 40]):
@@ -364,6 +381,17 @@ def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
         yield f"chunks-{chunks}.m4a", plain_mp4(chunks=chunks, samples=samples)
     for edits in (1000, 1_000_000):
         yield f"edits-{edits}.m4a", edited(mp4, edits)
+
+
+def _small_packets() -> Iterator[tuple[str, bytes]]:
+    """Films of as many packets as fit. FFmpeg could keep all among which it looks for tracks, each in far more room."""
+    for name, kind, content in (("film", 9, b"\x22"), ("sound", 8, b"\x22\0"), ("aac", 8, b"\xaf\1\x21")):
+        tag = bytes([kind]) + len(content).to_bytes(3, "big") + bytes(7) + content
+        yield f"small-{name}.flv", b"FLV\1\5\0\0\0\x09\0\0\0\0" + (tag + struct.pack(">I", len(tag))) * 1_000_000
+    pack = b"\0\0\1\xba\x44\0\4\0\4\1\0\0\3\xf8"
+    for name, tracks in (("film", [0xE0]), ("sound", [0xC0]), ("all", range(0xC0, 0xF0))):
+        packets = b"".join(b"\0\0\1" + bytes([track]) + b"\0\4\x80\0\0\xaa" for track in tracks)
+        yield f"small-{name}.mpg", pack + packets * (1_000_000 // len(tracks))
 
 
 def _far_tracks() -> Iterator[tuple[str, bytes]]:

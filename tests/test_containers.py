@@ -1,5 +1,6 @@
 """Sound stands at the time that its container gives, and every track of a container is read."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer import ffmpeg
 from analyzer import tracks as packets_of_tracks
 from analyzer.audio import open_audio
 from analyzer.decoding import Decoder
@@ -27,6 +29,9 @@ TIMED = [
     ("mov", "pcm_s16le", 8000),
     ("asf", "wmav2", 16_000),
     ("mpegts", "mp2", 48_000),
+    ("mpeg", "mp2", 48_000),
+    ("mpeg", "ac3", 48_000),
+    ("flv", "aac", 44_100),
 ]
 #: Containers in which a packet lasts until the next.
 _LASTING = ("mp4", "3gp", "mov")
@@ -69,6 +74,55 @@ def test_a_track_that_starts_late_is_silent_until_then(tmp_path: Path, container
     assert onsets(sound[0], rate) == pytest.approx([10.5, 12.0], abs=NEAR)
 
 
+@pytest.mark.parametrize("container", ["mpeg", "mpegts", "flv"])
+def test_a_track_that_starts_minutes_after_the_picture_is_found(tmp_path: Path, container: str) -> None:
+    """Containers without a list of tracks: FFmpeg looks for them in the first seconds only, unless it is asked to."""
+    track = Track(bursts(4, 44_100, [0.5, 2.0]), 44_100, "aac" if container == "flv" else "mp2", late_s=150)
+    sound, rate, notes = read(write_tracks(tmp_path / "a", container, track, picture=True))
+    assert onsets(sound[0], rate) == pytest.approx([150.5, 152.0], abs=NEAR)
+    assert notes == []
+
+
+@pytest.mark.parametrize("container", ["mpeg", "mpegts"])
+def test_a_second_track_that_starts_minutes_after_the_first_is_a_channel(tmp_path: Path, container: str) -> None:
+    tracks = [Track(bursts(4, 48_000, [0.5, 2.0]), 48_000, "mp2", late_s) for late_s in (0, 150)]
+    sound, rate, notes = read(write_tracks(tmp_path / "a", container, *tracks))
+    assert onsets(sound[0], rate) == pytest.approx([0.5, 2.0], abs=NEAR)
+    assert onsets(sound[1], rate) == pytest.approx([150.5, 152.0], abs=NEAR)
+    assert notes == []
+
+
+def test_a_track_that_is_not_found_in_time_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tracks = [Track(bursts(seconds, 48_000, [2.0]), 48_000, "mp2", late_s) for seconds, late_s in ((40, 0), (4, 30))]
+    path = write_tracks(tmp_path / "a", "mpeg", *tracks)
+    monkeypatch.setattr("analyzer.ffmpeg._SEARCHING", ffmpeg._SEARCHING | {"probesize": "100000"})
+    sound, rate, notes = read(path)
+    assert [onsets(channel, rate) for channel in sound] == [pytest.approx([2.0], abs=NEAR)]
+    assert notes == ["not read: a track that begins late in it"]
+
+
+def test_the_start_that_an_avi_gives_a_track_counts(tmp_path: Path) -> None:
+    tracks = [Track(bursts(4, 48_000, [0.5, 2.0]), 48_000, "mp2") for _ in range(2)]
+    content = write_tracks(tmp_path / "a.avi", "avi", *tracks).read_bytes()
+    start = content.rindex(b"strh") + 8 + 28
+    scale, rate = struct.unpack_from("<II", content, start - 8)
+    (tmp_path / "a.avi").write_bytes(content[:start] + struct.pack("<I", 10 * rate // scale) + content[start + 4 :])
+    sound, rate, _ = read(tmp_path / "a.avi")
+    assert onsets(sound[0], rate) == pytest.approx([0.5, 2.0], abs=NEAR)
+    assert onsets(sound[1], rate) == pytest.approx([10.5, 12.0], abs=NEAR)
+
+
+def test_a_track_of_which_nothing_can_be_found_out_does_not_hide_the_others(tmp_path: Path) -> None:
+    content = write_tracks(tmp_path / "a", "mpeg", Track(bursts(4, 48_000, [0.5]), 48_000, "mp2")).read_bytes()
+    empty = b"\0\0\1\xc7" + struct.pack(">H", 4) + b"\x80\0\0\xaa"
+    (tmp_path / "a.mpg").write_bytes(
+        content[: content.index(b"\0\0\1\xc0")] + empty + content[content.index(b"\0\0\1\xc0") :]
+    )
+    sound, rate, notes = read(tmp_path / "a.mpg")
+    assert [onsets(channel, rate) for channel in sound] == [pytest.approx([0.5], abs=NEAR)]
+    assert notes == ["not read: track 1, in which there is no sound"]
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     gaps=st.lists(st.tuples(st.integers(0, 190), st.integers(1, 60)), max_size=6),
@@ -102,7 +156,15 @@ def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
 
 
 @pytest.mark.parametrize(
-    ("container", "codec", "rate"), [("matroska", "libopus", 48_000), ("mp4", "aac", 16_000), ("mpegts", "mp2", 48_000)]
+    ("container", "codec", "rate"),
+    [
+        ("matroska", "libopus", 48_000),
+        ("mp4", "aac", 16_000),
+        ("mpegts", "mp2", 48_000),
+        ("mpeg", "ac3", 48_000),
+        ("avi", "mp2", 48_000),
+        ("avi", "pcm_s16le", 8000),
+    ],
 )
 @pytest.mark.parametrize("picture", [False, True])
 def test_tracks_are_channels_in_their_order(

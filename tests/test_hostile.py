@@ -225,6 +225,12 @@ def test_every_signature_that_is_known_is_tried() -> None:
         "tta",
         "nistsphere",
         "voc",
+        "avi",
+        "flv",
+        "mpeg",
+        "dts",
+        "ilbc",
+        "dss",
     }
 
 
