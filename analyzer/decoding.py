@@ -52,6 +52,7 @@ class Decoder:
         self.rate, self.channels = codec.sample_rate or 0, codec.channels or 0
         self.damaged, self.has_sound = 0, False
         self._codec, self._tick_s = codec, float(stream.time_base or 0)
+        self._layout = codec.layout  # decoding changes that of the codec where a frame has other channels
         is_large = codec.codec.lossless or self.name.startswith("pcm_")
         self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if is_large else _MOST_IN_PACKET
         self._resampler: Any = None
@@ -146,7 +147,7 @@ class Decoder:
         import av
 
         # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
-        return av.AudioResampler(format="flt", layout=self._codec.layout, rate=self.rate)
+        return av.AudioResampler(format="flt", layout=self._layout, rate=self.rate)
 
     def _rest(self) -> Iterator[np.ndarray]:
         """What the resampler still holds."""

@@ -4,10 +4,11 @@ Every track of a container becomes channels of its own, in the order of the trac
 that the container gives it.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
-from typing import Any, NoReturn
+from typing import Any, BinaryIO, NoReturn, cast
 
 import numpy as np
 import soxr
@@ -17,6 +18,7 @@ from analyzer.errors import UnreadableRecording
 from analyzer.mp4 import MOST_INDEXED, check_index
 from analyzer.names import show
 from analyzer.placement import TOLERATED_S, Placement
+from analyzer.splice import Spliced
 from analyzer.stream import LONGEST_HOURS, LOWEST_RATE, MOST_READ, AudioStream, Source, clock
 from analyzer.tracks import Packets
 
@@ -77,8 +79,6 @@ class FFmpegStream(AudioStream):
             raise UnreadableRecording("it cannot be decoded: all of its data are damaged")
         if self.damaged:
             self.notes.append(f"{self.damaged} damaged packets left out")
-        if self._packets.has_late_track:
-            self.notes.append("not read: a track that begins late in it")
 
     def _track(self, decoder: Decoder) -> Iterator[np.ndarray]:
         """The sound of one track at the rate of the recording, at its times."""
@@ -193,6 +193,8 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
         stream.first_s = (container.start_time or 0) / 1e6
         stream.start_s = _start_s(stream.first_s, demuxer)
         stream.notes += _left_out(found, decoders)
+        if demuxer in _WITHOUT_LIST - {"flv"} and _has_other_tracks_later(source, demuxer, found):
+            stream.notes.append("not read: a track that begins late in it")
         yield stream
 
 
@@ -211,7 +213,20 @@ def _left_out(tracks: Sequence[Any], decoders: Sequence[Decoder]) -> Iterator[st
         if track.codec_context is None:
             yield f"not read: track {number}, whose encoding no decoder here knows"
         elif track.index not in read:
-            yield f"not read: track {number}, in which there is no sound"
+            yield f"not read: track {number}, whose encoding cannot be found out"
+
+
+def _has_other_tracks_later(source: Source, demuxer: str, tracks: Sequence[Any]) -> bool:
+    """Whether what was not searched of a file has tracks of sound that are not among those found."""
+    known = {track.id for track in tracks}
+    twin = source.twin()
+    size = twin.seek(0, os.SEEK_END)
+    for start in range(_SEARCHED, size, _SEARCHED):
+        part = Source(Spliced(cast(BinaryIO, twin), [(start, min(start + _SEARCHED, size))]))
+        with ExitStack() as stack, suppress(UnreadableRecording):
+            if any(track.id not in known for track in _opened(stack, part, demuxer).streams.audio):
+                return True
+    return False
 
 
 def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:

@@ -31,7 +31,6 @@ class Packets:
     Attributes
     ----------
     broken : how often the container could not be read on.
-    has_late_track : whether a track has begun that was not known when the container was opened; it is not read.
     """
 
     def __init__(self, container: Any, source: Source, tracks: Sequence[int], reopen: Reopen, stack: ExitStack) -> None:
@@ -39,7 +38,7 @@ class Packets:
         self._waiting: dict[int, deque[Any]] = {track: deque() for track in tracks}
         self._held = 0
         self._reopen, self._stack = reopen, stack
-        self.broken, self.has_late_track = 0, False
+        self.broken = 0
 
     def of(self, track: int) -> Iterator[Any]:
         """The packets of a track, in the order of the file."""
@@ -80,8 +79,7 @@ class Packets:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 break
-            except IndexError:  # at the end, where a track has begun that was not known before
-                self.has_late_track = True
+            except IndexError:  # PyAV's, at the end, where a track has begun that was not known at the start
                 break
             except av.error.FFmpegError:
                 self.broken += 1

@@ -98,7 +98,11 @@ def _read(handle: BinaryIO, at: int, end: int, with_rest: bool = True) -> Wav | 
             long_size = struct.unpack("<Q", body[8:16])[0]
         elif kind in (b"fmt ", b"fact") and len(body) == size:
             wav.header += chunk + body + bytes(size % 2)
-        at += 8 + size + size % 2
+        at += 8 + size
+        if size % 2:
+            handle.seek(at)
+            is_padded = handle.read(4) not in _USUAL_CHUNKS | {b"data", b"fmt "}
+            at, wav.is_plain = at + is_padded, wav.is_plain and is_padded
     return None
 
 

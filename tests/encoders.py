@@ -96,7 +96,7 @@ _FFMPEG = (
     Encoding("eac3.eac3", "eac3 eac3", 32000, ffmpeg=("eac3", "eac3"), least_likeness=0.95, delay_s=0.1),
     Encoding("wavpack.wv", "wv wavpack", 16000, ffmpeg=("wavpack", "wv")),
     Encoding("tta.tta", "tta tta", 16000, ffmpeg=("tta", "tta")),
-    Encoding("film.avi", "avi mp3", 16000, ffmpeg=("mp2", "avi"), least_likeness=0.9, delay_s=0.1),
+    Encoding("film.avi", "avi mp2", 16000, ffmpeg=("mp2", "avi"), least_likeness=0.9, delay_s=0.1),
     Encoding("film.flv", "flv aac", 16000, ffmpeg=("aac", "flv"), least_likeness=0.95, delay_s=0.2),
     Encoding("film.mpg", "mpeg ac3", 32000, ffmpeg=("ac3", "mpeg"), least_likeness=0.95, delay_s=0.1),
     Encoding("stream.ts", "mpegts mp3", 48000, ffmpeg=("mp2", "mpegts"), least_likeness=0.9, delay_s=0.1),

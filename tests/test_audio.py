@@ -482,7 +482,7 @@ def copied(path: Path, target: Path, container: str) -> Path:
 
 @pytest.mark.parametrize(
     ("name", "content"),
-    [("a.ape", b"MAC \x96\x0f"), ("a.wav", b"MAC \x96\x0f"), ("a.mp3", b"\x02dss"), ("a.amr", b"#!SILK_V3")],
+    [("a.ape", b"MAC \x96\x0f"), ("a.wav", b"MAC \x96\x0f"), ("a.mp3", b"\x07ds2"), ("a.amr", b"#!SILK_V3")],
 )
 def test_a_format_that_is_known_and_not_readable_is_refused_as_such(tmp_path: Path, name: str, content: bytes) -> None:
     path = tmp_path / name

@@ -93,9 +93,10 @@ def test_a_second_track_that_starts_minutes_after_the_first_is_a_channel(tmp_pat
 
 
 def test_a_track_that_is_not_found_in_time_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    tracks = [Track(bursts(seconds, 48_000, [2.0]), 48_000, "mp2", late_s) for seconds, late_s in ((40, 0), (4, 30))]
+    tracks = [Track(bursts(seconds, 48_000, [2.0]), 48_000, "mp2", late_s) for seconds, late_s in ((60, 0), (4, 30))]
     path = write_tracks(tmp_path / "a", "mpeg", *tracks)
-    monkeypatch.setattr("analyzer.ffmpeg._SEARCHING", ffmpeg._SEARCHING | {"probesize": "100000"})
+    monkeypatch.setattr("analyzer.ffmpeg._SEARCHED", 200_000)
+    monkeypatch.setattr("analyzer.ffmpeg._SEARCHING", ffmpeg._SEARCHING | {"probesize": "200000"})
     sound, rate, notes = read(path)
     assert [onsets(channel, rate) for channel in sound] == [pytest.approx([2.0], abs=NEAR)]
     assert notes == ["not read: a track that begins late in it"]
@@ -120,7 +121,7 @@ def test_a_track_of_which_nothing_can_be_found_out_does_not_hide_the_others(tmp_
     )
     sound, rate, notes = read(tmp_path / "a.mpg")
     assert [onsets(channel, rate) for channel in sound] == [pytest.approx([0.5], abs=NEAR)]
-    assert notes == ["not read: track 1, in which there is no sound"]
+    assert notes == ["not read: track 1, whose encoding cannot be found out"]
 
 
 @settings(max_examples=15, deadline=None)

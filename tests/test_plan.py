@@ -306,7 +306,7 @@ def test_an_input_with_nothing_but_files_of_the_system_is_not_taken_for_unmounte
     [
         ("a.vox", b"\x80\x91", "this format is not readable by this version: Dialogic ADPCM without a header"),
         ("a.NMF", b"\x80\x91", "this format is not readable by this version: NICE media file"),
-        ("a.bin", b"\x02dss", "this format is not readable by this version: Digital Speech Standard"),
+        ("a.bin", b"\x07ds2", "this format is not readable by this version: Digital Speech Standard Pro"),
         ("a.xyz", b"\x80\x91", "no audio: neither by its name nor by its content"),
     ],
 )

@@ -274,3 +274,12 @@ def test_a_chunk_of_sound_that_is_cut_off_counts_as_missing(tmp_path: Path) -> N
 def test_a_recording_of_no_sound_with_chunks_after_it_stays_empty(tmp_path: Path) -> None:
     content = laid_out([], [], b"", [(b"LIST", bytes(400))])
     assert found_in(content).present_bytes == 0
+
+
+@given(kind=st.sampled_from([b"LIST", b"bext", b"JUNK"]), body=st.binary(max_size=61).filter(lambda b: len(b) % 2))
+def test_padding_that_a_chunk_before_the_sound_lacks_is_not_missed(kind: bytes, body: bytes) -> None:
+    unpadded = kind + struct.pack("<I", len(body)) + body
+    data = bytes(range(100))
+    assert sound_of(riff(unpadded, chunk(b"fmt ", FORMAT), chunk(b"data", data))) == data
+    assert sound_of(riff(chunk(b"fmt ", FORMAT), unpadded, chunk(b"data", data))) == data
+    assert not found_in(riff(chunk(b"fmt ", FORMAT), unpadded, chunk(b"data", data))).is_plain
