@@ -32,7 +32,7 @@ from analyzer.metadata import read_metadata
 from analyzer.migrations import day_number
 from analyzer.names import Identity, show
 from analyzer.outputs import TIMELINES, clear_unfinished, delete_formats, delete_results
-from analyzer.plan import NEW, Due, Plan, Rules, make_plan
+from analyzer.plan import NEW, Due, Plan, Rules, looked_key, make_plan
 from analyzer.recording import ANALYSIS_VERSION
 from analyzer.report import rendering, tables
 from analyzer.settings import RunSettings
@@ -221,6 +221,7 @@ def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) ->
         naming=naming,
         only=settings.only,
         min_age_s=settings.min_age_s,
+        version=str(ANALYSIS_VERSION),
         force=settings.force,
         retry_failed=settings.retry_failed,
         checksum=settings.checksum,
@@ -276,6 +277,8 @@ def _note_verdicts(ledger: Ledger, plan: Plan, told: Account, mask: Mask | None)
         ledger.forget(identity)
     ledger.mark_present(plan.gone, False)
     ledger.mark_present(plan.back, True)
+    for label in plan.looked_into:
+        ledger.remember(looked_key(label), str(ANALYSIS_VERSION))
     for entry, roles in plan.amended:
         failures = []
         with isolated(entry.identity.shown, output, failures, mask):

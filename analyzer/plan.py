@@ -1,5 +1,6 @@
 """What a run has to do: the files that are there, against what the ledger knows of them."""
 
+import os
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -38,6 +39,11 @@ _NO_AUDIO = "no audio: neither by its name nor by its content"
 _CLOCKS_DIFFER_S = 24 * 3600
 
 
+def looked_key(label: str) -> str:
+    """The note of the ledger that says which version has looked into the files of a label in object storage."""
+    return f"looked into {os.fsencode(label).hex()}"
+
+
 def failed_status(attempts: int) -> str:
     """The status of a recording that has failed on so many days in a row."""
     return "given_up" if attempts >= DAYS else "failed"
@@ -55,6 +61,9 @@ class Rules:
     naming : what recordings are called, and what is known of them besides their sound.
     only : roles whose emotions may be inferred, empty for all.
     min_age_s : files that changed later than so long ago are still being written.
+    version : of the analysis. Files in object storage that another version skipped for their content are opened again,
+        since this one may read more formats.
+    looks_again : whether that is so for the input that is walked; `make_plan` sets it.
     force, retry_failed, checksum, follow_links : as the options of `analyze`.
     """
 
@@ -64,6 +73,8 @@ class Rules:
     naming: Naming = field(default_factory=Naming)
     only: frozenset[str] = frozenset()
     min_age_s: float = 0.0
+    version: str = ""
+    looks_again: bool = False
     force: bool = False
     retry_failed: bool = False
     checksum: bool = False
@@ -131,6 +142,8 @@ class Plan:
     doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
     unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
         still being written as in the last run.
+    looked_into : labels of folders in object storage, in which by now every file that was skipped for its content was
+        so by this version.
     seen : what files were seen, whatever is to be done about them.
     """
 
@@ -145,6 +158,7 @@ class Plan:
     unchanged: int = 0
     given_up: int = 0
     waiting: int = 0
+    looked_into: list[str] = field(default_factory=list)
     seen: Seen = field(default_factory=Seen, compare=False)
 
 
@@ -157,6 +171,9 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
     for source in inputs:
         label = rules.naming.called(Identity(source.label, "")).label
         known = ledger.identities(label) if source.file is None else set()
+        rules = replace(rules, looks_again=ledger.note(looked_key(label)) != rules.version)
+        if isinstance(source.folder, str) and source.file is None:
+            plan.looked_into.append(label)
         found_any, unlisted = False, []
         for found in discovery.walk(source, output, rules.follow_links):
             stop.check()
@@ -315,8 +332,9 @@ def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str]
         return "skipped", "a link out of the input, which is not followed (see --follow-links)"
     if found.problem:
         return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
-    if known and (known.status, known.reason) == ("skipped", _NO_AUDIO) and isinstance(found.path, str):
-        return known.status, known.reason  # each look into object storage is a request
+    is_remote = isinstance(found.path, str)  # each look into object storage is a request
+    if known and is_remote and not rules.looks_again and _was_skipped_for_content(known):
+        return known.status, known.reason
     whole_name = copied_name(found.identity.path)
     try:
         is_audio = discovery.looks_like_audio(found) or bool(whole_name and discovery.is_recording_name(whole_name))
@@ -326,6 +344,10 @@ def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str]
         is_audio, reason = False, f"not named as audio, and {error}"
     waits = _why_waiting(found, known, whole_name, rules)
     return ("skipped", reason) if not is_audio else ("incomplete", waits) if waits else None
+
+
+def _was_skipped_for_content(known: Entry) -> bool:
+    return known.status == "skipped" and (known.reason == _NO_AUDIO or known.reason.startswith(UNREADABLE))
 
 
 def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rules: Rules) -> str | None:

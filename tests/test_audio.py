@@ -656,3 +656,18 @@ def test_a_read_that_fails_is_not_taken_for_the_end(name: str, monkeypatch: pyte
     monkeypatch.setattr(audio, "open_to_read", lambda path: Failing(content, len(content) // 2))
     with pytest.raises(UnreadableRecording, match="Input/output error"), open_audio(tmp_path / name) as stream:
         list(stream.blocks())
+
+
+@pytest.mark.parametrize("channels", [(1, 2), (2, 1), (1, 2, 1)])
+def test_recordings_of_other_channels_in_one_mp3_keep_their_times(tmp_path: Path, channels: tuple[int, ...]) -> None:
+    said = bursts(3, 16_000, [1.0])
+    parts = [
+        ENCODINGS["mp3.mp3"].write(tmp_path, np.stack([said] * count), f"{k}.mp3").read_bytes()
+        for k, count in enumerate(channels)
+    ]
+    (tmp_path / "a.mp3").write_bytes(b"".join(parts))
+    with open_audio(tmp_path / "a.mp3") as stream:
+        sound = np.concatenate(list(stream.blocks()), axis=1)
+    assert len(sound) == channels[0]
+    for channel in sound:
+        assert onsets(channel, 16_000) == pytest.approx([3 * k + 1 for k in range(len(channels))], abs=0.3)

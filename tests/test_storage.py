@@ -116,6 +116,37 @@ def test_what_is_done_is_not_fetched_again_and_what_changed_is(
     assert analysed(output) == 2
 
 
+def test_what_another_version_skipped_for_its_content_is_looked_at_once_more(
+    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (calls / "film.bin").write_bytes((calls / "a.wav").read_bytes())
+    (calls / "old.bin").write_bytes(b"MAC \x96\x0f" + bytes(100))
+    put(calls, f"{bucket}/calls")
+    output, looked_at, look = tmp_path / "out", [], storage.head
+
+    def head(location: str, size: int) -> bytes:
+        looked_at.append(location.rpartition("/")[2])
+        return look(location, size)
+
+    monkeypatch.setattr("analyzer.storage.head", head)
+    with monkeypatch.context() as earlier:
+        earlier.setattr("analyzer.batch.ANALYSIS_VERSION", 1)
+        earlier.setattr("analyzer.signatures._FORMS", {})
+        earlier.setattr("analyzer.signatures._SIGNATURES", {})
+        for expected in (3, 0):
+            analyze(f"{bucket}/calls", "-o", output)
+            assert len({*looked_at} & {"film.bin", "old.bin", "README.md"}) == expected
+            looked_at.clear()
+    assert {row["status"] for row in read_csv(output / "files.csv") if row["file"].endswith(".bin")} == {"skipped"}
+    analyze(f"{bucket}/calls", "-o", output)
+    assert {*looked_at} >= {"film.bin", "old.bin", "README.md"}
+    statuses = {row["file"]: row["status"] for row in read_csv(output / "files.csv")}
+    assert (statuses["calls/film.bin"], statuses["calls/old.bin"]) == ("ok", "skipped")
+    looked_at.clear()
+    analyze(f"{bucket}/calls", "-o", output)
+    assert not {*looked_at} & {"old.bin", "README.md"}
+
+
 def test_a_recording_that_left_the_bucket_keeps_its_results(
     bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
 ) -> None:
