@@ -1,65 +1,42 @@
 """The voice of another channel that leaks into a channel: far softer than there, and at the same times."""
 
+from collections.abc import Iterable
+
 import numpy as np
 
-from analyzer.speech import Segment
+from analyzer.speech import Segment, SpeechDetector
 
-_STEP_S = 0.016
 #: How far below the other channel, in how much of the loud part of a segment, a leak is at least.
 _BELOW_DB, _SHARE = 25.0, 0.8
-#: How alike the levels of both have to go up and down, and how much later those of a leak may.
+#: How alike the levels of both have to go up and down, and how many frames later those of a leak may.
 _LIKENESS, _LONGEST_DELAY = 0.6, 6
 #: Levels this far below the loudest of a segment are the noise of the line.
 _RANGE_DB = 25.0
-#: Seconds of levels that are kept: more than the longest segment and the pause after it.
-_KEPT_S = 6.0
 
 
-class Crosstalk:
-    """Finds segments of a channel that are the voice of another channel; its size does not grow with the sound.
+def is_leak(segment: Segment, detector: SpeechDetector, others: Iterable[SpeechDetector]) -> bool:
+    """Whether a segment is the voice of another channel.
 
     Parameters
     ----------
-    rate : samples per second.
-    channels : number of channels.
+    segment : what the last push to the detector of its channel has found.
+    detector, others : of its channel and of the others, to which as many samples were pushed.
     """
+    first = detector.level_at(segment.start)
+    own = detector.levels[first : detector.level_at(segment.end)]
+    return any(_leaks(own, other.levels, first) for other in others if other is not detector)
 
-    def __init__(self, rate: int, channels: int) -> None:
-        self._step, self._rate = round(_STEP_S * rate), rate
-        self._rest = np.empty((channels, 0), np.float32)
-        self._levels = np.empty((channels, 0))  # in dBFS
-        self._kept_from = 0  # the step at which the kept levels begin
 
-    def push(self, block: np.ndarray) -> None:
-        """Take the next samples of all channels, shaped (channels, samples), before asking for segments in them."""
-        drop = max(0, self._levels.shape[1] - round(_KEPT_S / _STEP_S))
-        self._kept_from += drop
-        block = np.concatenate([self._rest, block], axis=1)
-        whole = block.shape[1] // self._step * self._step
-        frames = block[:, :whole].reshape(len(block), -1, self._step)
-        power = np.square(frames).mean(axis=2) - np.square(frames.mean(axis=2))  # without a constant offset
-        levels = 10 * np.log10(np.maximum(power, 1e-12))
-        self._levels = np.concatenate([self._levels[:, drop:], levels], axis=1)
-        self._rest = block[:, whole:]
-
-    def is_leak(self, segment: Segment, channel: int) -> bool:
-        """Whether the segment of the channel, counted from 1, is a voice of another channel."""
-        first, last = (round(at * self._rate) // self._step - self._kept_from for at in (segment.start, segment.end))
-        own = self._levels[channel - 1, first:last]
-        others = [k for k in range(len(self._levels)) if k != channel - 1]
-        return any(self._leaks(own, self._levels[k], first) for k in others)
-
-    def _leaks(self, own: np.ndarray, other: np.ndarray, first: int) -> bool:
-        """Whether the levels of a segment follow those of another channel, some steps before at most."""
-        loud = own >= own.max(initial=-120.0) - _RANGE_DB / 2
-        delays = range(min(_LONGEST_DELAY, first) + 1) if loud.any() else ()
-        for delay in delays:
-            source = other[first - delay :][: len(own)]
-            if len(source) < len(own):
-                continue
-            if np.mean((source - own)[loud] >= _BELOW_DB) >= _SHARE and _likeness(source, own) >= _LIKENESS:
-                return True
+def _leaks(own: np.ndarray, other: np.ndarray, first: int) -> bool:
+    """Whether the levels of a segment follow those of another channel, some frames before at most."""
+    loud = own >= own.max(initial=-120.0) - _RANGE_DB / 2
+    if not loud.any() or other[max(0, first - _LONGEST_DELAY) : first + len(own)].max() < own.max() + _BELOW_DB:
         return False
+    for delay in range(min(_LONGEST_DELAY, first) + 1):
+        source = other[first - delay :][: len(own)]
+        if np.mean((source - own)[loud] >= _BELOW_DB) >= _SHARE and _likeness(source, own) >= _LIKENESS:
+            return True
+    return False
 
 
 def _likeness(one: np.ndarray, other: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import numpy as np
 
 from analyzer import smoothing, timeline
 from analyzer.classifier import BATCH, Classifier
-from analyzer.crosstalk import Crosstalk
+from analyzer.crosstalk import is_leak
 from analyzer.emotions import EMOTIONS
 from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
@@ -49,7 +49,6 @@ class Hearing:
         self._classifier, self.masked, self._batch = classifier, frozenset(masked), batch
         rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(rate, speech) for _ in range(channels)]
-        self._crosstalk = Crosstalk(rate, channels) if channels > 1 else None
         self._waiting: list[tuple[Segment, int, np.ndarray]] = []
         self._told: dict[int, smoothing.Told] = {}
         self._told_other: dict[int, smoothing.Told] = {}
@@ -58,10 +57,9 @@ class Hearing:
         """Take the next samples of all channels, shaped (channels, samples); returns what has become clear by now."""
         rows: list[Row] = []
         other: list[Span] = []
-        if self._crosstalk:
-            self._crosstalk.push(block)
-        for channel, detector in enumerate(self._detectors, start=1):
-            self._take(detector.push(block[channel - 1]), channel, rows, other)
+        found = [detector.push(samples) for detector, samples in zip(self._detectors, block, strict=True)]
+        for channel, segments in enumerate(found, start=1):
+            self._take(segments, channel, rows, other)
         while len(self._waiting) >= self._batch:
             self._classify(self._batch, rows, other)
         return rows, other
@@ -78,8 +76,7 @@ class Hearing:
 
     def _take(self, segments: list[Segment], channel: int, rows: list[Row], other: list[Span]) -> None:
         for segment in segments:
-            is_leak = segment.is_speech and self._crosstalk and self._crosstalk.is_leak(segment, channel)
-            if is_leak or not segment.is_speech:
+            if not segment.is_speech or is_leak(segment, self._detectors[channel - 1], self._detectors):
                 other.append(timeline.span(segment, channel))
             elif channel in self.masked:
                 rows.append(timeline.masked_row(segment, channel))

@@ -16,6 +16,8 @@ from analyzer.levels import without_offset
 
 FRAME_S = 0.032
 HOP_S = 0.016
+#: Seconds of levels that are kept: more than the longest segment and the pause after it.
+LEVELS_S = 6.0
 _BAND_EDGES_HZ = (200, 330, 460, 600, 760, 950, 1180, 1450, 1780, 2200, 2750, 3400)
 _POWER_FLOOR = 1e-12
 #: Frames over which the level is averaged before its minimum is taken for the noise.
@@ -28,6 +30,8 @@ _SUSTAINED = 12
 _BELOW_SUSTAINED_DB = 28.0
 #: Pitches of voices; and how alike a frame and itself a period later have to be.
 _PITCHES_HZ, _HARMONICS_HZ, _VOICED = (65, 400), (150, 1600), 0.25
+#: How far the loudest frame of speech is above its mean level, at least.
+_PEAKS_DB = 5.0
 #: How far a soft frame beside speech has to be above the softest one there.
 _STANDS_OUT_DB = 3.0
 #: Frames over which it is measured how soft a place is.
@@ -103,7 +107,7 @@ class Segment:
     @property
     def level_db(self) -> float:
         """Mean level in dBFS (0 is a full-scale square wave)."""
-        return level_db(self.samples)
+        return 10 * float(np.log10(np.mean(np.square(self.samples, dtype=np.float64)) + _POWER_FLOOR))
 
 
 class SpeechDetector:
@@ -115,6 +119,11 @@ class SpeechDetector:
     ----------
     rate : samples per second.
     settings : what counts as speech.
+
+    Attributes
+    ----------
+    levels : of the frames since `levels_from`, in dBFS in the band, shaped (frames,): those of the last push, and of
+        `LEVELS_S` before it.
     """
 
     def __init__(self, rate: int, settings: SpeechSettings) -> None:
@@ -127,6 +136,7 @@ class SpeechDetector:
         self._kept_from = 0  # the frame at which the kept samples and spectra begin
         self._past = np.full(self._memory + _SMOOTH - 1, 10 ** (_FIRST_NOISE_DB / 10), np.float32)
         self._sustained = np.full(self._frames(settings.quiet_memory_s), 10 * np.log10(_POWER_FLOOR), np.float32)
+        self.levels, self.levels_from = np.empty(0, np.float32), 0
         self._least = np.empty(0, np.float32)  # the level in dBFS above which each kept frame counts
         self._open_at: int | None = None
         self._last_active = 0
@@ -139,10 +149,12 @@ class SpeechDetector:
         fresh = self._samples[len(self._spectra) * self._hop :]
         spectra = band_spectra(fresh, self._frame, self._hop, self._in_band)
         self._spectra = np.concatenate([self._spectra, spectra])
-        power = self._power(spectra)
-        least = self._least_levels(power)
+        power = spectra.sum(axis=1) * self._bands.max()
+        levels, least = _decibel(power), self._least_levels(power)
         self._least = np.concatenate([self._least, least])
-        active = framed + np.flatnonzero(_decibel(power) > least)
+        self.levels_from += max(0, len(self.levels) - self._frames(LEVELS_S))
+        self.levels = np.concatenate([self.levels[-self._frames(LEVELS_S) :], levels])
+        active = framed + np.flatnonzero(levels > least)
         found = self._follow(active)
         last = framed + len(spectra) - 1
         if self._open_at is not None and last - self._last_active >= self._frames(self.settings.bridge_s):
@@ -154,12 +166,12 @@ class SpeechDetector:
         """The segments that the end of the recording ends."""
         return self._end() if self._open_at is not None else []
 
+    def level_at(self, seconds: float) -> int:
+        """The index into `levels` of the frame that begins at a time."""
+        return round(seconds * self.rate / self._hop) - self.levels_from
+
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / HOP_S))
-
-    def _power(self, spectra: np.ndarray) -> np.ndarray:
-        """The mean square of frames in the band, shaped (frames,)."""
-        return spectra.sum(axis=1) * self._bands.max()
 
     def _least_levels(self, power: np.ndarray) -> np.ndarray:
         """Above which level in dBFS each new frame stands out of the last seconds; `power` is shaped (frames,)."""
@@ -225,33 +237,31 @@ class SpeechDetector:
         """The segment of the frames from `first` up to `last` and softer ones around, after it unless it `is_cut`."""
         settings, kept, pad = self.settings, self._kept_from, round(self.settings.pad_s * self.rate)
         room = max(0, self._frames(settings.longest_s) - (last - first))
-        earliest = max(0, first - kept - self._frames(settings.before_s))
-        before = _leading(self._is_soft(earliest, first - kept)[::-1], room)
+        before = _leading(self._is_soft(max(kept, first - self._frames(settings.before_s)), first)[::-1], room)
         start = max((first - before) * self._hop - pad, round(self._ended_at * self.rate), kept * self._hop)
         if is_cut:
             end = last * self._hop
         else:
-            until = last - kept + self._frames(settings.after_s)
-            after = _leading(self._is_soft(last - kept, until), room - before)
+            after = _leading(self._is_soft(last, last + self._frames(settings.after_s)), room - before)
             end = (last - 1 + after) * self._hop + self._frame + pad
         samples = without_offset(self._samples[start - kept * self._hop : end - kept * self._hop])
         self._ended_at = (start + len(samples)) / self.rate
-        is_speech = self._is_speech(self._spectra[first - kept : last - kept], samples)
+        is_speech = self._is_speech(first, last, samples)
         return Segment(start / self.rate, self._ended_at, samples, is_speech)
 
     def _is_soft(self, first: int, last: int) -> np.ndarray:
-        """Which of these kept frames are not quite loud enough, but stand out of the softest of them."""
-        levels = _decibel(self._power(self._spectra[first:last]))
-        least = self._least[first:last] - self.settings.edge_db
+        """Which of these frames are not quite loud enough, but stand out of the softest of them."""
+        levels = self.levels[first - self.levels_from : last - self.levels_from]
+        least = self._least[first - self._kept_from : last - self._kept_from] - self.settings.edge_db
         return levels > np.maximum(least, levels.min(initial=0.0) + _STANDS_OUT_DB)
 
-    def _is_speech(self, spectra: np.ndarray, samples: np.ndarray) -> bool:
-        """Whether a segment moves as speech does, is no tone, and, if it is soft, has a voice in it."""
-        settings = self.settings
+    def _is_speech(self, first: int, last: int, samples: np.ndarray) -> bool:
+        """Whether a segment of these frames moves as speech does, is no tone, and, if it is soft, has a voice in it."""
+        settings, spectra = self.settings, self._spectra[first - self._kept_from : last - self._kept_from]
         if movement(spectra @ self._bands) < settings.movement_db or tonality(spectra) >= settings.tonality:
             return False
-        is_soft = level_db(samples) < settings.least_db
-        return not is_soft or voiced_share(samples, self.rate) >= settings.voiced_share
+        loudest = self.levels[first - self.levels_from : last - self.levels_from].max()
+        return loudest >= settings.least_db + _PEAKS_DB or voiced_share(samples, self.rate) >= settings.voiced_share
 
     def _forget(self) -> None:
         """Let go of what no later segment can begin in."""
@@ -262,11 +272,6 @@ class SpeechDetector:
         self._spectra, self._least = self._spectra[drop:], self._least[drop:]
         self._samples = self._samples[drop * self._hop :]
         self._kept_from += drop
-
-
-def level_db(samples: np.ndarray) -> float:
-    """Mean level in dBFS of samples shaped (samples,); 0 is a full-scale square wave."""
-    return 10 * float(np.log10(np.mean(np.square(samples, dtype=np.float64)) + _POWER_FLOOR))
 
 
 def voiced_share(samples: np.ndarray, rate: int) -> float:
