@@ -166,5 +166,8 @@ def least_brier(logits: np.ndarray, classes: np.ndarray) -> tuple[float, float]:
         return float(np.square(guess / guess.sum(axis=1, keepdims=True) - truth).sum(axis=1).mean())
 
     bounds = [(start - 2, start + 2), (0.0, 0.3)]
-    found = minimize(score, [start, 0.02], method="Nelder-Mead", bounds=bounds, options={"xatol": 1e-4, "fatol": 1e-8})
+    # Given, since the one that SciPy makes is too small to leave a boundary where `start` is near 0.
+    simplex = [(start, 0.02), (start - 0.5, 0.02), (start, 0.15)]
+    options = {"xatol": 1e-4, "fatol": 1e-8, "initial_simplex": simplex}
+    found = minimize(score, simplex[0], method="Nelder-Mead", bounds=bounds, options=options)
     return float(np.exp(found.x[0])), float(found.x[1])
