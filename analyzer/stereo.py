@@ -27,7 +27,6 @@ and one conversation with a gain difference of more than 16 dB as two channels, 
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.fft
 
 SAME_CONVERSATION = "both channels carry the same conversation"
 FAKE_STEREO = "fake stereo"
@@ -252,7 +251,7 @@ class _Coherence:
 
     def _add(self, frame: np.ndarray, power: np.ndarray) -> None:
         # Loud frames count for more, since noise matters less in them, but not as much more as they are louder.
-        spectra = scipy.fft.rfft(frame * self._window)[:, self._lines] / power[:, None] ** 0.25
+        spectra = np.fft.rfft(frame * self._window)[:, self._lines] / power[:, None] ** 0.25
         self._cross += spectra[0] * spectra[1].conj()
         self._own += np.square(np.abs(spectra))
 
