@@ -118,6 +118,7 @@ def test_a_block_that_keeps_all_neurons_says_what_it_said():
     assert np.allclose(build_halved(weights, (1,), [np.arange(1000)])(heard).numpy(), without, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_taught_it_comes_closer_to_what_the_teacher_says(taught, frames):
     weights, heard = random_weights(max(LAYERS)), frames.heard[:1, :200].astype(np.float32)
     teacher, untaught = build_teacher(weights, LAYERS), build_halved(weights, LAYERS, busiest(weights, NEURONS, heard))
@@ -139,6 +140,7 @@ def test_statistics_are_those_of_what_it_says():
         assert np.allclose(found[k, 1], layer.std(axis=0), atol=1e-3)
 
 
+@pytest.mark.slow
 def test_it_is_taught_once_and_kept(clips, taught, tmp_path, monkeypatch):
     monkeypatch.setattr(halved, "teach", lambda frames, steps, seed: taught)
     encoder = halved.encoder(clips, tmp_path)
