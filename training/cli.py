@@ -1,10 +1,11 @@
-"""The command line of training: `python -m training fit | evaluate | export`."""
+"""The command line of training: `python -m training fit | tune | evaluate | export`."""
 
 import argparse
 import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     anew.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
     anew.add_argument("--cache", type=Path, metavar="DIR", help="where what encoders heard is kept")
     evaluate.set_defaults(run=_evaluate)
+    _add_tune(
+        commands.add_parser(
+            "tune", help="train a network end to end without some speakers, and score it on them", allow_abbrev=False
+        )
+    )
     export = commands.add_parser(
         "export", help="make a model's network.onnx anew from model.json and model.weights.h5", allow_abbrev=False
     )
@@ -102,6 +108,23 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
             help=f"default: EmoBox fold {fold} of RAVDESS, a sixth of the speakers of other corpora of at least six",
         )  # fmt: skip
     fit.set_defaults(run=_fit)
+
+
+def _add_tune(tune: argparse.ArgumentParser) -> None:
+    tune.add_argument("--recipe", choices=("accurate", "open-accurate"), default="accurate", help="default: accurate")
+    tune.add_argument(
+        "--part", default="1", metavar="PART",
+        help="the speakers to leave out: a fold (1 to 5), a corpus (crema-d, nemo, banglaser, tess), or all for none",
+    )  # fmt: skip
+    tune.add_argument("--seed", type=_whole(0, 2**32 - 1), default=1, metavar="N", help="default 1")
+    tune.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="instead of the recipe's number")
+    tune.add_argument(
+        "--corpora", type=Path, metavar="DIR", required=True, help="a folder of corpora: ravdess, cremad and so on"
+    )
+    tune.add_argument(
+        "--cache", type=Path, metavar="DIR", required=True, help="where sounds, checkpoints and networks are kept"
+    )
+    tune.set_defaults(run=_tune)
 
 
 def _whole(lowest: int, highest: int) -> Callable[[str], int]:
@@ -218,6 +241,23 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
     files = evaluation.probability_files(chosen.probabilities)
     print(f"report: {evaluation.evaluate(files, chosen.out or chosen.probabilities, chosen.corpus)}")
+
+
+def _tune(chosen: argparse.Namespace) -> None:
+    import keras
+
+    from training import sounds, tuned_recipe
+
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    recipe = next(recipe for recipe in tuned_recipe.TUNED_RECIPES if recipe.name == chosen.recipe)
+    if chosen.steps:
+        recipe = replace(recipe, options=replace(recipe.options, steps=chosen.steps))
+    found = sounds.read_sounds(tuned_recipe.read_clips(chosen.corpora, chosen.cache), chosen.cache)
+    numbers = tuned_recipe.scored_by(chosen.part, found)
+    network = tuned_recipe.fitted(recipe, chosen.part, chosen.seed, found, chosen.cache)
+    logits = tuned_recipe.score(network, found, numbers)
+    table = tuned_recipe.figures([found.clips[number] for number in numbers], logits)
+    print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
 
 
 def _refit(chosen: argparse.Namespace) -> None:

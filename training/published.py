@@ -26,7 +26,9 @@ from training.corpora import (
 )
 
 NEUTRAL_SPEECH, NON_SPEECH, IVR = "neutral-speech", "non-speech", "ivr"
-RAKSHAK, KOREAN, EMO_DB = "rakshak", "emotiontts-ko", "emo-db"
+RAKSHAK, KOREAN, EMO_DB, MELD = "rakshak", "emotiontts-ko", "emo-db", "meld"
+#: Corpora that may be scored, but neither trained on nor calibrated by: their sound belongs to others.
+EVALUATION_ONLY = frozenset({MELD})
 
 #: The speaker of clips that do not say who speaks: several people, whom no split may part.
 UNKNOWN = "unknown"
@@ -51,7 +53,11 @@ LICENCES = {
     "picovoice-sti": "Picovoice speech-to-intent benchmark; spoken commands, no label: Apache-2.0",
     NON_SPEECH: "ESC-10 sounds, office and street noise, babble, telephone tones: CC BY 3.0, MIT, CC BY-SA and others",
     IVR: "Asterisk's core sounds; prompts of a telephone system, no label: CC BY-SA",
-    "crema-d": "CREMA-D (Cao and others, 2014); English, acted: ODbL",
+    "crema-d": "CREMA-D (Cao et al., 2014); English of 91 speakers of many ages and origins, acted in ordinary rooms: "
+    "ODbL 1.0, contents DbCL 1.0",
+    "banglaser": "BanglaSER (Das et al., 2022); Bengali, acted, recorded on phones and laptops: CC BY 4.0",
+    MELD: "MELD (Poria et al., 2019); utterances of a television comedy: labels GPL-3.0, sound under the copyright of "
+    "its owners, for evaluation only",
     EMO_DB: "Berlin database of emotional speech (Burkhardt and others, 2005); German, acted in a studio: CC0",
     "savee": "Surrey audio-visual expressed emotion; four Englishmen, acted in a studio: on request, for research use",
 }
@@ -60,7 +66,7 @@ LICENCES = {
 def is_non_commercial(corpus: str) -> bool:
     """Whether the licence of a published corpus allows no commercial use."""
     licence = LICENCES.get(corpus, "")
-    return "-NC" in licence or "research use" in licence
+    return "-NC" in licence or "research use" in licence or corpus in EVALUATION_ONLY
 
 
 @dataclass(frozen=True)
@@ -140,6 +146,13 @@ EMOGATOR_EMOTIONS = {
 CREMA_D_EMOTIONS = {
     "ang": "angry", "dis": "disgust", "fea": "fearful", "hap": "happy", "neu": "neutral", "sad": "sad",
 }  # fmt: skip
+#: Fields of its names as RAVDESS has them, but with another order of emotions.
+BANGLASER_EMOTIONS = {"01": "happy", "02": "sad", "03": "angry", "04": "surprised", "05": "neutral"}
+MELD_EMOTIONS = {
+    "neutral": "neutral", "happy": "happy", "joy": "happy", "sad": "sad", "sadness": "sad", "angry": "angry",
+    "anger": "angry", "fearful": "fearful", "fear": "fearful", "disgust": "disgust", "surprised": "surprised",
+    "surprise": "surprised",
+}  # fmt: skip
 #: Wut, Ekel, Angst, Freude, Trauer, neutral; L is boredom (Langeweile).
 EMO_DB_EMOTIONS = {"w": "angry", "e": "disgust", "a": "fearful", "f": "happy", "t": "sad", "n": "neutral"}
 EMO_DB_SEXES = {**dict.fromkeys(("03", "10", "11", "12", "15"), MALE),
@@ -208,7 +221,7 @@ SOURCES = {
             Named(NON_SPEECH, re.compile(r"(?P<key>(?:.*/)?(?P<speaker>[^/]+)/[^./][^/]*)"), {"": OTHER}),
         ),
     ),
-    "crema_d": Source(
+    "cremad": Source(
         "CREMA-D",
         "1001_DFA_ANG_XX.wav",
         (
@@ -219,6 +232,18 @@ SOURCES = {
             ),
         ),
     ),
+    "banglaser": Source(
+        "BanglaSER",
+        "03-01-01-01-01-01-02.wav",
+        (
+            Named(
+                "banglaser",
+                _named(rf"\d\d-\d\d-{_one_of(BANGLASER_EMOTIONS)}-\d\d-\d\d-\d\d-(?P<speaker>\d\d)"),
+                BANGLASER_EMOTIONS,
+            ),
+        ),
+    ),
+    "meld": Source("MELD", "angry_28251.opus", (Named(MELD, _named(rf"{_one_of(MELD_EMOTIONS)}_\w+"), MELD_EMOTIONS),)),
     "emo_db": Source(
         "EMO-DB",
         "03a01Fa.wav",

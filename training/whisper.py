@@ -178,7 +178,7 @@ def build_encoder(weights: Weights, blocks: int, statistics_of: tuple[int, ...])
     -------
     a network from (batch, frames, 80) to (batch, len(statistics_of) * 1024); the number of frames is free.
     """
-    frames, outputs, _ = _stack(weights, _whole(blocks))
+    frames, outputs, _ = stack(weights, whole(blocks))
     shares = _shares(_loudness(frames))
     statistics = [_statistics(outputs[layer], shares) for layer in statistics_of]
     return _frozen(frames, layers.Concatenate(name="statistics")(statistics))
@@ -196,7 +196,7 @@ def build_teacher(weights: Weights, said_by: tuple[int, ...]) -> keras.Model:
     It takes (batch, frames, 80) and gives (batch, frames // 4, len(said_by) * 512): pairs of frames are averaged, so
     25 are left of a second.
     """
-    frames, outputs, _ = _stack(weights, _whole(max(said_by)))
+    frames, outputs, _ = stack(weights, whole(max(said_by)))
     both = layers.Concatenate()([outputs[layer] for layer in said_by])
     return _frozen(frames, layers.AveragePooling1D(2, name="said")(both))
 
@@ -208,7 +208,7 @@ def build_halved(weights: Weights, said_by: tuple[int, ...], neurons: Sequence[n
     len(said_by) * 512): what `build_teacher` gives, once it has learned that. `neurons` are those that each block
     keeps in its dense network, as `busiest` gives them.
     """
-    frames, outputs, _ = _stack(weights, neurons, pairs=True)
+    frames, outputs, _ = stack(weights, neurons, pairs=True)
     return keras.Model(frames, layers.Concatenate(name="said")([outputs[layer] for layer in said_by]), name="halved")
 
 
@@ -217,7 +217,7 @@ def busiest(weights: Weights, counts: Sequence[int], heard: np.ndarray) -> list[
 
     That is how strongly a neuron answers to `heard`, shaped (batch, frames, 80), times its weights in what follows.
     """
-    frames, outputs, blocks = _stack(weights, _whole(len(counts)))
+    frames, outputs, blocks = stack(weights, whole(len(counts)))
     heard_by_each = keras.Model(frames, outputs[:-1])
     found = []
     for block, said, count in zip(blocks, heard_by_each(heard), counts, strict=True):
@@ -242,12 +242,12 @@ def _frozen(frames: Any, output: Any) -> keras.Model:
     return network
 
 
-def _whole(blocks: int) -> list[np.ndarray]:
+def whole(blocks: int) -> list[np.ndarray]:
     """All neurons of the dense network of so many blocks."""
     return [np.arange(NEURONS)] * blocks
 
 
-def _stack(weights: Weights, neurons: Sequence[np.ndarray], pairs: bool = False) -> tuple[Any, list[Any], list[Block]]:
+def stack(weights: Weights, neurons: Sequence[np.ndarray], pairs: bool = False) -> tuple[Any, list[Any], list[Block]]:
     """Input, outputs of layers 0 to the last, and the blocks, with Whisper's weights.
 
     There are as many blocks as `neurons` are given for, and each keeps those. With `pairs`, frames are averaged two by

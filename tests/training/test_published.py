@@ -25,7 +25,9 @@ ONE_OF_EACH = {
     "neutral_speech": "367/367-130732-0003.opus",
     "speech_unlabelled": "speechocean762/1186_011860317_m23.opus",
     "non_speech": "noise/noorani_vad/babble.opus",
-    "crema_d": "AudioWAV/1001_DFA_ANG_XX.wav",
+    "cremad": "AudioWAV/1001_DFA_ANG_XX.wav",
+    "banglaser": "Actor 01/03-01-01-01-01-01-01.wav",
+    "meld": "angry_28251.opus",
     "emo_db": "wav/03a01Fa.wav",
     "savee": "AudioData/DC/a01.wav",
 }
@@ -58,8 +60,13 @@ ONE_OF_EACH = {
         ("non_speech", "esc10/010 - Fire crackling/3-104958-A.opus", "non-speech-104958", OTHER, None),
         ("non_speech", "noise/speechbrain/ESC50/audio/1-100032-A-0.wav", "non-speech-100032", OTHER, None),
         ("non_speech", "tones/dtmf_decoder/complete 44100.opus", "non-speech-dtmf_decoder", OTHER, None),
-        ("crema_d", "1001_DFA_ANG_XX.wav", "crema-d-1001", "angry", None),
-        ("crema_d", "1040_ITH_SAD_X.wav", "crema-d-1040", "sad", None),
+        ("cremad", "1001_DFA_ANG_XX.wav", "crema-d-1001", "angry", None),
+        ("cremad", "1040_ITH_SAD_X.wav", "crema-d-1040", "sad", None),
+        ("banglaser", "03-01-03-02-01-01-07.wav", "banglaser-07", "angry", None),
+        ("banglaser", "01-01-04-02-03-02-15.opus", "banglaser-15", "surprised", None),
+        ("meld", "anger_28251.opus", "meld-unknown", "angry", None),
+        ("meld", "fearful_8319.opus", "meld-unknown", "fearful", None),
+        ("meld", "bored_8319.opus", None, None, None),
         ("emo_db", "03a01Fa.wav", "emo-db-03", "happy", "male"),
         ("emo_db", "16b10Wb.wav", "emo-db-16", "angry", "female"),
         ("emo_db", "09a05Ac.wav", "emo-db-09", "fearful", "female"),
@@ -155,9 +162,10 @@ def test_every_corpus_has_a_licence_and_labels_that_exist():
     free = {corpus for corpus in LICENCES if not is_non_commercial(corpus)}
     assert free == {
         *("emogator", "neutral-speech", "speechocean762", "ami", "picovoice-sti", "non-speech", "ivr"),
-        *("crema-d", "emo-db"),
+        *("crema-d", "banglaser", "emo-db"),
     }
     assert not is_non_commercial("my own manifest")
+    assert is_non_commercial("meld")
 
 
 @pytest.mark.slow
@@ -166,14 +174,14 @@ def test_the_corpora_beside_the_checkout_are_read_whole():
     assert Counter(clip.corpus for clip in clips) == {
         "ravdess": 1200, "ravdess-song": 836, "tess": 2800, "nemo": 4481, "emogator": 3570, "rakshak": 1865,
         "emotiontts-ko": 922, "neutral-speech": 315, "speechocean762": 749, "picovoice-sti": 260, "ami": 45,
-        "non-speech": 440, "ivr": 87,
+        "non-speech": 440, "ivr": 87, "crema-d": 6703, "banglaser": 1133, "meld": 560,
     }  # fmt: skip
     assert len({clip.path for clip in clips}) == len(clips)
     speakers = {corpus: {clip.speaker for clip in clips if clip.corpus == corpus} for corpus in LICENCES}
     assert {corpus: len(found) for corpus, found in speakers.items() if corpus not in ("non-speech", "ivr")} == {
         "ravdess": 20, "ravdess-song": 19, "tess": 2, "nemo": 9, "emogator": 357, "rakshak": 74,
         "emotiontts-ko": 41, "neutral-speech": 243, "speechocean762": 250, "picovoice-sti": 1, "ami": 1,
-        "crema-d": 0, "emo-db": 0, "savee": 0,
+        "crema-d": 82, "banglaser": 26, "meld": 1, "emo-db": 0, "savee": 0,
     }  # fmt: skip
     assert speakers["ravdess-song"] < speakers["ravdess"]
     unlabelled = Counter(clip.corpus for clip in clips if clip.emotion is None)

@@ -1,0 +1,151 @@
+"""Training crops: pieces of clips through telephone lines, both drawn at random, and what they are labelled.
+
+A batch has a fixed share of every corpus, and of every emotion within a corpus. A corpus constrains only the emotions
+that it has: a clip of a corpus without disgust says nothing of disgust.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+import soxr
+
+from analyzer.emotions import EMOTIONS, OTHER
+from analyzer.features import FrontEnd, network_input
+from training import telephone
+from training.sounds import Sounds
+
+#: Columns of targets: the probability of each emotion, then 1 for each emotion that the clip's corpus has, then 1 for
+#: a sound that is not speech.
+TARGETS = 2 * len(EMOTIONS) + 1
+LABEL_SMOOTHING = 0.1
+#: Read speech without a label is neutral or calm, and which of the two is not known.
+READ_SPEECH = {"neutral": 0.7, "calm": 0.3}
+_SPEEDS = (0.88, 1.12)
+#: A clip shorter than the crop is repeated after a pause in half of the cases, else followed by silence.
+_PAUSE_S = (0.05, 0.3)
+_MASKED_BANDS, _MASKS = (2, 9), 2
+#: Samples that resampling takes before and after a crop.
+_EDGE = 400
+
+
+@dataclass(frozen=True)
+class Mixture:
+    """What a batch is made of.
+
+    Attributes
+    ----------
+    sounds : the clips.
+    shares : of each corpus in a batch; corpora without one are left out. Need not sum to 1.
+    read_speech : corpora of read speech whose label is READ_SPEECH.
+    excluded : speakers who are left out, because they are scored.
+    """
+
+    sounds: Sounds
+    shares: Mapping[str, float]
+    read_speech: frozenset[str] = frozenset()
+    excluded: frozenset[str] = frozenset()
+
+    @cached_property
+    def pools(self) -> dict[str, list[np.ndarray]]:
+        """Numbers of the clips of each corpus, an array per label."""
+        found: dict[str, dict[str, list[int]]] = {}
+        for number, clip in enumerate(self.sounds.clips):
+            if self.shares.get(clip.corpus, 0) > 0 and clip.speaker not in self.excluded:
+                found.setdefault(clip.corpus, {}).setdefault(clip.emotion or "", []).append(number)
+        return {corpus: [np.array(pool[label]) for label in sorted(pool)] for corpus, pool in sorted(found.items())}
+
+    @property
+    def numbers(self) -> np.ndarray:
+        """Numbers of all clips that crops are drawn from."""
+        return np.concatenate([numbers for pools in self.pools.values() for numbers in pools])
+
+    @cached_property
+    def _targets(self) -> dict[tuple[str, str], np.ndarray]:
+        labels = {
+            corpus: [self.sounds.clips[numbers[0]].emotion or "" for numbers in pools]
+            for corpus, pools in self.pools.items()
+        }
+        return {
+            (corpus, label): READ if corpus in self.read_speech else target(label, own)
+            for corpus, own in labels.items()
+            for label in own
+        }
+
+    def target_of(self, number: int) -> np.ndarray:
+        """The target of a clip, shaped (TARGETS,)."""
+        clip = self.sounds.clips[number]
+        return self._targets[clip.corpus, clip.emotion or ""]
+
+    def draw(self, count: int, random: np.random.Generator) -> list[int]:
+        """Numbers of so many clips, corpora in proportion to their shares."""
+        corpora = list(self.pools)
+        edges = np.cumsum([self.shares[corpus] for corpus in corpora])
+        places = (np.arange(count) + random.random()) / count * edges[-1]  # evenly spaced: no batch lacks a corpus
+        drawn = []
+        for place in np.minimum(np.searchsorted(edges, places, side="right"), len(corpora) - 1):
+            pools = self.pools[corpora[place]]
+            pool = pools[random.integers(len(pools))]
+            drawn.append(int(pool[random.integers(len(pool))]))
+        return drawn
+
+
+def target(label: str, corpus_labels: Sequence[str]) -> np.ndarray:
+    """The target of a clip, shaped (TARGETS,).
+
+    Parameters
+    ----------
+    label : an emotion, OTHER for a sound that is not speech, or empty for speech without a label.
+    corpus_labels : all labels of its corpus.
+    """
+    found = np.zeros(TARGETS, np.float32)
+    found[-1] = label == OTHER
+    if label in EMOTIONS:
+        known = np.array([emotion in corpus_labels for emotion in EMOTIONS], np.float32)
+        found[: len(EMOTIONS)] = LABEL_SMOOTHING * known / known.sum()
+        found[EMOTIONS.index(label)] += 1 - LABEL_SMOOTHING
+        found[len(EMOTIONS) : -1] = known
+    return found
+
+
+def _read() -> np.ndarray:
+    found = np.ones(TARGETS, np.float32)
+    shares = np.array([READ_SPEECH.get(emotion, 0.0) for emotion in EMOTIONS])
+    found[: len(EMOTIONS)] = (1 - LABEL_SMOOTHING / 2) * shares + LABEL_SMOOTHING / 2 / len(EMOTIONS)
+    found[-1] = 0
+    return found
+
+
+READ = _read()
+
+
+def draw_batch(
+    mixture: Mixture, front_end: FrontEnd, crop_s: float, count: int, random: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """Network inputs shaped (count, frames, bands), and their targets shaped (count, TARGETS), both float32."""
+    drawn = mixture.draw(count, random)
+    inputs = np.stack([_input(mixture.sounds.of(number), front_end, crop_s, random) for number in drawn])
+    return inputs, np.stack([mixture.target_of(number) for number in drawn])
+
+
+def _input(samples: np.ndarray, front_end: FrontEnd, crop_s: float, random: np.random.Generator) -> np.ndarray:
+    """A crop through a drawn line as the network takes it, with some bands masked (SpecAugment, Park et al., 2019)."""
+    line = replace(telephone.draw_line(random), speed=1)
+    frames = network_input(telephone.through(crop(samples, crop_s, random), line, random), front_end)
+    for _ in range(_MASKS):
+        first = random.integers(front_end.bands)
+        frames[:, first : first + random.integers(*_MASKED_BANDS)] = frames.mean()
+    return frames
+
+
+def crop(samples: np.ndarray, crop_s: float, random: np.random.Generator) -> np.ndarray:
+    """A piece of a clip at a drawn speed, shaped (crop_s * telephone.RATE,); filled up where the clip is shorter."""
+    length, speed = round(crop_s * telephone.RATE), random.uniform(*_SPEEDS)
+    needed = int(length * speed) + _EDGE
+    start = random.integers(max(0, len(samples) - needed) + 1)
+    samples = soxr.resample(samples[start : start + needed], telephone.RATE * speed, telephone.RATE, quality="LQ")
+    if len(samples) < length and random.random() < 0.5:
+        pause = np.zeros(int(random.uniform(*_PAUSE_S) * telephone.RATE), np.float32)
+        return np.resize(np.concatenate([samples, pause]), length)
+    return np.pad(samples[:length], (0, max(0, length - len(samples))))
