@@ -46,7 +46,7 @@ class Account:
     vanished : recordings that were gone before they could be read.
     failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
     due, unchanged, given_up, waiting, skipped, unreadable : of the plan and what it has seen; `due` is a number.
-    heard, inferred : number of recordings analysed in which somebody speaks, and in which emotions were inferred.
+    with_speech, inferred : number of recordings analysed in which somebody speaks, and in which emotions were inferred.
     most_channels : of a recording that was analysed.
     remarks : what to say at the end of settings without effect, each with its level.
     """
@@ -66,7 +66,7 @@ class Account:
     waiting: int = 0
     skipped: int = 0
     unreadable: int = 0
-    heard: int = 0
+    with_speech: int = 0
     inferred: int = 0
     most_channels: int = 0
     remarks: list[tuple[int, str]] = field(default_factory=list)
@@ -101,7 +101,7 @@ class Account:
             return
         self.statuses[entry.status] += 1
         self.audio_s += entry.length_s or 0
-        self.heard += entry.status == "ok"
+        self.with_speech += entry.status == "ok"
         self.inferred += any(not figures.get("masked") for figures in (entry.figures or {}).values())
         self.most_channels = max(self.most_channels, entry.channels or 0)
         if entry.status in FAILURES:

@@ -35,7 +35,7 @@ def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
     Without a name it is ./call-emotions.toml where there is one. Raises UsageError with what is wrong in the file.
     """
     path = named or Path(FILE_NAME)
-    # Not Path.exists: that raises where this user may not enter the working folder, such as /root.
+    # Not Path.exists: that raises where this user may not enter the working folder.
     if named is None and not os.path.exists(path):
         return Hooks()
     settings = _read(path)

@@ -133,7 +133,7 @@ def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -
 
 def of_results(account: Account, settings: RunSettings) -> Iterator[Remark]:
     """What to say of roles that no recording of this run has; the next run may have some, so it is no warning."""
-    if not account.heard:
+    if not account.with_speech:
         return
     roles = len(settings.speakers)
     if account.most_channels < roles and not settings.metadata:
