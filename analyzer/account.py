@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from analyzer import __version__
-from analyzer.classifier import find_model, read_scores, read_settings
+from analyzer.classifier import NOT_STATED, find_model, read_scores, read_settings
 from analyzer.entry import Entry
 from analyzer.errors import CannotWork
 from analyzer.isolation import Failure
@@ -20,7 +20,7 @@ from analyzer.names import show
 from analyzer.outputs import write_text, write_text_or_stream
 from analyzer.plan import Plan
 from analyzer.recording import ANALYSIS_VERSION
-from analyzer.report import tables
+from analyzer.report import models, tables
 from analyzer.settings import RunSettings
 from analyzer.stream import clock
 from analyzer.work import Work
@@ -191,8 +191,7 @@ def tell_end(account: Account) -> None:
 def note_settings(ledger: Ledger, settings: RunSettings, work: Work) -> None:
     """Have the ledger know what workbooks say of settings and of the model: both may be gone when one is made."""
     folder = find_model(work.model)
-    known = {"name": work.model_name, "uncertain_below": read_settings(folder).uncertain_below, **read_scores(folder)}
-    ledger.remember(f"model {work.fingerprint}", json.dumps(known))
+    models.remember(ledger, work.fingerprint, read_settings(folder), work.sensitivity, read_scores(folder))
     told = {
         "call-emotions": __version__,
         "model": work.model_name,
@@ -218,6 +217,7 @@ def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
     """The settings that decide what is heard, and what is told of it."""
     return {
         "prior": work.prior,
+        "sensitivity": work.sensitivity,
         "speakers": list(settings.speakers),
         "only": sorted(settings.only),
         "name_pattern": settings.name_pattern.text if settings.name_pattern else None,
@@ -227,8 +227,8 @@ def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
     }
 
 
-def write_manifest(account: Account, work: Work) -> None:
-    """Write run.json: what the run did, with which model and settings."""
+def write_manifest(account: Account, work: Work, model: models.Facts) -> None:
+    """Write run.json: what the run did, with which model and settings; `model` is what is known of the former."""
     settings, mask = account.settings, work.mask
     manifest = {
         "version": __version__,
@@ -239,6 +239,8 @@ def write_manifest(account: Account, work: Work) -> None:
         "inputs": [show(mask.text(text) if mask else text) for text in settings.inputs],
         "model": work.model_name,
         "model_hash": work.model_hash,
+        "business_use": model.get("business_use"),
+        "licence": model.get("licence", NOT_STATED),
         "analysis_version": ANALYSIS_VERSION,
         "fingerprint": work.fingerprint,
         "settings": _asked(settings, work),

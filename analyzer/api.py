@@ -19,7 +19,7 @@ import numpy as np
 from analyzer import envelope, timeline
 from analyzer.audio import Conversion
 from analyzer.classifier import Classifier, find_model, load_classifier
-from analyzer.emotions import PRIORS
+from analyzer.emotions import PRIORS, SENSITIVITIES
 from analyzer.hearing import Heard, Hearing
 from analyzer.names import show
 from analyzer.recording import analyse
@@ -52,6 +52,7 @@ class EmotionStream:
     speakers : roles by channel, such as agent and customer.
     only : roles whose emotions may be inferred; empty for all. Rows of others have neither emotion nor probabilities,
         and nobody's do as long as two channels may carry the same conversation, with everybody on both.
+    sensitivity : how readily segments are labelled negative: `low`, `normal` or `high`.
 
     Raises
     ------
@@ -67,13 +68,14 @@ class EmotionStream:
         prior: str = "calls",
         speakers: Sequence[str] = (),
         only: Collection[str] = (),
+        sensitivity: str = "normal",
     ) -> None:
         self._rate = _whole_number(rate, "rate", LOWEST_RATE, HIGHEST_RATE, "samples per second")
         self._channels = _whole_number(channels, "channels", 1, MOST_CHANNELS, "channels")
         roles = _roles(speakers, only)
         self._speakers = roles.of(self._channels)
         self._masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
-        classifier = _classifier(model, prior)
+        classifier = _classifier(model, prior, sensitivity)
         rate_of_model = classifier.settings.front_end.rate
         compares = self._masked and self._channels == 2
         self._comparison = ChannelComparison(rate_of_model) if compares else None
@@ -143,17 +145,18 @@ def analyze(
     prior: str = "calls",
     speakers: Sequence[str] = (),
     only: Collection[str] = (),
+    sensitivity: str = "normal",
 ) -> Timeline:
     """Analyse a recording as `call-emotions analyze` does; parameters are those of `EmotionStream`.
 
     `path` may be an address such as s3://bucket/a.wav. Raises UnreadableRecording with the reason where it cannot be
     analysed, and ValueError and CannotWork as `EmotionStream` does.
     """
-    roles, classifier = _roles(speakers, only), _classifier(model, prior)
+    roles, classifier = _roles(speakers, only), _classifier(model, prior, sensitivity)
     place = os.fspath(path)
     with _ONE_THREAD:
         found = analyse(place if is_address(place) else Path(place), classifier, SpeechSettings(), roles)
-    about = {"model": classifier.settings.name, "note": found.note, "codec": found.codec}
+    about = {"model": classifier.settings.name, "sensitivity": sensitivity, "note": found.note, "codec": found.codec}
     return Timeline(
         recording=show(os.path.basename(place)),
         length_s=found.length_s,
@@ -180,10 +183,11 @@ def _whole_number(given: Any, name: str, least: int, most: int, what: str) -> in
     return number
 
 
-def _classifier(model: str, prior: str) -> Classifier:
-    if prior not in PRIORS:
-        raise ValueError(f"prior is {prior!r}: give one of {', '.join(PRIORS)}")
-    return load_classifier(find_model(os.fspath(model)), prior)
+def _classifier(model: str, prior: str, sensitivity: str) -> Classifier:
+    for name, given, known in (("prior", prior, PRIORS), ("sensitivity", sensitivity, SENSITIVITIES)):
+        if given not in known:
+            raise ValueError(f"{name} is {given!r}: give one of {', '.join(known)}")
+    return load_classifier(find_model(os.fspath(model)), prior, sensitivity)
 
 
 def _roles(speakers: Sequence[str], only: Collection[str]) -> Roles:

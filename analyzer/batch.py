@@ -34,7 +34,7 @@ from analyzer.names import Identity, show
 from analyzer.outputs import TIMELINES, clear_unfinished, delete_formats, delete_results
 from analyzer.plan import NEW, Due, Plan, Rules, looked_key, make_plan
 from analyzer.recording import ANALYSIS_VERSION
-from analyzer.report import rendering, tables
+from analyzer.report import models, rendering, tables
 from analyzer.settings import RunSettings
 from analyzer.signals import Stopped, StopSignals
 from analyzer.speech import SpeechSettings
@@ -98,7 +98,7 @@ def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
         raise UsageError("the output folder is the input itself: give another one with -o")
     folder, speech = find_model(settings.model), SpeechSettings()
     digest = model_hash(folder)
-    parts = [digest, ANALYSIS_VERSION, settings.prior, sorted(vars(speech).items())]
+    parts = [digest, ANALYSIS_VERSION, settings.prior, settings.sensitivity, sorted(vars(speech).items())]
     return Work(
         version=__version__,
         output=settings.output,
@@ -106,6 +106,7 @@ def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
         model_name=read_settings(folder).name,
         model_hash=digest,
         prior=settings.prior,
+        sensitivity=settings.sensitivity,
         fingerprint=hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16],
         speech=speech,
         folders=tuple(source.folder for source in inputs if isinstance(source.folder, Path)),
@@ -209,7 +210,7 @@ def _work_through(
         raise
     finally:
         told.fail_all(tables.bring_up_to_date(ledger, settings.output, settings.formats))
-        account.write_manifest(told, work)
+        account.write_manifest(told, work, models.facts(ledger, work.fingerprint))
 
 
 def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) -> Rules:

@@ -110,6 +110,7 @@ def _run(options: argparse.Namespace, stop: StopSignals) -> int:
         jobs=options.jobs or os.cpu_count() or 1,
         model=options.model,
         prior=options.prior,
+        sensitivity=options.sensitivity,
         formats=options.format,
         embed_audio=options.embed_audio,
         force=options.force,

@@ -15,3 +15,6 @@ CALL_PRIOR = (0.36, 0.18, 0.15, 0.07, 0.09, 0.07, 0.04, 0.04)
 
 EVEN_PRIOR = (1 / len(EMOTIONS),) * len(EMOTIONS)
 PRIORS = ("calls", "even")
+
+#: How readily a run labels segments negative, from rarely to often; the thresholds are those of the model.
+SENSITIVITIES = ("low", "normal", "high")

@@ -88,13 +88,12 @@ class Hearing:
         """Turn the first `count` waiting segments into rows, or spans of other sound."""
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         found = self._classifier.probabilities([inputs for _, _, inputs in batch])
-        threshold = self._classifier.settings.uncertain_below
         for (segment, channel, _), heard in zip(batch, found, strict=True):
             if self._is_other(segment, channel, heard[len(EMOTIONS) :]):
                 other.append(timeline.span(segment, channel))
             else:
                 told = _lately(self._told, segment, channel, heard[: len(EMOTIONS)], _FADES_S)
-                rows.append(timeline.row(segment, channel, told, threshold))
+                rows.append(timeline.row(segment, channel, told, self._classifier.labelling))
 
     def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
         """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""

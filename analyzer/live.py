@@ -30,6 +30,7 @@ class ListenSettings:
     channels: int = 1
     model: str = "default"
     prior: str = "calls"
+    sensitivity: str = "normal"
     speakers: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer import __version__, logs
-from analyzer.emotions import PRIORS
+from analyzer.emotions import PRIORS, SENSITIVITIES
 from analyzer.errors import UsageError
 from analyzer.formats import DEFAULT_FORMATS, FORMATS
 from analyzer.roles import parse_roles
@@ -21,6 +21,7 @@ exit status:
   75 another run is at work there    130, 143 stopped by a signal
 """
 _FORMATS_HELP = f"some of {', '.join(FORMATS)} (default: csv,xlsx; csv is always written)"
+_SENSITIVITY_HELP = "how readily segments are labelled negative (default: normal)"
 _WHERE_HELP = "by a column of --metadata or a group of --name-pattern, such as customer=4711"
 _RUN, _WHO, _WHICH, _NOISE = ("the run", "who speaks, and what it is called", "which recordings", "for operators")
 
@@ -80,6 +81,7 @@ def _add_analyze(analyze: argparse.ArgumentParser) -> None:
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="where results go (default: reports)")
     add("--model", default="default", metavar="NAME|PATH", help="a model of this tool, or a model's folder")
     add("--prior", choices=PRIORS, default="calls", help="emotions as frequent as on calls (default), or all alike")
+    add("--sensitivity", choices=SENSITIVITIES, default="normal", help=_SENSITIVITY_HELP)
     add("--format", type=_formats, default=DEFAULT_FORMATS, metavar="csv,xlsx,…", help=_FORMATS_HELP)
     add("--embed-audio", action="store_true", help="put the sound into the pages of html, instead of a link to it")
     add("--config", type=Path, metavar="FILE", help="options in TOML (default: ./call-emotions.toml, if it is there)")
@@ -164,6 +166,7 @@ def _add_listen(listen: argparse.ArgumentParser) -> None:
     add("--channels", type=_count, default=1, metavar="N", help="how many, each is listened to by itself (default: 1)")
     add("--model", default="default", metavar="NAME|PATH", help="a model of this tool, or a model's folder")
     add("--prior", choices=PRIORS, default="calls", help="emotions as frequent as on calls (default), or all alike")
+    add("--sensitivity", choices=SENSITIVITIES, default="normal", help=_SENSITIVITY_HELP)
     add("--speakers", type=_roles, default=(), metavar="ROLE,ROLE", help="roles by channel, such as agent,customer")
     add("--only", type=_roles, default=(), metavar="ROLE", help="infer the emotions of this role alone")
 

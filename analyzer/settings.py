@@ -21,6 +21,7 @@ class RunSettings:
     jobs: int
     model: str = "default"
     prior: str = "calls"
+    sensitivity: str = "normal"
     formats: frozenset[str] = DEFAULT_FORMATS
     embed_audio: bool = False
     force: bool = False

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
+from analyzer.emotions import EMOTIONS
+from analyzer.labels import Labelling, negative_probability, rounded
 from analyzer.speech import Segment
 
 if TYPE_CHECKING:
     import pandas as pd
-
-_NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,16 @@ class Row:
         return max(self.probabilities, default=None)
 
     @property
+    def probability(self) -> float | None:
+        """The probability of the emotion that is named, of an uncertain segment the highest; None of a masked channel.
+
+        It may be lower than `confidence`: a segment is negative by the sum of four probabilities.
+        """
+        if self.probabilities and self.emotion in EMOTIONS:
+            return self.probabilities[EMOTIONS.index(self.emotion)]
+        return self.confidence
+
+    @property
     def seconds(self) -> float:
         """Length of the segment."""
         return self.end - self.start
@@ -45,15 +54,13 @@ class Row:
     @property
     def negative(self) -> float | None:
         """Probability that the emotion is a negative one, see `emotions.NEGATIVE`; None of a masked channel."""
-        return sum(self.probabilities[k] for k in _NEGATIVE_AT) if self.probabilities else None
+        return negative_probability(self.probabilities) if self.probabilities else None
 
 
-def row(segment: Segment, channel: int, probabilities: np.ndarray, uncertain_below: float) -> Row:
-    """The row of a segment; `probabilities` is shaped (8,). Under the threshold its emotion is `uncertain`."""
-    rounded = tuple(round(float(p), 4) for p in probabilities)
-    sure = max(rounded) >= uncertain_below
-    emotion = EMOTIONS[rounded.index(max(rounded))] if sure else UNCERTAIN
-    return Row(round(segment.start, 3), round(segment.end, 3), channel, emotion, rounded, round(segment.level_db, 1))
+def row(segment: Segment, channel: int, probabilities: np.ndarray, labelling: Labelling) -> Row:
+    """The row of a segment; `probabilities` is shaped (8,), its emotion is as `labelling` decides."""
+    start, end, level_db = round(segment.start, 3), round(segment.end, 3), round(segment.level_db, 1)
+    return Row(start, end, channel, labelling.label(probabilities), rounded(probabilities), level_db)
 
 
 def masked_row(segment: Segment, channel: int) -> Row:

@@ -67,6 +67,7 @@ class Work:
     model_name: str
     model_hash: str
     prior: str
+    sensitivity: str
     fingerprint: str
     speech: SpeechSettings
     folders: tuple[Path, ...]
@@ -132,7 +133,7 @@ def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:
     check_unchanged(found)
     # Clocks of file servers go wrong: what seems to come from a far future has to be taken as it is.
     may_grow = abs(time.time() - found.mtime_ns / 1e9) < WAITS_S
-    classifier = load_classifier(find_model(work.model), work.prior)
+    classifier = load_classifier(find_model(work.model), work.prior, work.sensitivity)
     roles = Roles(due.details.speakers, work.only)
     analysis = analyse(found.path, classifier, work.speech, roles, whole=may_grow)
     checksum = storage.digest(found.path) if work.checksum else ""

@@ -303,7 +303,7 @@ def _hung(item: Due) -> UnreadableRecording:
 
 
 def _load(work: Work) -> None:
-    load_classifier(find_model(work.model), work.prior)
+    load_classifier(find_model(work.model), work.prior, work.sensitivity)
 
 
 def _enter(parent: int) -> None:

@@ -45,7 +45,7 @@ def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path
             probabilities = classifier.probabilities(inputs)
         with clock.at("writing"):
             rows = [
-                timeline.row(segment, channel, found[:8], settings.uncertain_below)
+                timeline.row(segment, channel, found[:8], classifier.labelling)
                 for (channel, segment), found in zip(heard, probabilities, strict=True)
             ]
             write_timeline(output / f"{path.name}.csv", timeline.ordered(rows), EVERYBODY.of(len(blocks[0])))

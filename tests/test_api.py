@@ -267,6 +267,7 @@ def test_when_channels_part_does_not_depend_on_pieces(model: str, sizes: list[in
         ({"channels": 0}, "1 to 32"),
         ({"channels": 33}, "1 to 32"),
         ({"prior": "flat"}, "calls, even"),
+        ({"sensitivity": "medium"}, "low, normal, high"),
         ({"speakers": "agent"}, "a list"),
         ({"speakers": ["agent", "agent"]}, "twice"),
         ({"speakers": ["agent", ""]}, "empty"),
@@ -326,7 +327,7 @@ def test_a_recording_becomes_a_timeline(tmp_path: Path, model: str) -> None:
     for given_path in (path, str(path)):
         found = analyze(given_path, model)
         assert (found.recording, found.length_s, found.speakers) == ("a.wav", 20.0, ("channel 1", "channel 2"))
-        assert found.about == {"model": "tiny", "codec": "wav ulaw"}
+        assert found.about == {"model": "tiny", "sensitivity": "normal", "codec": "wav ulaw"}
         assert found.rows == tuple(ordered(found.rows))
         assert {row.channel for row in found.rows} == {1, 2}
         assert found.envelope.shape == (2, 200, 2)

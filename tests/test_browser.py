@@ -157,7 +157,7 @@ def test_bars_stand_where_and_as_high_as_their_segments(visit: Visit, silent_pag
             box = bar.bounding_box()
             assert box["x"] - track["x"] == pytest.approx(row.start / LENGTH_S * track["width"], abs=0.1)
             assert box["width"] == pytest.approx(row.seconds / LENGTH_S * track["width"], abs=0.1)
-            assert box["height"] == pytest.approx((row.confidence or 1) * track["height"], abs=0.1)
+            assert box["height"] == pytest.approx((row.probability or 1) * track["height"], abs=0.1)
             assert box["y"] + box["height"] == pytest.approx(track["y"] + track["height"], abs=0.1)
 
 
@@ -338,11 +338,11 @@ def test_an_address_leads_to_a_moment(visit: Visit, sounding_page: Path) -> None
 def test_columns_sort_and_filters_filter(visit: Visit, silent_page: Path) -> None:
     page = visit(silent_page)
     assert column(page, 0) == ["0:01.0", "0:04.0", "0:05.5", "0:08.0", "0:20.0", "0:30.2"]
-    page.get_by_role("button", name="confidence").click()
+    page.get_by_role("button", name="probability").click()
     assert column(page, 4) == ["", "35 %", "60 %", "80 %", "90 %", "95 %"]
-    page.get_by_role("button", name="confidence").press("Enter")
+    page.get_by_role("button", name="probability").press("Enter")
     assert column(page, 4) == ["95 %", "90 %", "80 %", "60 %", "35 %", ""]
-    assert page.get_by_role("columnheader", name="confidence").get_attribute("aria-sort") == "descending"
+    assert page.get_by_role("columnheader", name="probability").get_attribute("aria-sort") == "descending"
     assert page.locator("th[aria-sort]").count() == 1
     page.get_by_label("speaker").select_option("customer")
     assert column(page, 2) == ["customer"] * 4

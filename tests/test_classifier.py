@@ -17,13 +17,16 @@ from analyzer.classifier import (
     SETTINGS_FILE,
     Classifier,
     ModelSettings,
+    Sensitivities,
+    Sensitivity,
+    business_use_in_words,
     find_model,
     load_classifier,
     model_hash,
     packaged_models,
     read_settings,
 )
-from analyzer.emotions import CALL_PRIOR, EMOTIONS
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, SENSITIVITIES
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
 from tests import voices
@@ -45,6 +48,14 @@ def edit(model: Path, **changes: object) -> None:
     fields = json.loads((model / SETTINGS_FILE).read_text()) | changes
     fields = {key: value for key, value in fields.items() if value is not None}
     (model / SETTINGS_FILE).write_text(json.dumps(fields))
+
+
+POINT = {"negative_from": 0.5, "found": None, "false": None}
+
+
+def points(**changed: object) -> dict[str, object]:
+    """The field `sensitivities`, with some points changed."""
+    return {"low": POINT, "normal": POINT, "high": POINT, **changed}
 
 
 MANY = inputs(BATCH * 2 + 5)
@@ -109,6 +120,31 @@ def test_a_probability_of_zero_does_no_harm(model: Path, monkeypatch: pytest.Mon
         (lambda m: edit(m, call_prior=[0.5, 0.5]), "call_prior needs eight"),
         (lambda m: edit(m, training_prior=[0.0] + [0.2] * 7), "training_prior needs eight"),
         (lambda m: edit(m, training_prior=["much"] * 8), "cannot be used"),
+        (lambda m: edit(m, sensitivities=[0.6, 0.5, 0.4]), "an object of low, normal, high"),
+        (lambda m: edit(m, sensitivities={"low": POINT, "normal": POINT}), "an object of low, normal, high"),
+        (lambda m: edit(m, sensitivities=points() | {"highest": POINT}), "and nothing else"),
+        (lambda m: edit(m, sensitivities=points(normal=0.5)), "sensitivity normal has to be an object"),
+        (lambda m: edit(m, sensitivities=points(normal={"found": 0.5})), "sensitivity normal has to be an object"),
+        (lambda m: edit(m, sensitivities=points(high=POINT | {"seen": 1})), "high has an unknown field seen"),
+        (lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": 1})), "low: negative_from is 1, and has"),
+        (lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": 0.0})), "above 0 and below 1"),
+        (lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": True})), "negative_from is True"),
+        (lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": "0.5"})), "negative_from is '0.5'"),
+        (lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": float("nan")})), "negative_from is nan"),
+        (
+            lambda m: edit(m, sensitivities=points(high=POINT | {"found": 51})),
+            "high: found is 51, and has to be a share",
+        ),
+        (lambda m: edit(m, sensitivities=points(high=POINT | {"false": -0.1})), "high: false is -0.1"),
+        (
+            lambda m: edit(m, sensitivities=points(low=POINT | {"negative_from": 0.4})),
+            r"low 0\.4, normal 0\.5, high 0\.5",
+        ),
+        (lambda m: edit(m, business_use="no"), "business_use is 'no', and has to be true, false or null"),
+        (lambda m: edit(m, business_use=0), "business_use is 0"),
+        (lambda m: edit(m, licence=5), "licence has to be a line of text"),
+        (lambda m: edit(m, licence=" "), "licence has to be a line of text"),
+        (lambda m: edit(m, licence="MIT\nor not"), "licence has to be a line of text"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -180,6 +216,49 @@ def test_settings_are_the_same_after_writing_and_reading() -> None:
     written = ModelSettings("m", "n.onnx", FrontEnd(bands=64), (0.125,) * 8, CALL_PRIOR, 0.35)
     assert ModelSettings.from_json(written.to_json()) == written
     assert ModelSettings.from_json(replace(written, uncertain_below=0.3).to_json()) != written
+
+
+def test_sensitivities_and_terms_are_the_same_after_writing_and_reading() -> None:
+    measured = Sensitivities(Sensitivity(0.7, 0.25, 0.004), Sensitivity(0.5, 0.51, 0.05), Sensitivity(0.5, None, 0))
+    terms = {"business_use": True, "licence": "trained on CREMA-D under ODbL 1.0"}
+    written = ModelSettings("m", "n", FREE, (0.125,) * 8, CALL_PRIOR, 0.35, sensitivities=measured, **terms)
+    assert ModelSettings.from_json(written.to_json()) == written
+    fields = json.loads(written.to_json())
+    assert fields["sensitivities"]["normal"] == {"negative_from": 0.5, "found": 0.51, "false": 0.05}
+    assert (fields["business_use"], fields["licence"]) == (True, terms["licence"])
+
+
+def test_a_model_that_an_earlier_version_trained_has_generic_sensitivities_and_states_no_terms(model: Path) -> None:
+    fields = json.loads((model / SETTINGS_FILE).read_text())
+    for added_since in ("sensitivities", "business_use", "licence"):
+        del fields[added_since]
+    (model / SETTINGS_FILE).write_text(json.dumps(fields))
+    found = read_settings(model)
+    assert found.sensitivities == Sensitivities(Sensitivity(0.65), Sensitivity(0.5), Sensitivity(0.35))
+    assert (found.business_use, found.licence) == (None, "not stated")
+    assert [Classifier(model, sensitivity=name).labelling.negative_from for name in SENSITIVITIES] == [0.65, 0.5, 0.35]
+
+
+@pytest.mark.parametrize("name", ["default", "accurate"])
+def test_a_packaged_model_says_that_it_is_not_for_business_and_why(name: str) -> None:
+    found = read_settings(find_model(name))
+    assert found.business_use is False
+    for source in ("RAVDESS (CC BY-NC-SA 4.0)", "TESS (CC BY-NC-ND 4.0)", "nEMO", "Korean", "not for commercial use"):
+        assert source in found.licence
+    assert found.sensitivities == Sensitivities(Sensitivity(0.65), Sensitivity(0.55), Sensitivity(0.35))
+
+
+@pytest.mark.parametrize(
+    ("allowed", "licence", "said"),
+    [
+        (None, "not stated", "not stated"),
+        (None, "CC BY 4.0", "not stated, CC BY 4.0"),
+        (True, "not stated", "yes, its licence is not stated"),
+        (False, "trained on TESS: not for commercial use", "no, trained on TESS: not for commercial use"),
+    ],
+)
+def test_business_use_is_yes_no_or_not_stated(allowed: bool | None, licence: str, said: str) -> None:
+    assert business_use_in_words(allowed, licence) == said
 
 
 def test_a_model_is_loaded_once_per_process(model: Path) -> None:

@@ -58,6 +58,7 @@ def call(tmp_path: Path) -> Path:
         ["--format", "csv,"],
         ["--format", ""],
         ["--embed-audio"],
+        ["--sensitivity", "medium"],
         ["--no-such-option"],
         ["-q", "-v"],
         ["--model"],

@@ -19,6 +19,8 @@ from analyzer.plan import NEW, Due
 from analyzer.signals import StopSignals
 from benchmarks.cluster import scheduler, throughput, workers
 from tests.nights import Analyze, Night, a_call, contents, read_csv
+from tests.test_sensitivity import EXTREMES
+from tests.tiny_model import make_tiny_model
 
 #: What a worker loads first: a decoder that takes the whole process down with it.
 DEADLY = """
@@ -48,6 +50,16 @@ def test_a_cluster_gives_the_bytes_of_one_machine(good_night: Night, tiny_model:
     with scheduler(tmp_path) as (address, _), workers(address, tmp_path, threads=2):
         assert on(address, good_night.calls, "-o", tmp_path / "out", model=tiny_model) == 0
     assert contents(tmp_path / "out") == contents(good_night.output)
+
+
+def test_a_cluster_labels_as_one_machine_does_at_another_sensitivity(
+    calls: Path, tmp_path: Path, analyze: Analyze
+) -> None:
+    model = make_tiny_model(tmp_path / "model", sensitivities=EXTREMES)
+    assert analyze(calls, "-o", tmp_path / "here", "--sensitivity", "high", model=model) == 0
+    with scheduler(tmp_path) as (address, _), workers(address, tmp_path):
+        assert on(address, calls, "-o", tmp_path / "there", "--sensitivity", "high", model=model) == 0
+    assert contents(tmp_path / "there") == contents(tmp_path / "here")
 
 
 def test_a_worker_that_dies_half_way_costs_no_recording(

@@ -81,6 +81,8 @@ def test_a_file_in_the_working_folder_is_read_where_none_is_named(calls: Path, a
         ("force = 1", "is true or false, not 1"),
         ("force = 'yes'", "is true or false"),
         ("prior = 'odd'", "is none of calls, even"),
+        ("sensitivity = 'medium'", "is none of low, normal, high"),
+        ("sensitvity = 'low'", "did you mean sensitivity?"),
         ("format = ['pdf']", "unknown format 'pdf'"),
         ("name-pattern = '('", "is no regular expression"),
         ("time-zone = 'Mars/Olympus'", "is no time zone"),

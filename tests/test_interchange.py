@@ -227,6 +227,8 @@ def test_a_segment_is_told_in_words() -> None:
     assert words(a_row(0, 1, sure=0.8149)) == "angry 81%"
     assert words(a_row(0, 1, emotion=UNCERTAIN, sure=0.35)) == "uncertain"
     assert words(masked(0, 1)) == "speech"
+    negative = Row(0, 1, 1, "sad", (0.45, 0.0, 0.0, 0.35, 0.2, 0.0, 0.0, 0.0), -20.0)
+    assert words(negative) == "sad 35%"  # its own probability, not that of neutral
 
 
 def test_a_label_track_has_a_line_per_segment(tmp_path: Path) -> None:

@@ -222,6 +222,7 @@ def test_lines_are_utf_8_whatever_the_terminal_is(tiny_model: Path) -> None:
         (["--rate", "8k"], "whole number"),
         (["--channels", "0"], "1 to 32"),
         (["--prior", "flat"], "invalid choice"),
+        (["--sensitivity", "medium"], "invalid choice"),
         (["--only", "customer"], "--only needs to know who speaks"),
         (["--speakers", "agent,customer", "--only", "boss"], "boss"),
         (["--speakers", "agent,agent"], "twice"),

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
+from analyzer.labels import Labelling
 from analyzer.outputs import TIMELINE_COLUMNS, harmless, number, replacing, write_csv, write_text, write_timeline
 from analyzer.timeline import Row
 
@@ -143,7 +144,9 @@ def test_the_probabilities_of_a_line_sum_to_one(tmp_path_factory: pytest.TempPat
 
     path = tmp_path_factory.getbasetemp() / "sums.csv"
     shares = np.array(raw) / sum(raw)
-    write_timeline(path, [row(Segment(0, 1, np.ones(8000, np.float32), True), 1, shares, 0.4)], ("channel 1",))
+    write_timeline(
+        path, [row(Segment(0, 1, np.ones(8000, np.float32), True), 1, shares, Labelling(0.5, 0.4))], ("channel 1",)
+    )
     with open(path, newline="") as handle:
         (line,) = csv.DictReader(handle)
     assert abs(sum(float(line[emotion]) for emotion in EMOTIONS) - 1) <= 0.0005

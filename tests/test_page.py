@@ -131,7 +131,7 @@ def test_the_table_has_each_segment_to_the_millisecond(
     told = [attributes for attributes, _ in Parsed(path).rows]
     assert [round(1000 * float(row["data-start"] or "")) for row in told] == [round(1000 * row.start) for row in rows]
     assert [round(1000 * float(row["data-end"] or "")) for row in told] == [round(1000 * row.end) for row in rows]
-    assert [float(row["data-confidence"] or "") for row in told] == [row.confidence for row in rows]
+    assert [float(row["data-probability"] or "") for row in told] == [row.probability for row in rows]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
@@ -156,11 +156,20 @@ def test_the_same_recording_gives_the_same_bytes(tmp_path: Path) -> None:
     assert (tmp_path / "first index").read_bytes() == (tmp_path / "second index").read_bytes()
 
 
+def test_beside_an_emotion_stands_its_probability_and_not_that_of_the_most_probable(
+    written: Callable[..., Parsed],
+) -> None:
+    negative = Row(1.0, 2.0, 1, "angry", (0.45, 0.0, 0.0, 0.2, 0.35, 0.0, 0.0, 0.0), -20.0)
+    ((attributes, cells),) = written(call(negative)).rows
+    assert cells[3:5] == ["angry", "35\N{NO-BREAK SPACE}%"]
+    assert attributes["data-probability"] == "0.35"
+
+
 def test_nobody_who_is_masked_has_an_emotion(written: Callable[..., Parsed]) -> None:
     parsed = written(call(segment(1, 2, 1, "happy"), segment(2, 30, 2, "")))
     attributes, cells = parsed.rows[1]
     assert cells[2:5] == ["agent", "not inferred", ""]
-    assert (attributes["data-kind"], attributes["data-confidence"]) == ("masked", "")
+    assert (attributes["data-kind"], attributes["data-probability"]) == ("masked", "")
     assert "speaks 0:28 in 1 segment, not inferred 100\N{NO-BREAK SPACE}%" in parsed.text
 
 

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.entry import Entry
 from analyzer.figures import channel_figures
+from analyzer.labels import Labelling
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.report.selection import LATEST, Period, Selection, name_pattern
@@ -46,7 +47,7 @@ def rows_of(said: Sequence[Said]) -> list[Row]:
     sounds = {emotion: np.eye(8)[k] for k, emotion in enumerate(EMOTIONS)}
     sounds |= {UNCERTAIN: np.array([0.3, 0.3, 0.3, 0, 0, 0, 0, 0.1]), HALF_SAD: np.array([0.5, 0, 0, 0.5, 0, 0, 0, 0])}
     pieces = [(Segment(at, to, np.full(6000, 0.1, np.float32), True), channel, how) for channel, at, to, how in said]
-    return [row(segment, channel, sounds[how], 0.4) for segment, channel, how in pieces]
+    return [row(segment, channel, sounds[how], Labelling(0.5, 0.4)) for segment, channel, how in pieces]
 
 
 def a_call(

@@ -8,11 +8,15 @@ from hypothesis.extra import numpy as hnp
 
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.figures import Figures, channel_figures, covered, spoken_together
+from analyzer.labels import Labelling
 from analyzer.outputs import number
 from analyzer.speech import Segment
 from analyzer.timeline import Row, Span, ordered, row
 
 SAMPLES = np.full(8000, 0.1, np.float32)
+LABELLING = Labelling(0.5, 0.4)
+#: For segments of which every emotion is as probable as another.
+AT_ONCE = Labelling(0.9, 0.1)
 
 posteriors = hnp.arrays(np.float32, 8, elements=st.floats(0, 1, width=32)).map(
     lambda p: (p + np.float32(1e-6)) / (p + np.float32(1e-6)).sum()
@@ -29,23 +33,23 @@ def segment(start: float, end: float) -> Segment:
 
 @given(posteriors)
 def test_rounded_probabilities_still_sum_to_one(probabilities: np.ndarray) -> None:
-    made = row(segment(0, 1), 1, probabilities, 0.4)
+    made = row(segment(0, 1), 1, probabilities, LABELLING)
     assert abs(sum(made.probabilities) - 1) <= 0.0005
     assert all(p == float(f"{p:.4f}") for p in made.probabilities)
 
 
-@given(posteriors, st.floats(0.13, 1))
-def test_the_emotion_is_the_likeliest_or_uncertain(probabilities: np.ndarray, threshold: float) -> None:
-    made = row(segment(0, 1), 1, probabilities, threshold)
+@given(posteriors)
+def test_confidence_is_the_highest_probability_and_probability_that_of_the_emotion(probabilities: np.ndarray) -> None:
+    made = row(segment(0, 1), 1, probabilities, LABELLING)
     assert made.confidence == max(made.probabilities)
-    if made.confidence < threshold:
-        assert made.emotion == UNCERTAIN
+    if made.emotion == UNCERTAIN:
+        assert made.probability == made.confidence
     else:
-        assert made.probabilities[EMOTIONS.index(made.emotion)] == made.confidence
+        assert made.probability == made.probabilities[EMOTIONS.index(made.emotion)]
 
 
 def test_a_row_says_seconds_to_the_millisecond_and_level_to_a_tenth() -> None:
-    made = row(segment(1.23456, 2.34567), 2, np.full(8, 0.125), 0.1)
+    made = row(segment(1.23456, 2.34567), 2, np.full(8, 0.125), AT_ONCE)
     assert (made.start, made.end, made.channel, made.level_db) == (1.235, 2.346, 2, -20.0)
     assert made.seconds == pytest.approx(1.111)
 
@@ -55,7 +59,7 @@ def rows_of(channel: int, lengths: list[tuple[int, int]], seed: int) -> list[Row
     rng, at, made = np.random.default_rng(seed), 0, []
     for pause, length in lengths:
         start, at = at + pause, at + pause + length
-        made.append(row(segment(start / 10, at / 10), channel, rng.dirichlet(np.full(8, 0.5)), 0.4))
+        made.append(row(segment(start / 10, at / 10), channel, rng.dirichlet(np.full(8, 0.5)), LABELLING))
     return made
 
 
@@ -104,7 +108,7 @@ def test_seconds_are_those_of_a_count_by_tenths(parts: tuple) -> None:
 def test_a_recording_full_of_speech_has_no_silence_and_not_less_than_none(milliseconds: list[int]) -> None:
     ends = np.cumsum(milliseconds) / 1000
     pieces = zip([0.0, *ends[:-1]], ends, strict=True)
-    rows = [row(segment(float(start), float(end)), 1, np.full(8, 0.125), 0.1) for start, end in pieces]
+    rows = [row(segment(float(start), float(end)), 1, np.full(8, 0.125), AT_ONCE) for start, end in pieces]
     figures = figures_of(1, rows, [], rows[-1].end)
     assert number(figures["silence_s"], 3) == "0.000"
     assert number(figures["both_s"], 3) == "0.000"
@@ -133,7 +137,7 @@ def test_a_peak_is_the_start_of_the_strongest_segment(parts: tuple) -> None:
 
 def test_a_mean_weighs_segments_by_their_length() -> None:
     angry = np.eye(8)[EMOTIONS.index("angry")]
-    rows = [row(segment(0, 1), 1, angry, 0.4), row(segment(1, 4), 1, np.full(8, 0.125), 0.1)]
+    rows = [row(segment(0, 1), 1, angry, LABELLING), row(segment(1, 4), 1, np.full(8, 0.125), AT_ONCE)]
     figures = figures_of(1, rows, [], 5)
     assert figures["mean_angry"] == pytest.approx(0.25 * 1 + 0.75 * 0.125, abs=0.0001)
     assert figures["level_db"] == -20.0

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from analyzer.entry import Entry
 from analyzer.figures import channel_figures
+from analyzer.labels import Labelling
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import harmless
@@ -60,7 +61,8 @@ def an_entry(label: str = "calls", path: str = "a.wav", **changes: object) -> En
     """The entry of a recording of two channels, of which one speaks."""
     import numpy as np
 
-    rows = [row(Segment(k, k + 0.75, np.full(6000, 0.1, np.float32), True), 1, np.eye(8)[k], 0.4) for k in (0, 4)]
+    segments = [Segment(k, k + 0.75, np.full(6000, 0.1, np.float32), True) for k in (0, 4)]
+    rows = [row(segment, 1, np.eye(8)[round(segment.start)], Labelling(0.5, 0.4)) for segment in segments]
     fields: dict = {
         "size": 32044,
         "mtime_ns": NOON_NS,

@@ -74,6 +74,15 @@ def written(
     return openpyxl.load_workbook(folder / "summary.xlsx")
 
 
+def point(negative_from: float, found: float | None = None, false: float | None = None) -> dict[str, float | None]:
+    return {"negative_from": negative_from, "found": found, "false": false}
+
+
+#: Sensitivities of a model, measured and not.
+MEASURED = {"low": point(0.7, 0.3, 0.005), "normal": point(0.45, 0.51, 0.05), "high": point(0.3, 0.72, 0.151)}
+GENERIC = {"low": point(0.65), "normal": point(0.5), "high": point(0.35)}
+
+
 def note_model(ledger: Ledger, fingerprint: str = "f", **facts: object) -> None:
     ledger.remember(f"model {fingerprint}", json.dumps({"name": "tiny", "uncertain_below": 0.4, **facts}))
 
@@ -83,7 +92,9 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The workbook of that period; tests only read it."""
     folder = tmp_path_factory.mktemp("period")
     with closing(Ledger(None)) as ledger:
-        note_model(ledger, on_strangers="hears 61 %", on_level_voices="errs in 2 %")
+        terms = {"business_use": False, "licence": "trained on TESS: not for commercial use"}
+        scores = {"on_strangers": "hears 61 %", "on_level_voices": "errs in 2 %"}
+        note_model(ledger, sensitivity="normal", sensitivities=MEASURED, **terms, **scores)
         ledger.remember("settings", json.dumps(SETTINGS))
         written(ledger, folder, *a_period())
     return folder / "summary.xlsx"
@@ -222,7 +233,7 @@ def test_what_is_told_on_the_first_sheet_is_seen_whole(book: openpyxl.Workbook) 
     sheet = book["Overview"]
     widths = [sheet.column_dimensions[get_column_letter(k)].width for k in range(2, 9)]
     merged = {str(places) for places in sheet.merged_cells.ranges}
-    for number in range(3, 13):
+    for number in range(3, 15):
         assert f"B{number}:H{number}" in merged
         assert sheet.row_dimensions[number].height >= 15 * len(sheet.cell(number, 2).value) / sum(widths)
         assert sheet.cell(number, 2).alignment.wrap_text
@@ -250,9 +261,17 @@ def test_the_first_sheet_says_what_it_is_about_and_how_far_to_trust_it(book: ope
     assert told["How well it hears strangers"] == "tiny hears 61 %"
     assert told["How often it cries wolf"] == "tiny errs in 2 %"
     assert told["What uncertain means"] == (
-        "even the most probable emotion of a segment is too improbable to be named (under 40%). "
-        "So it is for 6% of the talk here"
+        "sad, angry, fearful and disgusted together are too improbable to call a segment negative (under 45%), and "
+        "none of the other emotions is the most probable of all and probable enough to be named (under 40%). That is "
+        "so for 6% of the talk here"
     )
+    assert told["Sensitivity"] == (
+        "normal (used here): finds 51 % of the negative clips of corpora that training never saw, and calls 5 % of "
+        "their level clips negative; low: finds 30 % of the negative clips, and calls 0.5 % of the level clips "
+        "negative; "
+        "high: finds 72 % of the negative clips, and calls 15 % of the level clips negative"
+    )
+    assert told["Business use of the model"] == "no, trained on TESS: not for commercial use"
     assert "three seconds" in told["What a negative passage is"]
     assert "decide nothing about a person" in told["What it is not"]
 
@@ -279,6 +298,40 @@ def test_it_says_when_figures_of_models_are_mixed(ledger: Ledger, tmp_path: Path
         f"{name} was not measured: see its card" for name in ("large", "tiny")
     )
     assert "(under 40% or 50%)" in told["What uncertain means"]
+
+
+def test_it_says_which_sensitivity_of_which_model_was_used_and_what_was_not_measured(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    note_model(ledger, sensitivity="high", sensitivities=MEASURED | {"low": point(0.7)})
+    note_model(ledger, "g", name="large", sensitivity="low", sensitivities=GENERIC)
+    note_model(ledger, "h", name="older")
+    entries = [a_call(f"{name}.wav", model=name, fingerprint=f) for f, name in (("g", "large"), ("h", "older"))]
+    told = overview(written(ledger, tmp_path, a_call("a.wav"), *entries))
+    assert told["Sensitivity"] == (
+        "large: low (used here); how much low, normal and high find was not measured for this model; "
+        "older: not known; "
+        "tiny: high (used here): finds 72 % of the negative clips of corpora that training never saw, and calls 15 % "
+        "of their level clips negative; low: not measured; normal: finds 51 % of the negative clips, and calls 5 % of "
+        "the level clips negative"
+    )
+    assert "negative (under 30% or 65%)" in told["What uncertain means"]
+
+
+def test_two_sensitivities_of_one_model_are_both_named(ledger: Ledger, tmp_path: Path) -> None:
+    for fingerprint, name in (("f", "low"), ("g", "high")):
+        note_model(ledger, fingerprint, sensitivity=name, sensitivities=GENERIC, business_use=True, licence="CC BY 4.0")
+    told = overview(written(ledger, tmp_path, a_call("a.wav"), a_call("b.wav", fingerprint="g")))
+    assert told["Model"].startswith("MIXED: tiny (1 recordings), tiny (1 recordings)")
+    assert [text[:16] for text in told["Sensitivity"].split("tiny: ")[1:]] == ["low (used here);", "high (used here)"]
+    assert told["Business use of the model"] == "tiny: yes, CC BY 4.0"
+
+
+def test_where_a_model_states_no_terms_the_first_sheet_says_so(ledger: Ledger, tmp_path: Path) -> None:
+    note_model(ledger)
+    told = overview(written(ledger, tmp_path, a_call("a.wav")))
+    assert told["Business use of the model"] == "not stated"
+    assert told["Sensitivity"] == "not known"
 
 
 def test_models_of_other_days_are_not_called_mixed(ledger: Ledger, tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """A model that is small and always the same: eight random projections of a segment's mean spectrum."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -19,8 +20,12 @@ def make_tiny_model(
     outputs: int = 8,
     uncertain_below: float = 0.4,
     front_end: FrontEnd | None = None,
+    **settings: Any,
 ) -> Path:
-    """Write a model's folder; another seed gives another model, one of free length where nothing is padded."""
+    """Write a model's folder; another seed gives another model, one of free length where nothing is padded.
+
+    `settings` are further fields of ModelSettings.
+    """
     front_end = front_end or FrontEnd()
     time = front_end.frames if front_end.padded else "time"
     weights = np.random.default_rng(seed).normal(size=(front_end.bands, outputs)).astype(np.float32) * 2
@@ -38,8 +43,7 @@ def make_tiny_model(
     folder.mkdir(parents=True, exist_ok=True)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
     onnx.save(model, folder / "network.onnx")
-    settings = ModelSettings(
-        name, "network.onnx", front_end, (0.125,) * 8, CALL_PRIOR, uncertain_below, hears_other=outputs == 9
-    )
-    (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
+    settings = {"call_prior": CALL_PRIOR, "hears_other": outputs == 9, **settings}
+    written = ModelSettings(name, "network.onnx", front_end, (0.125,) * 8, uncertain_below=uncertain_below, **settings)
+    (folder / SETTINGS_FILE).write_text(written.to_json(), encoding="utf-8")
     return folder

@@ -11,7 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings, read_settings
+from analyzer.classifier import GENERIC_SENSITIVITIES, SETTINGS_FILE, Classifier, ModelSettings, read_settings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
@@ -25,9 +25,14 @@ TOLERANCE = 1e-4
 
 
 def model_settings(name: str, front_end: FrontEnd, trained_on: Examples, uncertain_below: float) -> ModelSettings:
-    """The settings of a new model; its training prior is what each emotion weighed in its training."""
+    """The settings of a new model; its training prior is what each emotion weighed in its training.
+
+    Its sensitivities are generic: no corpus was left out to measure them on. Who trained it knows its licence.
+    """
     prior = tuple(float(share) for share in trained_on.one_hot.mean(axis=0))
-    return ModelSettings(name, NETWORK_FILE, front_end, prior, CALL_PRIOR, uncertain_below)
+    return ModelSettings(
+        name, NETWORK_FILE, front_end, prior, CALL_PRIOR, uncertain_below, sensitivities=GENERIC_SENSITIVITIES
+    )
 
 
 def write_model(folder: Path, network: Any, settings: ModelSettings) -> None:

@@ -105,7 +105,9 @@ speed, lost packets). A clip's weight: {corpus_weights}.{advice}
 Probabilities are calibrated, fold by fold, by the speakers of the four others, whom the heads that tell of them had not
 heard either: a temperature, and a share of an even guess. On calls it expects these
 shares: {call_prior}.
-A segment whose highest probability on calls is below {uncertain_below:g} is called uncertain: the lowest level at which four of five of what is told are right.
+A segment is called negative where the four negative emotions together reach {negative_from:g} (`--sensitivity normal`), and
+uncertain where they do not and no other emotion is the most probable and reaches {uncertain_below:g}: the lowest level at which
+four of five of the most probable emotions are right.
 
 ## Limits
 
@@ -175,6 +177,7 @@ def card(shipped: "Shipped") -> str:
         call_prior=", ".join(
             f"{name} {share:g}" for name, share in zip(EMOTIONS, shipped.recipe.call_prior, strict=True)
         ),
+        negative_from=shipped.settings.sensitivities.normal.negative_from,
         machine=shipped.machine,
         small=small if shipped.largest_change > 1e-4 else "",
         advice=ADVICE.format(share=advice.share, **told) if (advice := shipped.recipe.advice) else "",

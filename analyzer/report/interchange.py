@@ -30,10 +30,10 @@ def label(row: Row) -> str:
 
 
 def words(row: Row) -> str:
-    """The emotion of a segment and how sure it is, such as `angry 81%`; `uncertain` says that by itself."""
-    if row.confidence is None or row.emotion == UNCERTAIN:
+    """The emotion of a segment and its probability, such as `angry 81%`; `uncertain` stands alone."""
+    if row.probability is None or row.emotion == UNCERTAIN:
         return label(row)
-    return f"{row.emotion} {row.confidence:.0%}"
+    return f"{row.emotion} {row.probability:.0%}"
 
 
 def write_audacity(timeline: Timeline, path: Path) -> None:

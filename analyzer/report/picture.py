@@ -289,7 +289,7 @@ def _columns(lane: Lane, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
     all of them over one another would make colours that stand for nothing.
     """
     edges = np.linspace(0, axis.length_s, axis.width + 1)
-    pieces = [(kind_of(row), row.start, row.end, row.confidence or 1.0) for row in lane.rows]
+    pieces = [(kind_of(row), row.start, row.end, row.probability or 1.0) for row in lane.rows]
     pieces += [(OTHER, span.start, span.end, 1.0) for span in lane.other]
     seconds, weighed = np.zeros((2, len(_KINDS), axis.width))
     for k, kind in enumerate(_KINDS):

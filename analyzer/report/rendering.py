@@ -24,7 +24,7 @@ from analyzer.ledger import Ledger
 from analyzer.logs import LOGGER
 from analyzer.names import Identity, show
 from analyzer.outputs import clear_unfinished, format_path, format_paths, read_timeline, replacing, timeline_path
-from analyzer.report import opus, page, tables
+from analyzer.report import models, opus, page, tables
 from analyzer.report.selection import LATEST, Selection, stored_mask
 from analyzer.report.summary import HEARD
 from analyzer.signals import StopSignals
@@ -34,7 +34,7 @@ from analyzer.timeline import Sketch, Timeline
 log = logging.getLogger(LOGGER)
 
 #: Raised by hand whenever files of a recording are to look otherwise than before.
-_LOOK = f"{__version__}.1"
+_LOOK = f"{__version__}.2"
 #: A page with its sound in it, which the ledger knows as a format of its own.
 _WITH_SOUND = "html with sound"
 #: Recordings that are written before the ledger is told, in one transaction: what a killed run does not keep.
@@ -51,6 +51,7 @@ class Task:
     """What a process needs to write the files of one recording: its row, its sketch, where it lies, which formats.
 
     `sound` is where the recording is, None where that is not to be told or not known; `embed` asks for it in the page.
+    `sensitivity` is that of the run that analysed it, empty where that is not known.
     """
 
     output: Path
@@ -60,6 +61,7 @@ class Task:
     formats: frozenset[str]
     sound: Location | None
     embed: bool
+    sensitivity: str = ""
 
 
 class Outcome(NamedTuple):
@@ -170,7 +172,8 @@ def _tasks(
             if missing:
                 formats = frozenset("html" if name == _WITH_SOUND else name for name in missing)
                 place = _place(entry.identity, folders)
-                task = Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed)
+                used = models.facts(ledger, entry.fingerprint).get("sensitivity", "")
+                task = Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed, used)
         for failure in wrong:
             _note(ledger, entry, failure.reason)
         failures += wrong
@@ -251,6 +254,7 @@ def told(task: Task) -> Timeline:
         **entry.groups,
         "encoding": f"{entry.codec}, {entry.rate:,} Hz, {channels} channel{'s' if channels > 1 else ''}",
         "model": entry.model,
+        "sensitivity": task.sensitivity,
         "note": without_problem(entry.reason),
     }
     return Timeline(

@@ -14,7 +14,7 @@ from analyzer.entry import Entry
 from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.outputs import format_path, replacing
-from analyzer.report import charts, views
+from analyzer.report import charts, models, views
 from analyzer.report.intervals import difference_interval, share_interval
 from analyzer.report.selection import Selection
 from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, append_told, save
@@ -95,7 +95,7 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
 def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
     """What a reader should know first: what it is about, and what is told of it."""
     total = summary.total
-    facts = [json.loads(ledger.note(f"model {fingerprint}") or "{}") for _, fingerprint in summary.models]
+    facts = [models.facts(ledger, fingerprint) for _, fingerprint in summary.models]
     yield "Period", _period(summary, zone)
     yield "Recordings", _recordings(total)
     yield (
@@ -104,8 +104,10 @@ def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[t
     )
     yield "Whose emotions count", _WHOSE
     yield "Model", views.listened(summary.models)
+    yield "Business use of the model", models.in_words(facts, models.business_use)
     yield "How well it hears strangers", _told_of_models(facts, "on_strangers")
     yield "How often it cries wolf", _told_of_models(facts, "on_level_voices")
+    yield "Sensitivity", models.in_words(facts, models.sensitivity)
     yield "What uncertain means", _uncertain(total, facts)
     yield "What a negative passage is", _NEGATIVE_PASSAGE
     yield "What it is not", _WHAT_IT_IS_NOT
@@ -119,13 +121,21 @@ def _recordings(total: Tally) -> str:
 
 
 def _uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
-    limits = sorted({fact["uncertain_below"] for fact in facts if fact})
-    under = f" (under {' or '.join(f'{limit:.0%}' for limit in limits)})" if limits else ""
+    chosen = (fact["sensitivities"][fact["sensitivity"]] for fact in facts if "sensitivity" in fact)
+    negative = _limits([point["negative_from"] for point in chosen])
+    other = _limits([fact["uncertain_below"] for fact in facts if fact])
     share = total.share("uncertain") or 0
     return (
-        f"even the most probable emotion of a segment is too improbable to be named{under}. So it is for {share:.0%} "
-        "of the talk here"
+        f"sad, angry, fearful and disgusted together are too improbable to call a segment negative{negative}, and none "
+        f"of the other emotions is the most probable of all and probable enough to be named{other}. That is so for "
+        f"{share:.0%} of the talk here"
     )
+
+
+def _limits(limits: Sequence[float]) -> str:
+    """Limits below which something is too improbable, in brackets; nothing where none is known."""
+    percents = dict.fromkeys(f"{limit:.0%}" for limit in sorted(limits))
+    return f" (under {' or '.join(percents)})" if percents else ""
 
 
 def _period(summary: Summary, zone: ZoneInfo) -> str:

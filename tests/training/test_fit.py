@@ -9,7 +9,7 @@ import sys
 import numpy as np
 import pytest
 
-from analyzer.classifier import Classifier
+from analyzer.classifier import SETTINGS_FILE, Classifier
 from analyzer.emotions import CALL_PRIOR, EMOTIONS
 from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd
@@ -59,6 +59,17 @@ def test_the_analyzer_loads_the_model_and_hears_eight_emotions(tiny_model, input
     assert classifier.settings.name == "tiny"
     assert classifier.settings.call_prior == CALL_PRIOR
     assert classifier.settings.front_end == FrontEnd()
+
+
+def test_its_sensitivities_are_generic_and_its_terms_are_left_to_whoever_trained_it(tiny_model):
+    written = json.loads((tiny_model.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    assert {name: point["negative_from"] for name, point in written["sensitivities"].items()} == {
+        "low": 0.65,
+        "normal": 0.5,
+        "high": 0.35,
+    }
+    assert {point[key] for point in written["sensitivities"].values() for key in ("found", "false")} == {None}
+    assert (written["business_use"], written["licence"]) == (None, "not stated")
 
 
 def test_the_training_prior_is_the_shares_of_the_emotions_when_every_speaker_is_heard_equally_often(tiny_model):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from onnx import numpy_helper
 
-from analyzer.classifier import ModelSettings
+from analyzer.classifier import ModelSettings, find_model, read_settings
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
 from analyzer.errors import CannotWork, UsageError
 from analyzer.features import FrontEnd
@@ -117,6 +117,8 @@ def test_a_card_states_score_cost_licences_and_command(model, request):
     assert "1,703 times real time" in text and "Abacus 9000" in text
     assert "CC BY-NC-SA 4.0" in text
     assert f"--recipe {model} " in text
+    assert "the four negative emotions together reach 0.5 (`--sensitivity normal`)" in text
+    assert "no other emotion is the most probable and reaches 0.5" in text
     assert "{" not in text
 
 
@@ -333,6 +335,9 @@ def test_a_last_student_who_heard_everybody_ships(asked, made_quickly, tmp_path)
     assert set(rows["fold"]) == set(map(str, FOLDS))
     assert settings.uncertain_below == threshold(rows, DEFAULT.call_prior)
     assert settings.call_prior == DEFAULT.call_prior
+    packaged = read_settings(find_model("default"))
+    assert settings.sensitivities == packaged.sensitivities
+    assert (settings.business_use, settings.licence) == (False, packaged.licence)
     assert {path.name for path in card.parent.iterdir()} == {"card.md", "metrics.json"}
     heard = Counter(clip.corpus for clip in (*others, *actors))
     told = ", ".join(f"{corpus} {count}" for corpus, count in sorted(heard.items()))

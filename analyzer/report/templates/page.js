@@ -18,7 +18,7 @@ const segments = [...body.rows].map((row) => ({
   end: Number(row.dataset.end),
   channel: row.dataset.channel,
   kind: row.dataset.kind,
-  confidence: row.dataset.confidence === "" ? -1 : Number(row.dataset.confidence),
+  probability: row.dataset.probability === "" ? -1 : Number(row.dataset.probability),
   level: Number(row.dataset.level),
   speaker: row.cells[2].textContent,
   emotion: row.cells[3].textContent.trim(),

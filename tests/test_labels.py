@@ -1,0 +1,123 @@
+"""Labels: negative is decided first, by a threshold on four probabilities together; which emotion, second."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from analyzer.classifier import Classifier
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, SENSITIVITIES, UNCERTAIN
+from analyzer.labels import Labelling, negative_probability, rounded
+from tests.tiny_model import make_tiny_model
+
+posteriors = hnp.arrays(float, 8, elements=st.floats(0, 1)).map(lambda p: (p + 1e-6) / (p + 1e-6).sum())
+thresholds = st.floats(0.01, 0.99)
+NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
+
+
+def heard(**shares: float) -> np.ndarray:
+    """Probabilities; what is left goes to neutral."""
+    shares = {"neutral": 1 - sum(shares.values()), **shares}
+    return np.array([shares.get(emotion, 0.0) for emotion in EMOTIONS])
+
+
+@pytest.mark.parametrize(
+    ("probabilities", "label"),
+    [
+        (heard(angry=0.9), "angry"),
+        # Neutral is the most probable, and yet the four negative ones together are as probable.
+        (heard(sad=0.2, fearful=0.3), "fearful"),
+        (heard(sad=0.25, fearful=0.2499), "neutral"),
+        # An emotion that is the most probable of all, and negative, and not probable enough.
+        (heard(angry=0.4, happy=0.3), UNCERTAIN),
+        (heard(happy=0.39, calm=0.3), UNCERTAIN),
+        (heard(happy=0.4, calm=0.3), "happy"),
+        # Of two that are as probable, the first of the columns.
+        (heard(sad=0.3, angry=0.3), "sad"),
+        (heard(happy=0.5), "neutral"),
+    ],
+)
+def test_a_segment_is_negative_by_the_sum_and_else_by_the_most_probable(probabilities: np.ndarray, label: str) -> None:
+    assert Labelling(negative_from=0.5, uncertain_below=0.4).label(probabilities) == label
+
+
+def test_the_threshold_is_compared_with_the_columns_of_the_timeline() -> None:
+    """0.49996 is written as 0.5."""
+    labelling = Labelling(0.5, 0.4)
+    assert labelling.label(heard(angry=0.49996)) == "angry"
+    assert labelling.label(heard(angry=0.49994)) == "neutral"
+    assert labelling.label(heard(sad=0.1, angry=0.2, fearful=0.1, disgust=0.1)) == "angry"  # as floats, below 0.5
+
+
+@given(posteriors, thresholds, thresholds)
+def test_whatever_reaches_the_threshold_is_negative_and_nothing_else_is(
+    probabilities: np.ndarray, negative_from: float, uncertain_below: float
+) -> None:
+    label, columns = Labelling(negative_from, uncertain_below).label(probabilities), rounded(probabilities)
+    assert (label in NEGATIVE) == (negative_probability(columns) >= negative_from)
+    if label in NEGATIVE:
+        assert columns[EMOTIONS.index(label)] == max(columns[k] for k in NEGATIVE_AT)
+    elif label != UNCERTAIN:
+        assert columns[EMOTIONS.index(label)] == max(columns) >= uncertain_below
+    else:
+        assert max(columns) < uncertain_below or EMOTIONS[columns.index(max(columns))] in NEGATIVE
+
+
+@given(posteriors, st.lists(thresholds, min_size=3, max_size=3).map(lambda found: sorted(found, reverse=True)))
+def test_what_a_low_sensitivity_calls_negative_a_higher_one_calls_negative_too(
+    probabilities: np.ndarray, limits: list[float]
+) -> None:
+    labels = [Labelling(limit, 0.4).label(probabilities) for limit in limits]
+    for lower, higher in pairwise(labels):
+        assert lower not in NEGATIVE or higher == lower
+        assert higher in NEGATIVE or lower == higher
+
+
+@pytest.fixture(scope="module")
+def priors(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[Classifier]]]:
+    """Models with other shares of emotions on calls, each under both priors at every sensitivity."""
+    folder = tmp_path_factory.mktemp("priors")
+    of_calls = [CALL_PRIOR, (0.125,) * 8, (0.3, 0.01, 0.05, 0.3, 0.02, 0.1, 0.02, 0.2)]
+    made = [make_tiny_model(folder / str(k), call_prior=shares) for k, shares in enumerate(of_calls)]
+    return [{p: [Classifier(m, p, s) for s in SENSITIVITIES] for p in ("calls", "even")} for m in made]
+
+
+@given(posteriors.map(np.float32), st.integers(0, 2), st.integers(0, 2))
+def test_a_segment_alone_has_the_same_label_under_both_priors(
+    priors: list[dict[str, list[Classifier]]], posterior: np.ndarray, model: int, sensitivity: int
+) -> None:
+    on_calls, even = (priors[model][prior][sensitivity] for prior in ("calls", "even"))
+    with pytest.MonkeyPatch.context() as patch:
+        for classifier in (on_calls, even):
+            patch.setattr(classifier, "_run", lambda *_: posterior[None])
+        found, moved = (c.probabilities([np.zeros((300, 40), np.float32)])[0] for c in (on_calls, even))
+    assume(clearly_labelled(found, on_calls.labelling))
+    assert even.labelling.label(moved) == on_calls.labelling.label(found)
+
+
+def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
+    """Whether no rounding of single precision can change a label."""
+    best, second = np.sort(probabilities)[::-1][:2]
+    worst, next_worst = np.sort(probabilities[NEGATIVE_AT])[::-1][:2]
+    negative = probabilities[NEGATIVE_AT].sum()
+    distances = [
+        best - second,
+        worst - next_worst,
+        best - labelling.uncertain_below,
+        negative - labelling.negative_from,
+    ]
+    return min(map(abs, distances)) > 5e-4
+
+
+def test_a_threshold_moved_for_the_group_alone_would_not_do(tmp_path: Path) -> None:
+    """Within the negative emotions, and within the others, the prior of calls differs from an even one, too."""
+    labelling = Classifier(make_tiny_model(tmp_path / "model"), "even").labelling
+    odds = (1 - sum(CALL_PRIOR[k] for k in NEGATIVE_AT)) / sum(CALL_PRIOR[k] for k in NEGATIVE_AT)
+    moved = odds / (1 + odds)  # of a threshold of 0.5 under the prior of calls
+    sad = heard(sad=0.76)
+    assert negative_probability(rounded(sad)) > moved
+    assert labelling.label(sad) == "neutral"  # 0.24 * 0.36 is more than 0.76 * 0.07
