@@ -12,7 +12,16 @@ from pathlib import Path
 import numpy as np
 
 from analyzer import __version__, discovery, storage
-from analyzer.classifier import find_model, load_classifier, model_hash
+from analyzer.classifier import (
+    ModelSettings,
+    business_use_in_words,
+    find_model,
+    is_path,
+    load_classifier,
+    model_hash,
+    packaged_names,
+    read_settings,
+)
 from analyzer.errors import AnotherRun, CallEmotionsError
 from analyzer.ledger import FILE_NAME, Ledger
 from analyzer.lock import held
@@ -47,6 +56,7 @@ def run(
         ("packages", _packages),
         ("machine", _machine),
         ("model", lambda: _model(model)),
+        ("business use", _business_use),
         ("decoding", _decoding),
     ]
     checks += [("results", lambda: _results(output))] if output else []
@@ -100,6 +110,18 @@ def _model(name: str) -> Iterator[str]:
     if not np.allclose(probabilities[:, :8].sum(axis=1), 1, atol=1e-3):
         raise ValueError("its probabilities do not sum to 1")
     yield f"{classifier.settings.name}, {model_hash(folder)[:12]}, in {show(str(folder))}"
+    if is_path(name):
+        yield f"business use of {show(classifier.settings.name)}: {_terms(classifier.settings)}"
+
+
+def _business_use() -> Iterator[str]:
+    """Whether the models that come with the tool may be used for business."""
+    for name in packaged_names():
+        yield f"{name}: {_terms(read_settings(find_model(name)))}"
+
+
+def _terms(settings: ModelSettings) -> str:
+    return show(business_use_in_words(settings.business_use, settings.licence))
 
 
 def _decoding() -> Iterator[str]:

@@ -5,8 +5,10 @@ from pathlib import Path
 import pytest
 
 from analyzer import doctor
+from analyzer.classifier import packaged_names
 from analyzer.cli import main
 from tests.nights import Analyze, a_call
+from tests.tiny_model import make_tiny_model
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
@@ -70,6 +72,32 @@ def test_a_model_that_is_damaged_is_found(tmp_path: Path, tiny_model: Path, caps
     assert doctor.run([], None, str(damaged)) == 3
     (line,) = lines(capsys)["FAIL"]
     assert line.startswith("FAIL  model: ")
+
+
+def test_it_says_of_every_packaged_model_whether_it_may_be_used_for_business(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["doctor"]) == 0
+    said = [line for line in lines(capsys)["ok"] if "business" in line]
+    assert len(said) == len(packaged_names()) >= 2
+    for line, name in zip(said, packaged_names(), strict=True):
+        assert line.startswith(f"ok    business use: {name}: no, trained on RAVDESS (CC BY-NC-SA 4.0), TESS")
+
+
+@pytest.mark.parametrize(
+    ("terms", "said"),
+    [
+        ({}, "not stated"),
+        ({"business_use": True, "licence": "trained on own calls"}, "yes, trained on own calls"),
+        ({"business_use": False, "licence": "a \x1b[31m licence"}, "no, a \\x1b[31m licence"),
+    ],
+)
+def test_it_says_of_a_model_of_one_s_own_what_that_states(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], terms: dict[str, object], said: str
+) -> None:
+    model = make_tiny_model(tmp_path / "mine", name="mine", **terms)
+    assert doctor.run([], None, str(model)) == 0
+    assert f"ok    model: business use of mine: {said}\n" in capsys.readouterr().out
 
 
 def test_a_disk_that_is_nearly_full_is_told(
