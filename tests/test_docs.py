@@ -1,12 +1,15 @@
 """The README and CONTRIBUTING say what the program does: where they differ, these tests fail."""
 
+import configparser
 import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from packaging.licenses import canonicalize_license_expression
 
+from analyzer.classifier import packaged_names
 from analyzer.cli import main
 from analyzer.formats import EXTENSIONS
 from analyzer.outputs import TIMELINE_COLUMNS
@@ -84,6 +87,18 @@ def test_the_page_on_reports_explains_the_sheets_of_the_example() -> None:
     told = re.findall(r"^\| ([A-Z][\w ]+(?:, [A-Z]\w+)?) \|", REPORTS, flags=re.MULTILINE)
     book = load_workbook(ROOT / "docs" / "example.xlsx", read_only=True)
     assert ", ".join(told).split(", ") == book.sheetnames
+
+
+def test_the_package_claims_mit_for_the_code_alone_in_a_form_that_pip_and_pypi_take() -> None:
+    settings = configparser.ConfigParser()
+    settings.read(ROOT / "setup.cfg", encoding="utf-8")
+    about = settings["metadata"]
+    expression = canonicalize_license_expression(about["license_expression"])
+    assert expression == about["license_expression"] == "MIT AND LicenseRef-call-emotions-models"
+    assert "license" not in about
+    code, models = (ROOT / name for name in about["license_files"].split())
+    assert "The trained models in models/ are not covered by this licence" in code.read_text(encoding="utf-8")
+    assert all(name in models.read_text(encoding="utf-8") for name in packaged_names())
 
 
 CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
