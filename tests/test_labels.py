@@ -19,7 +19,7 @@ thresholds = st.floats(0.01, 0.99)
 NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
-def heard(**shares: float) -> np.ndarray:
+def mixed(**shares: float) -> np.ndarray:
     """Probabilities; what is left goes to neutral."""
     shares = {"neutral": 1 - sum(shares.values()), **shares}
     return np.array([shares.get(emotion, 0.0) for emotion in EMOTIONS])
@@ -28,17 +28,17 @@ def heard(**shares: float) -> np.ndarray:
 @pytest.mark.parametrize(
     ("probabilities", "label"),
     [
-        (heard(angry=0.9), "angry"),
+        (mixed(angry=0.9), "angry"),
         # Neutral is the most probable, and yet the four negative ones together are as probable.
-        (heard(sad=0.2, fearful=0.3), "fearful"),
-        (heard(sad=0.25, fearful=0.2499), "neutral"),
+        (mixed(sad=0.2, fearful=0.3), "fearful"),
+        (mixed(sad=0.25, fearful=0.2499), "neutral"),
         # An emotion that is the most probable of all, and negative, and not probable enough.
-        (heard(angry=0.4, happy=0.3), UNCERTAIN),
-        (heard(happy=0.39, calm=0.3), UNCERTAIN),
-        (heard(happy=0.4, calm=0.3), "happy"),
+        (mixed(angry=0.4, happy=0.3), UNCERTAIN),
+        (mixed(happy=0.39, calm=0.3), UNCERTAIN),
+        (mixed(happy=0.4, calm=0.3), "happy"),
         # Of two that are as probable, the first of the columns.
-        (heard(sad=0.3, angry=0.3), "sad"),
-        (heard(happy=0.5), "neutral"),
+        (mixed(sad=0.3, angry=0.3), "sad"),
+        (mixed(happy=0.5), "neutral"),
     ],
 )
 def test_a_segment_is_negative_by_the_sum_and_else_by_the_most_probable(probabilities: np.ndarray, label: str) -> None:
@@ -48,9 +48,9 @@ def test_a_segment_is_negative_by_the_sum_and_else_by_the_most_probable(probabil
 def test_the_threshold_is_compared_with_the_columns_of_the_timeline() -> None:
     """0.49996 is written as 0.5."""
     labelling = Labelling(0.5, 0.4)
-    assert labelling.label(heard(angry=0.49996)) == "angry"
-    assert labelling.label(heard(angry=0.49994)) == "neutral"
-    assert labelling.label(heard(sad=0.1, angry=0.2, fearful=0.1, disgust=0.1)) == "angry"  # as floats, below 0.5
+    assert labelling.label(mixed(angry=0.49996)) == "angry"
+    assert labelling.label(mixed(angry=0.49994)) == "neutral"
+    assert labelling.label(mixed(sad=0.1, angry=0.2, fearful=0.1, disgust=0.1)) == "angry"  # as floats, below 0.5
 
 
 @given(posteriors, thresholds, thresholds)
@@ -118,6 +118,6 @@ def test_a_threshold_moved_for_the_group_alone_would_not_do(tmp_path: Path) -> N
     labelling = Classifier(make_tiny_model(tmp_path / "model"), "even").labelling
     odds = (1 - sum(CALL_PRIOR[k] for k in NEGATIVE_AT)) / sum(CALL_PRIOR[k] for k in NEGATIVE_AT)
     moved = odds / (1 + odds)  # of a threshold of 0.5 under the prior of calls
-    sad = heard(sad=0.76)
+    sad = mixed(sad=0.76)
     assert negative_probability(rounded(sad)) > moved
     assert labelling.label(sad) == "neutral"  # 0.24 * 0.36 is more than 0.76 * 0.07
