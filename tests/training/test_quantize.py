@@ -113,3 +113,22 @@ def test_a_processor_that_adds_two_products_in_16_bits_does_not_overflow():
     integers, _ = rounded(weights_of(np.random.default_rng(4)), np.eye(INPUTS))
     assert np.abs(integers).max() == LARGEST
     assert 2 * 255 * LARGEST < 2**15
+
+
+def test_a_convolution_is_stored_in_int8_and_computed_in_float(tmp_path):
+    random = np.random.default_rng(0)
+    weights = (random.normal(size=(300, 200, 3)) * random.uniform(0.01, 10, (300, 1, 1))).astype(np.float32)
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "weights"], ["y"])],
+        "convolution",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 200, "frames"])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 300, "frames"])],
+        [numpy_helper.from_array(weights, "weights")],
+    )
+    exact, small = tmp_path / "exact.onnx", tmp_path / "small.onnx"
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 15)], ir_version=9), exact)
+    quantize(exact, small, [])
+    assert small.stat().st_size < exact.stat().st_size / 3.5
+    frames = random.normal(size=(200, 50))
+    right = run(exact, frames)
+    assert 0 < np.abs(run(small, frames) - right).std() < 0.02 * right.std()
