@@ -133,7 +133,7 @@ def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
     A segment longer than the network's input is cut; a padded shorter one is followed by zeros, the mean.
     """
     if front_end.scaling == "whisper":
-        return _whisper_frames(samples[: front_end.frames * front_end.hop], front_end)
+        return whisper_scaled(centred_log_mel(samples[: front_end.frames * front_end.hop], front_end))
     frames = log_mel(samples, front_end)[: front_end.frames]
     scaled = segment_scaled(frames)
     return np.pad(scaled, ((0, front_end.frames - len(scaled)), (0, 0))) if front_end.padded else scaled
@@ -144,8 +144,13 @@ def segment_scaled(frames: np.ndarray) -> np.ndarray:
     return (frames - frames.mean()) / (frames.std() + 1e-3)
 
 
-def _whisper_frames(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+def whisper_scaled(logarithm: np.ndarray) -> np.ndarray:
+    """Decadic logarithms of a segment, clipped 8 below their maximum and brought to about -1 to 1."""
+    return (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4
+
+
+def centred_log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
+    """Decadic logarithms of mel energies, shaped (frames, bands), float32; each frame is centred on its time."""
     edge = front_end.window // 2
     mirrored = np.pad(samples, edge, mode="reflect" if len(samples) > edge else "constant")
-    logarithm = log_mel(mirrored, front_end)[: max(1, len(samples) // front_end.hop)] / 10
-    return (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4
+    return log_mel(mirrored, front_end)[: max(1, len(samples) // front_end.hop)] / 10

@@ -111,10 +111,14 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 
 
 def _add_tune(tune: argparse.ArgumentParser) -> None:
-    tune.add_argument("--recipe", choices=("accurate", "open-accurate"), default="accurate", help="default: accurate")
+    tune.add_argument(
+        "--recipe", choices=("accurate", "open-accurate"), default="accurate",
+        help="default: accurate",
+    )  # fmt: skip
     tune.add_argument(
         "--part", default="1", metavar="PART",
-        help="the speakers to leave out: a fold (1 to 5), a corpus (crema-d, nemo, banglaser, tess), or all for none",
+        help="the speakers to leave out: a fold (1 to 5), corpora joined by + (crema-d, nemo, banglaser, tess), or all "
+        "for none",
     )  # fmt: skip
     tune.add_argument("--seed", type=_whole(0, 2**32 - 1), default=1, metavar="N", help="default 1")
     tune.add_argument("--steps", type=_whole(1, 1_000_000), metavar="N", help="instead of the recipe's number")
@@ -244,19 +248,15 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
 
 def _tune(chosen: argparse.Namespace) -> None:
-    import keras
+    from training import fits, sounds
+    from training.recipes import RECIPES
 
-    from training import sounds, tuned_recipe
-
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    recipe = next(recipe for recipe in tuned_recipe.TUNED_RECIPES if recipe.name == chosen.recipe)
+    recipe = next(recipe for recipe in RECIPES if recipe.name == chosen.recipe)
     if chosen.steps:
-        recipe = replace(recipe, options=replace(recipe.options, steps=chosen.steps))
-    found = sounds.read_sounds(tuned_recipe.read_clips(chosen.corpora, chosen.cache), chosen.cache)
-    numbers = tuned_recipe.scored_by(chosen.part, found)
-    network = tuned_recipe.fitted(recipe, chosen.part, chosen.seed, found, chosen.cache)
-    logits = tuned_recipe.score(network, found, numbers)
-    table = tuned_recipe.figures([found.clips[number] for number in numbers], logits)
+        options = replace(recipe.encoder.options, steps=chosen.steps)
+        recipe = replace(recipe, encoder=replace(recipe.encoder, options=options))
+    found = sounds.read_sounds(fits.read_clips(chosen.corpora, chosen.cache), chosen.cache)
+    table = fits.figures(fits.scored(recipe, chosen.part, chosen.seed, found, chosen.cache))
     print(table.to_string(index=False, float_format="%.3f", na_rep="-"))
 
 

@@ -1,19 +1,18 @@
-"""Training crops: pieces of clips through telephone lines, both drawn at random, and what they are labelled.
+"""Training crops: pieces of copies of clips, drawn at random, and what they are labelled.
 
 A batch has a fixed share of every corpus, and of every emotion within a corpus. A corpus constrains only the emotions
 that it has: a clip of a corpus without disgust says nothing of disgust.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import soxr
 
 from analyzer.emotions import EMOTIONS, OTHER
-from analyzer.features import FrontEnd, network_input
-from training import telephone
+from analyzer.features import whisper_scaled
+from training.drawn import DrawnFrames
 from training.sounds import Sounds
 
 #: Columns of targets: the probability of each emotion, then 1 for each emotion that the clip's corpus has, then 1 for
@@ -22,12 +21,7 @@ TARGETS = 2 * len(EMOTIONS) + 1
 LABEL_SMOOTHING = 0.1
 #: Read speech without a label is neutral or calm, and which of the two is not known.
 READ_SPEECH = {"neutral": 0.7, "calm": 0.3}
-_SPEEDS = (0.88, 1.12)
-#: A clip shorter than the crop is repeated after a pause in half of the cases, else followed by silence.
-_PAUSE_S = (0.05, 0.3)
 _MASKED_BANDS, _MASKS = (2, 9), 2
-#: Samples that resampling takes before and after a crop.
-_EDGE = 400
 
 
 @dataclass(frozen=True)
@@ -121,31 +115,18 @@ READ = _read()
 
 
 def draw_batch(
-    mixture: Mixture, front_end: FrontEnd, crop_s: float, count: int, random: np.random.Generator
+    mixture: Mixture, frames: DrawnFrames, length: int, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Network inputs shaped (count, frames, bands), and their targets shaped (count, TARGETS), both float32."""
+    """Network inputs shaped (count, length, bands), and their targets shaped (count, TARGETS), both float32."""
     drawn = mixture.draw(count, random)
-    inputs = np.stack([_input(mixture.sounds.of(number), front_end, crop_s, random) for number in drawn])
+    inputs = np.stack([_masked(whisper_scaled(frames.crop(number, length, random)), random) for number in drawn])
     return inputs, np.stack([mixture.target_of(number) for number in drawn])
 
 
-def _input(samples: np.ndarray, front_end: FrontEnd, crop_s: float, random: np.random.Generator) -> np.ndarray:
-    """A crop through a drawn line as the network takes it, with some bands masked (SpecAugment, Park et al., 2019)."""
-    line = replace(telephone.draw_line(random), speed=1)
-    frames = network_input(telephone.through(crop(samples, crop_s, random), line, random), front_end)
+def _masked(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    """The frames with some bands replaced by their mean (SpecAugment, Park et al., 2019)."""
+    mean = frames.mean()
     for _ in range(_MASKS):
-        first = random.integers(front_end.bands)
-        frames[:, first : first + random.integers(*_MASKED_BANDS)] = frames.mean()
+        first = random.integers(frames.shape[1])
+        frames[:, first : first + random.integers(*_MASKED_BANDS)] = mean
     return frames
-
-
-def crop(samples: np.ndarray, crop_s: float, random: np.random.Generator) -> np.ndarray:
-    """A piece of a clip at a drawn speed, shaped (crop_s * telephone.RATE,); filled up where the clip is shorter."""
-    length, speed = round(crop_s * telephone.RATE), random.uniform(*_SPEEDS)
-    needed = int(length * speed) + _EDGE
-    start = random.integers(max(0, len(samples) - needed) + 1)
-    samples = soxr.resample(samples[start : start + needed], telephone.RATE * speed, telephone.RATE, quality="LQ")
-    if len(samples) < length and random.random() < 0.5:
-        pause = np.zeros(int(random.uniform(*_PAUSE_S) * telephone.RATE), np.float32)
-        return np.resize(np.concatenate([samples, pause]), length)
-    return np.pad(samples[:length], (0, max(0, length - len(samples))))

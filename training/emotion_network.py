@@ -1,11 +1,10 @@
 """The network of `accurate`: Whisper's first blocks, trained end to end with a head that pools over time.
 
-The layers are summed with learned weights, as for other self-supervised and supervised encoders (Yang et al., SUPERB,
-2021), and pooled by attention into mean and deviation (Okabe et al., Attentive Statistics Pooling, 2018).
+The layers are summed with learned weights, as for other encoders (Yang et al., SUPERB, 2021), and pooled by attention
+into mean and deviation (Okabe et al., Attentive Statistics Pooling, 2018).
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import keras
@@ -13,59 +12,64 @@ import numpy as np
 from keras import layers, ops
 
 from analyzer.emotions import EMOTIONS
-from analyzer.features import FrontEnd
 from training import whisper
+from training.recipes import Size
 
-#: Whisper's frames, computed from telephone sound: the same bands, of which those above 4 kHz stay empty.
-FRONT_END = FrontEnd(
-    rate=8000, window=200, hop=80, fft=200, bands=80, low_hz=0.0, high_hz=8000.0, frames=500, scaling="whisper",
-    padded=False,
-)  # fmt: skip
 #: Logits of the emotions, and the log odds of a sound that is not speech.
 OUTPUTS = len(EMOTIONS) + 1
 _ATTENTION, _HIDDEN, _DROPOUT = 128, 256, 0.3
-_NON_SPEECH_WEIGHT = 0.3
+NON_SPEECH_WEIGHT = 0.3
 _VARIANCE_FLOOR = 1e-5
+#: The layer whose output is the network's view of each frame.
+SUMMED = "head_sum"
 
 
-@dataclass(frozen=True)
-class Size:
-    """How much of Whisper base's encoder a network keeps.
+@keras.saving.register_keras_serializable("call-emotions")
+class WeightedSum(layers.Layer):
+    """Sum of several layers with learned weights, normalised.
 
-    Attributes
-    ----------
-    blocks : the first so many of six.
-    pairs : whether frames are averaged two by two before the first block: 25 a second instead of 50.
+    Takes a list of tensors shaped (batch, frames, width) and returns one, float32.
     """
 
-    blocks: int = 4
-    pairs: bool = True
+    def build(self, input_shape: Any) -> None:
+        self.layer_weights = self.add_weight(shape=(len(input_shape),), initializer="zeros", name="layer_weights")
+        self.norm = layers.LayerNormalization(epsilon=whisper.EPSILON, dtype="float32")
+        self.norm.build(input_shape[0])
+
+    def call(self, inputs: Any) -> Any:
+        shares = ops.softmax(ops.cast(self.layer_weights, "float32"))
+        return self.norm(sum(shares[k] * ops.cast(layer, "float32") for k, layer in enumerate(inputs)))
 
 
 @keras.saving.register_keras_serializable("call-emotions")
 class AttentiveStatistics(layers.Layer):
-    """Mean and deviation over time, frames weighted by attention; from several layers, summed with learned weights.
+    """Mean and deviation over time, frames weighted by attention, float32.
 
-    Takes a list of tensors shaped (batch, frames, width) and returns (batch, 2 * width), float32.
+    Takes a tensor shaped (batch, frames, width) and returns (batch, 2 * width).
     """
 
     def build(self, input_shape: Any) -> None:
-        width = input_shape[0][-1]
-        self.layer_weights = self.add_weight(shape=(len(input_shape),), initializer="zeros", name="layer_weights")
-        self.norm = layers.LayerNormalization(dtype="float32")
         self.score_hidden = layers.Dense(_ATTENTION, activation="tanh", dtype="float32")
         self.score = layers.Dense(1, dtype="float32")
-        for part, size in ((self.norm, width), (self.score_hidden, width), (self.score, _ATTENTION)):
-            part.build((None, None, size))
+        self.score_hidden.build(input_shape)
+        self.score.build((*input_shape[:-1], _ATTENTION))
 
     def call(self, inputs: Any) -> Any:
-        shares = ops.softmax(ops.cast(self.layer_weights, "float32"))
-        summed = self.norm(sum(shares[k] * ops.cast(layer, "float32") for k, layer in enumerate(inputs)))
-        attention = ops.transpose(ops.softmax(self.score(self.score_hidden(summed)), axis=1), (0, 2, 1))
+        attention = ops.transpose(ops.softmax(self.score(self.score_hidden(inputs)), axis=1), (0, 2, 1))
         # Products of matrices: ONNX Runtime takes ten times as long for the same sums over time.
-        mean = ops.matmul(attention, summed)
-        variance = ops.matmul(attention, ops.square(summed - mean))
+        mean = ops.matmul(attention, inputs)
+        variance = ops.matmul(attention, ops.square(inputs - mean))
         return ops.concatenate([mean[:, 0], ops.sqrt(ops.maximum(variance[:, 0], _VARIANCE_FLOOR))], axis=-1)
+
+
+@keras.saving.register_keras_serializable("call-emotions")
+class Statistics(layers.Layer):
+    """Mean and deviation over time; takes a tensor shaped (batch, frames, width), returns (batch, 2 * width)."""
+
+    def call(self, inputs: Any) -> Any:
+        mean = ops.mean(inputs, axis=1, keepdims=True)
+        variance = ops.mean(ops.square(inputs - mean), axis=1)
+        return ops.concatenate([mean[:, 0], ops.sqrt(ops.maximum(variance, _VARIANCE_FLOOR))], axis=-1)
 
 
 def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
@@ -74,10 +78,18 @@ def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
     `weights` are as `whisper.load_weights` returns them.
     """
     frames, outputs, _ = whisper.stack(weights, whisper.whole(size.blocks), size.pairs)
-    pooled = AttentiveStatistics(name="head_pooling")(outputs)
+    summed = WeightedSum(name=SUMMED)(outputs)
+    pooled = AttentiveStatistics(name="head_pooling", dtype="float32")(summed)
     hidden = layers.Dropout(_DROPOUT)(layers.Dense(_HIDDEN, activation=whisper.gelu, name="head_hidden")(pooled))
     logits = layers.Dense(OUTPUTS, dtype="float32", name="head_logits")(hidden)
     return keras.Model(frames, logits, name="emotion_network")
+
+
+def with_statistics(network: keras.Model) -> keras.Model:
+    """The encoder of a network: mean and deviation over time of the output of each block, beside each other."""
+    blocks = [layer for layer in network.layers if layer.name.removeprefix("block").isdigit()]
+    statistics = [Statistics(name=f"statistics_{layer.name}")(layer.output) for layer in blocks]
+    return keras.Model(network.input, layers.Concatenate(name="statistics")(statistics))
 
 
 def loss(targets: Any, logits: Any) -> Any:
@@ -92,4 +104,4 @@ def loss(targets: Any, logits: Any) -> Any:
     labelled = -ops.sum(wanted * log_probabilities * possible, axis=1)
     odds = logits[:, count]
     speech = ops.softplus(odds) - odds * non_speech
-    return labelled + _NON_SPEECH_WEIGHT * speech
+    return labelled + NON_SPEECH_WEIGHT * speech

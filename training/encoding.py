@@ -119,9 +119,12 @@ def encoder_file(encoder: Encoder, cache: Path) -> Path:
     path = cache / f"{encoder.name}.onnx"
     if not path.is_file():
         from training.export import export_network
+        from training.fuse import fuse
+        from training.whisper import EPSILON
 
         with replacing(path, ".onnx") as temporary:
             export_network(encoder.build(), encoder.front_end, temporary)
+            fuse(temporary, temporary, EPSILON)
     return path
 
 

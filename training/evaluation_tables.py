@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import roc_auc_score
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR, NEGATIVE, OTHER
+from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
 from training.evaluation_measures import (
     BINS,
     MEASURES,
@@ -32,9 +32,8 @@ from training.evaluation_measures import (
     truth_of,
 )
 from training.evaluation_rows import CONDITIONS, FOLDS
-from training.recipe import RECIPES
-
-LEVEL = ("neutral", "calm")
+from training.operating_point import LEVEL, negative, thresholds
+from training.recipes import CALIBRATING, RECIPES
 
 #: On which tables stand that name no condition.
 MAIN_CONDITION = "telephone"
@@ -44,17 +43,15 @@ MEAN = "mean"
 ALL = "all"
 
 _INDICES = {emotion: index for index, emotion in enumerate(EMOTIONS)}
-_NEGATIVE_AT = [_INDICES[emotion] for emotion in NEGATIVE]
-_LEVEL_AT = [_INDICES[emotion] for emotion in LEVEL]
 
 #: Rows of out-of-fold probabilities by model.
 Models = Mapping[str, pd.DataFrame]
 
 
-def priors_of(model: str) -> dict[str, Sequence[float]]:
-    """An even prior, and that of calls with which `analyze` uses the model of this name."""
-    of_calls = {recipe.name: recipe.call_prior for recipe in RECIPES}
-    return {"even": EVEN_PRIOR, "calls": of_calls.get(model, CALL_PRIOR)}
+def calibrated_on(model: str) -> tuple[str, ...]:
+    """The corpora by which the model of this name may be calibrated where they were left out."""
+    recipes = {recipe.name: recipe for recipe in RECIPES}
+    return tuple(corpus for corpus in CALIBRATING if model not in recipes or corpus in recipes[model].weights)
 
 
 def labelled(rows: pd.DataFrame, corpus: str | None = None, condition: str | None = None) -> pd.DataFrame:
@@ -179,73 +176,99 @@ def _apart(
 
 
 def by_corpus(models: Models) -> pd.DataFrame:
-    """Every corpus with several emotions, each clip heard by the networks that its speaker was kept from."""
-    return _table(
-        [
-            {"model": model, "corpus": corpus, **scored(labelled(rows, corpus, MAIN_CONDITION))}
-            for model, rows in models.items()
-            for corpus in _corpora(models, lambda rows: labelled(rows)[~_is_ordinary(labelled(rows))])
-        ],
-        ("model", "corpus", *SCORED_COLUMNS),
-    )
+    """Every corpus with several emotions, of speakers kept out by folds: UAR among the emotions that it has."""
+    found = []
+    for model, rows in models.items():
+        for corpus in _corpora(models, lambda rows: labelled(rows)[~_is_ordinary(labelled(rows))]):
+            chosen = labelled(rows, corpus, MAIN_CONDITION)
+            row: dict[str, Any] = {"model": model, "corpus": corpus, "clips": 0}
+            if len(chosen):
+                drawn = sample(chosen)
+                row |= drawn.counts() | interval("uar", drawn.mean(_uar_of_own))
+            found.append(row)
+    return _table(found, ("model", "corpus", "clips", "speakers", "seeds", "uar", "uar_low", "uar_high"))
 
 
 def left_out(models: Models) -> pd.DataFrame:
-    """Whole corpora that the network heard nothing of, under either prior.
+    """Whole corpora that the network was not trained on.
 
-    `uar` counts whatever of the eight is heard; `uar_own` lets the network choose among the emotions acted there.
-    `negative_found` is the share of angry, sad, fearful and disgusted clips that are called one of these,
-    `level_called_negative` that of neutral and calm ones; `roc_area` says how well the sum of the four tells the two
-    kinds of clips apart.
+    `uar` is among the emotions that the corpus has. `roc_area` is that of the probability of a negative emotion,
+    negative clips against neutral and calm ones. `found` is the share of negative clips that are called negative at
+    normal sensitivity, `false` that of neutral and calm ones; the threshold is taken from the other corpora that were
+    left out, so the corpus has no part in it. `calibration_error` is among the emotions that the corpus has, and
+    `dropped` the share of clips taken for non-speech.
     """
-    names = ("uar", "uar_own", "negative_found", "level_called_negative", "roc_area")
     found = []
     for model, rows in models.items():
         for corpus in _corpora(models, _left_out):
-            for prior, shares in priors_of(model).items():
-                row = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
-                chosen = _left_out(rows)
-                chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
-                if len(chosen):
-                    drawn = sample(chosen)
-                    row |= drawn.counts()
-                    figures = drawn.mean(partial(_told_apart, prior=shares))
-                    for name, column in zip(names[:4], figures.T, strict=True):
-                        row |= interval(name, column)
-                    row["roc_area"] = float(np.mean([_roc_area(own, shares) for _, own in chosen.groupby("seed")]))
-                found.append(row)
-    ends = [f"{name}{end}" for name in names[:4] for end in ("", "_low", "_high")]
-    return _table(found, ("model", "corpus", "prior", "clips", "speakers", "seeds", *ends, "roc_area"))
+            chosen = _left_out(rows)
+            chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
+            row: dict[str, Any] = {"model": model, "corpus": corpus, "clips": 0}
+            if len(chosen):
+                threshold = normal_threshold(model, rows, without=corpus)
+                drawn = sample(chosen)
+                row |= drawn.counts() | interval("uar", drawn.mean(_uar_of_own))
+                called = drawn.mean(partial(_called_negative, threshold=threshold))
+                row |= interval("found", called[:, 0]) | interval("false", called[:, 1])
+                row |= {"roc_area": _roc_area(chosen), "calibration_error": _error_among_own(chosen)}
+                row["dropped"] = float((chosen[OTHER] > 0.5).mean()) if chosen[OTHER].notna().all() else float("nan")
+            found.append(row)
+    ends = [f"{name}{end}" for name in ("uar", "found", "false") for end in ("", "_low", "_high")]
+    columns = ("clips", "speakers", "seeds", *ends, "roc_area", "calibration_error", "dropped")
+    return _table(found, ("model", "corpus", *columns))
+
+
+def normal_threshold(model: str, rows: pd.DataFrame, without: str = "") -> float:
+    """The probability of a negative emotion from which a clip is called negative at normal sensitivity.
+
+    From corpora that were left out and may calibrate the model, but for one of them. NaN where there is none.
+    """
+    chosen = _left_out(rows)
+    allowed = chosen["corpus"].isin(calibrated_on(model)) & (chosen["corpus"] != without)
+    chosen = chosen[allowed & (chosen["condition"] == MAIN_CONDITION)]
+    if not chosen["emotion"].isin(LEVEL).any():
+        return float("nan")
+    return thresholds(chosen)["normal"]
 
 
 def _left_out(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
 
 
-def _told_apart(rows: pd.DataFrame, weights: np.ndarray, prior: Sequence[float]) -> np.ndarray:
-    """UAR of all, UAR among the emotions acted, negative found, level called negative; shaped (draws, 4)."""
-    probabilities = moved(probabilities_of(rows), prior)
-    confusion = confusions_of(rows, weights, probabilities)
-    own = probabilities * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
-    called = confusion[:, :, _NEGATIVE_AT].sum(axis=2)
-    acted = confusion.sum(axis=2)
-    return np.stack(
-        [
-            np.nanmean(recalls(confusion), axis=1),
-            np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1),
-            share(called[:, _NEGATIVE_AT].sum(axis=1), acted[:, _NEGATIVE_AT].sum(axis=1)),
-            share(called[:, _LEVEL_AT].sum(axis=1), acted[:, _LEVEL_AT].sum(axis=1)),
-        ],
-        axis=1,
-    )
+def _uar_of_own(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """UAR among the emotions that occur in the rows, shaped (draws,)."""
+    own = probabilities_of(rows) * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
+    return np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1)
 
 
-def _roc_area(rows: pd.DataFrame, prior: Sequence[float]) -> float:
-    told = rows[rows["emotion"].isin(NEGATIVE + LEVEL)]
-    truth = told["emotion"].isin(NEGATIVE)
-    if truth.nunique() < 2:
+def _called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
+    """The shares of negative and of level clips that are called negative, shaped (draws, 2)."""
+    called = (negative(probabilities_of(rows)) >= threshold) if np.isfinite(threshold) else np.full(len(rows), np.nan)
+    kinds = [rows["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, LEVEL)]
+    return np.stack([share(weights @ (called * kind), weights @ kind.astype(float)) for kind in kinds], axis=1)
+
+
+def _roc_area(rows: pd.DataFrame) -> float:
+    """The mean over the seeds."""
+    chosen = rows[rows["emotion"].isin(NEGATIVE + LEVEL)]
+    if chosen["emotion"].isin(NEGATIVE).nunique() < 2:
         return float("nan")
-    return float(roc_auc_score(truth, moved(probabilities_of(told), prior)[:, _NEGATIVE_AT].sum(axis=1)))
+    areas = [
+        roc_auc_score(own["emotion"].isin(NEGATIVE), negative(probabilities_of(own)))
+        for _, own in chosen.groupby("seed")
+    ]
+    return float(np.mean(areas))
+
+
+def _error_among_own(rows: pd.DataFrame) -> float:
+    """Expected calibration error among the emotions that occur in the rows, mean over the seeds."""
+    errors = []
+    for _, own in rows.groupby("seed"):
+        among = probabilities_of(own) * np.isin(np.arange(len(EMOTIONS)), truth_of(own))
+        among /= among.sum(axis=1, keepdims=True)
+        correct = among.argmax(axis=1) == truth_of(own)
+        errors.append(expected_calibration_error(pd.DataFrame({"confidence": among.max(axis=1), "correct": correct})))
+    return float(np.mean(errors))
 
 
 def confusion(models: Models, corpus: str) -> pd.DataFrame:
@@ -335,23 +358,22 @@ def risk_coverage(models: Models, corpus: str, coverages: Sequence[float]) -> pd
 
 
 def false_alarms(models: Models) -> pd.DataFrame:
-    """Speech in which nothing is acted: the share of its time whose most probable emotion is a negative one."""
+    """Speech in which nothing is acted: the share of its time that is called negative at normal sensitivity."""
     found = []
     for model, rows in models.items():
+        threshold = normal_threshold(model, rows)
         for corpus in _corpora(models, _ordinary):
             chosen = _ordinary(rows)
             chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
-            for prior, shares in priors_of(model).items():
-                row: dict[str, Any] = {"model": model, "corpus": corpus, "prior": prior, "clips": 0}
-                if len(chosen):
-                    drawn = sample(chosen)
-                    row |= drawn.counts()
-                    row["minutes"] = float(chosen["length_s"].sum() / 60 / row["seeds"])
-                    called = drawn.mean(partial(_time_called_negative, prior=shares))
-                    row |= interval("negative", called)
-                found.append(row)
+            row: dict[str, Any] = {"model": model, "corpus": corpus, "clips": 0}
+            if len(chosen):
+                drawn = sample(chosen)
+                row |= drawn.counts()
+                row["minutes"] = float(chosen["length_s"].sum() / 60 / row["seeds"])
+                row |= interval("negative", drawn.mean(partial(_time_called_negative, threshold=threshold)))
+            found.append(row)
     columns = ("clips", "speakers", "seeds", "minutes", "negative", "negative_low", "negative_high")
-    return _table(found, ("model", "corpus", "prior", *columns))
+    return _table(found, ("model", "corpus", *columns))
 
 
 def _ordinary(rows: pd.DataFrame) -> pd.DataFrame:
@@ -364,10 +386,11 @@ def _is_ordinary(rows: pd.DataFrame) -> "pd.Series[bool]":
     return (rows["emotion"] == "") | level.astype(bool)
 
 
-def _time_called_negative(rows: pd.DataFrame, weights: np.ndarray, prior: Sequence[float]) -> np.ndarray:
-    called = np.isin(moved(probabilities_of(rows), prior).argmax(axis=1), _NEGATIVE_AT)
+def _time_called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
+    if not np.isfinite(threshold):
+        return np.full(len(weights), np.nan)
     seconds = rows["length_s"].to_numpy()
-    return (weights @ (seconds * called)) / (weights @ seconds)
+    return (weights @ (seconds * (negative(probabilities_of(rows)) >= threshold))) / (weights @ seconds)
 
 
 def not_speech(models: Models) -> pd.DataFrame:

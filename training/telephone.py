@@ -5,6 +5,7 @@ Codecs are the real ones, from libsndfile and FFmpeg, not imitations.
 
 import io
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -96,9 +97,14 @@ def through(
         noise = _cut(background, len(samples), random) if background is not None else None
         noise = _noise(len(samples), line.noise_colour, random) if noise is None else noise
         samples = samples + noise * (_rms(samples) / _rms(noise) * 10 ** (line.noise_db / 20))
-    band = butter(4, [line.low_hz, min(line.high_hz, RATE / 2 - 50)], "bandpass", fs=RATE, output="sos")
-    samples = code(np.clip(sosfilt(band, samples), -1, 1).astype(np.float32), line.codec)
+    filtered = sosfilt(_band(line.low_hz, line.high_hz), samples)
+    samples = code(np.clip(filtered, -1, 1).astype(np.float32), line.codec)
     return _lose_packets(samples, line.loss, random) if line.loss else samples
+
+
+@lru_cache(maxsize=4096)
+def _band(low_hz: float, high_hz: float) -> np.ndarray:
+    return butter(4, [low_hz, min(high_hz, RATE / 2 - 50)], "bandpass", fs=RATE, output="sos")
 
 
 def code(samples: np.ndarray, codec: str) -> np.ndarray:

@@ -6,7 +6,6 @@ Runs on any Keras backend; on a processor in bfloat16, which halves the time whe
 import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +14,7 @@ import numpy as np
 from tqdm import tqdm
 
 from training.encoding import keep
+from training.recipes import Options
 
 #: Steps between checkpoints, and between lines of progress.
 CHECKPOINT_STEPS = 100
@@ -22,30 +22,7 @@ CHECKPOINT_STEPS = 100
 _DRAWN_AHEAD = 3
 
 #: A batch of a step: network inputs and targets. It depends on the step alone, so a fit that goes on sees the same.
-DrawBatch = Callable[[int], tuple[np.ndarray, np.ndarray]]
-
-
-@dataclass(frozen=True)
-class Options:
-    """How a network is trained.
-
-    Attributes
-    ----------
-    steps : batches.
-    rate, head_rate : highest learning rate of the last block, and of layers whose name begins with `head`.
-    block_decay : by which the rate is multiplied for each block further down.
-    weight_decay : of AdamW.
-    average : momentum of the moving average of the weights, which is what a fit returns.
-    warm_up : share of the steps in which the rate rises; after it, it falls to 0 as a cosine.
-    """
-
-    steps: int = 1300
-    rate: float = 1e-4
-    head_rate: float = 1e-3
-    block_decay: float = 0.8
-    weight_decay: float = 0.01
-    average: float = 0.99
-    warm_up: float = 0.1
+DrawBatch = Callable[[int], tuple[np.ndarray, Any]]
 
 
 class LayerwiseAdamW(keras.optimizers.AdamW):
@@ -99,7 +76,7 @@ def fit(network: keras.Model, loss: Any, draw: DrawBatch, options: Options, chec
     losses: list[float] = []
     batches = tqdm(_drawn(draw, range(first, options.steps)), total=options.steps, initial=first, disable=None)
     for step, (inputs, targets) in enumerate(batches, start=first + 1):
-        losses.append(float(network.train_on_batch(inputs, targets)))
+        losses.append(float(np.ravel(network.train_on_batch(inputs, targets))[0]))  # the total comes first
         network.reset_metrics()
         if step % CHECKPOINT_STEPS == 0:
             tqdm.write(f"step {step}: loss {np.mean(losses[-CHECKPOINT_STEPS:]):.3f}")
@@ -119,7 +96,7 @@ def _restore(state: list[Any], checkpoint: Path) -> int:
         return int(content["step"])
 
 
-def _drawn(draw: DrawBatch, steps: range) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _drawn(draw: DrawBatch, steps: range) -> Iterator[tuple[np.ndarray, Any]]:
     """The batches of the steps in order, drawn in the background while the network computes."""
     with ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 1) // 2)) as executor:
         pending = [executor.submit(draw, step) for step in steps[:_DRAWN_AHEAD]]

@@ -6,13 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS, OTHER
-from analyzer.features import FrontEnd
 from training import telephone
 from training.corpora import Clip
-from training.crops import READ, TARGETS, Mixture, crop, draw_batch, target
+from training.crops import READ, TARGETS, Mixture, draw_batch, target
+from training.drawn import DrawnFrames
 from training.sounds import Sounds
-
-FRONT_END = FrontEnd(bands=24, frames=500, padded=False)
 
 
 def sounds(*clips: tuple[str, str | None, str], seconds: float = 1.0) -> Sounds:
@@ -80,20 +78,25 @@ def test_read_speech_is_neutral_or_calm_and_no_emotion_is_ruled_out():
     assert (mixture.target_of(6) == READ).all()
 
 
-@given(length=st.integers(1, 60_000), crop_s=st.floats(0.2, 4), seed=st.integers(0, 2**32))
-def test_a_crop_has_its_length_whatever_the_clip_has(length, crop_s, seed):
-    samples = np.full(length, 0.5, np.float32)
-    found = crop(samples, crop_s, np.random.default_rng(seed))
-    assert found.shape == (round(crop_s * telephone.RATE),)
-    assert np.isfinite(found).all()
-    assert found.any()
+def drawn_frames(clips: int) -> DrawnFrames:
+    """One copy of each clip, of a hundred frames."""
+    frames = np.random.default_rng(1).normal(-3, 1, (100 * clips, 24)).astype(np.float16)
+    return DrawnFrames(frames, np.arange(clips + 1) * 100, np.full(clips, 100), np.arange(clips + 1))
 
 
 def test_a_batch_depends_on_its_random_numbers_alone():
+    frames = drawn_frames(len(MIXED.clips))
     first, second, other = (
-        draw_batch(Mixture(MIXED, SHARES), FRONT_END, 0.5, 8, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        draw_batch(Mixture(MIXED, SHARES), frames, 48, 8, np.random.default_rng(seed)) for seed in (1, 1, 2)
     )
     assert first[0].shape == (8, 48, 24)
     assert first[1].shape == (8, TARGETS)
     assert (first[0] == second[0]).all()
     assert (first[0] != other[0]).any()
+
+
+def test_some_bands_of_every_crop_are_masked():
+    inputs, _ = draw_batch(Mixture(MIXED, SHARES), drawn_frames(len(MIXED.clips)), 48, 8, np.random.default_rng(1))
+    masked = np.ptp(inputs, axis=1) == 0
+    assert (masked.sum(axis=1) >= 2).all()
+    assert (masked.sum(axis=1) <= 16).all()

@@ -9,8 +9,9 @@ from analyzer.features import network_input
 from tests import voices
 from tests.training.tiny_ear import random_weights
 from training.crops import READ, target
-from training.emotion_network import FRONT_END, OUTPUTS, AttentiveStatistics, Size, build_network, loss
+from training.emotion_network import OUTPUTS, AttentiveStatistics, WeightedSum, build_network, loss
 from training.export import export_network
+from training.recipes import FRONT_END, Size
 
 FRAMES = np.random.default_rng(0).normal(size=(2, 61, 80)).astype(np.float32)
 
@@ -34,12 +35,17 @@ def test_it_takes_telephone_sound_at_its_own_rate():
     assert frames[:, :40].std() > 0.1
 
 
+def test_layers_are_summed_and_normalised_over_their_width():
+    layers = np.random.default_rng(1).normal(size=(2, 3, 9, 6)).astype(np.float32)
+    mean = layers.mean(axis=0)
+    normalised = (mean - mean.mean(axis=-1, keepdims=True)) / np.sqrt(mean.var(axis=-1, keepdims=True) + 1e-5)
+    assert np.asarray(WeightedSum()(list(layers))) == pytest.approx(normalised, abs=1e-4)
+
+
 def test_pooling_is_the_weighted_mean_and_deviation_over_time():
-    layer = AttentiveStatistics()
     constant = np.repeat(np.random.default_rng(1).normal(size=(1, 1, 6)), 9, axis=1).astype(np.float32)
-    pooled = np.asarray(layer([constant, constant]))
-    normalised = (constant[0, 0] - constant[0, 0].mean()) / np.sqrt(constant[0, 0].var() + 1e-3)
-    assert pooled[0, :6] == pytest.approx(normalised, abs=1e-5)
+    pooled = np.asarray(AttentiveStatistics()(constant))
+    assert pooled[0, :6] == pytest.approx(constant[0, 0], abs=1e-5)
     assert pooled[0, 6:] == pytest.approx(np.full(6, 1e-5**0.5), abs=1e-6)
 
 

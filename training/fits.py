@@ -1,0 +1,228 @@
+"""Fits of encoders and of heads without the speakers that they are scored on.
+
+A recipe is fitted several times: without the speakers of each fold, without some corpora, and on everything. Every
+encoder is kept in the cache, as are its statistics of all clips; training that was interrupted goes on from its last
+checkpoint.
+"""
+
+import json
+from collections import Counter
+from collections.abc import Callable, Collection
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
+from analyzer.outputs import replacing
+from training import crops, encoding, music, operating_point, published
+from training.corpora import RAVDESS, Clip
+from training.crops import Mixture
+from training.drawn import draw_frames
+from training.encoding import Encoder, Heard, key_of
+from training.head import Head, fit_head
+from training.operating_point import FALSE_ALARMS, LEVEL, LOGITS, Calibration, probabilities
+from training.raw_scores import TELEPHONE, raw_rows
+from training.recipe import DRAWN_ANEW, FIRST_SEED, MUSIC_CLIPS, SHORT_FROM
+from training.recipes import COPIES, FRONT_END, EncoderRecipe, Recipe, held_out
+from training.sounds import Sounds
+
+#: How RAVDESS is scored beside the plain telephone line.
+CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
+#: The seed of encoders; that of a fit draws anew the copies that its heads are trained on.
+ENCODER_SEED = 1
+#: Raised whenever the same recipe would give another encoder.
+_VERSION = 4
+
+
+def read_clips(corpora: Path, cache: Path) -> list[Clip]:
+    """All clips of the published corpora, and synthetic music that is written to the cache."""
+    return [*published.read_all(corpora), *music.write_music(cache / music.CORPUS, MUSIC_CLIPS, seed=1)]
+
+
+def encoder(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path) -> Encoder:
+    """An encoder that was trained without the speakers of a part, where the cache does not hold one that was.
+
+    Raises UsageError as `held_out` does, and CannotWork where Whisper's weights are not installed.
+    """
+    path = _kept(recipe, part, sounds, cache)
+    if not path.is_file():
+        _train(recipe, part, sounds, cache, path)
+
+    def build() -> Any:
+        from training import emotion_network, whisper
+
+        network = emotion_network.build_network(whisper.load_weights(), recipe.size)
+        whole = network.get_weights()
+        network.load_weights(path)
+        tuned = recipe.tuned
+        network.set_weights([(1 - tuned) * a + tuned * b for a, b in zip(whole, network.get_weights(), strict=True)])
+        return emotion_network.with_statistics(network)
+
+    return Encoder(f"{path.name.removesuffix('.weights.h5')}-{recipe.tuned:g}", FRONT_END, build)
+
+
+def _train(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path, path: Path) -> None:
+    import keras
+
+    from training import emotion_network, tuning, whisper
+
+    keras.utils.set_random_seed(ENCODER_SEED)
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        network = emotion_network.build_network(whisper.load_weights(), recipe.size)
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+    mixture, frames = mixture_of(recipe, part, sounds), draw_frames(sounds, COPIES, FRONT_END, cache)
+
+    def draw(step: int) -> tuple[np.ndarray, np.ndarray]:
+        random = np.random.default_rng([ENCODER_SEED, step])
+        return crops.draw_batch(mixture, frames, int(random.choice(recipe.crop_frames)), recipe.batch, random)
+
+    tuning.fit(network, emotion_network.loss, draw, recipe.options, path.with_suffix(".npz"))
+    with replacing(path, ".weights.h5") as temporary:
+        # Without the optimizer, whose state is three times as large as the weights.
+        keras.Model(network.inputs, network.outputs).save_weights(temporary)
+
+
+def mixture_of(recipe: EncoderRecipe, part: str, sounds: Sounds) -> Mixture:
+    """What an encoder that leaves out a part is trained on."""
+    read_speech = frozenset({published.NEUTRAL_SPEECH})
+    return Mixture(sounds, recipe.shares, read_speech, excluded=held_out(part, sounds.clips))
+
+
+def _kept(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path) -> Path:
+    """Where the cache keeps the trained weights. Parts that leave out none of the clips share an encoder."""
+    clips = [sounds.clips[number] for number in mixture_of(recipe, part, sounds).numbers]
+    settings = {name: value for name, value in asdict(recipe).items() if name != "tuned"}
+    key = key_of(clips, _VERSION, json.dumps([settings, COPIES], sort_keys=True), ENCODER_SEED)[:16]
+    return cache / f"{recipe.name}-{key}.weights.h5"
+
+
+@dataclass(frozen=True)
+class Heads:
+    """Linear discriminants on statistics: of the emotions, and of speech against non-speech."""
+
+    emotions: Head
+    non_speech: Head
+
+    def logits(self, statistics: np.ndarray) -> np.ndarray:
+        """Logits of the emotions, then the log odds of non-speech; shaped (clips, len(LOGITS))."""
+        sides = self.non_speech.logits(statistics)
+        return np.column_stack([self.emotions.logits(statistics), sides[:, 1] - sides[:, 0]])
+
+
+def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path) -> Heads:
+    """Fit the heads of a recipe without the speakers of a part.
+
+    Clips are taken through the plain line and through lines drawn under the seed. Raises what `encoder` raises.
+    """
+    excluded = held_out(part, sounds.clips)
+    others = [corpus for corpus in COPIES if corpus not in DRAWN_ANEW]
+    plain = statistics(recipe, part, sounds, cache, TELEPHONE)
+    drawn = [
+        statistics(recipe, part, sounds, cache, "drawn", seed, DRAWN_ANEW),
+        statistics(recipe, part, sounds, cache, "drawn", FIRST_SEED, others),
+    ]
+    short = statistics(recipe, part, sounds, cache, "short", FIRST_SEED, SHORT_FROM)
+
+    def is_acted(clip: Clip) -> bool:
+        return clip.corpus in recipe.weights and clip.emotion in EMOTIONS
+
+    acted = [_of(heard, excluded, is_acted) for heard in (plain, *drawn)]
+    every = [_of(heard, excluded, lambda clip: clip.corpus in COPIES) for heard in (plain, *drawn, short)]
+    return Heads(_fit_emotions(recipe, acted), _fit_non_speech(recipe, every))
+
+
+def _of(heard: Heard, excluded: Collection[str], wanted: Callable[[Clip], bool]) -> Heard:
+    return heard.of(np.array([clip.speaker not in excluded and wanted(clip) for clip in heard.clips]))
+
+
+def _fit_emotions(recipe: Recipe, acted: list[Heard]) -> Head:
+    """Fit emotions to the plain copies, which come first, and drawn ones."""
+    clips = [clip for heard in acted for clip in heard.clips]
+    counts = Counter(clip.corpus for clip in acted[0].clips)
+    weights = np.array([recipe.weights[clip.corpus] / counts[clip.corpus] for clip in clips])
+    weights[len(acted[0].clips) :] *= recipe.drawn_weight
+    classes = np.array([EMOTIONS.index(clip.emotion or "") for clip in clips])
+    return fit_head(np.concatenate([heard.statistics for heard in acted]), classes, weights, recipe.shrinkage)
+
+
+def _fit_non_speech(recipe: Recipe, every: list[Heard]) -> Head:
+    non_speech = np.array([clip.emotion == OTHER for heard in every for clip in heard.clips]).astype(int)
+    weights = (1 / np.bincount(non_speech, minlength=2))[non_speech]
+    values = np.concatenate([heard.statistics for heard in every])
+    return fit_head(values, non_speech, weights, recipe.non_speech_shrinkage)
+
+
+def statistics(
+    recipe: Recipe,
+    part: str,
+    sounds: Sounds,
+    cache: Path,
+    condition: str,
+    seed: int = 0,
+    corpora: Collection[str] | None = None,
+) -> Heard:
+    """Statistics of all clips, or of those of some corpora, under a condition of training.encoding."""
+    network = encoding.encoder_file(encoder(recipe.encoder, part, sounds, cache), cache)
+    clips = [clip for clip in sounds.clips if corpora is None or clip.corpus in corpora]
+    return encoding.hear(clips, condition, network, FRONT_END, cache, seed)
+
+
+def scored(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path) -> pd.DataFrame:
+    """Raw scores of a fit on the clips that it is scored on, see `is_scored` and training.raw_scores.
+
+    RAVDESS is scored under CONDITIONS as well. Raises what `fit_heads` raises.
+    """
+    heads, excluded = fit_heads(recipe, part, seed, sounds, cache), held_out(part, sounds.clips)
+    tables = []
+    for condition in (TELEPHONE, *CONDITIONS):
+        corpora = None if condition == TELEPHONE else (RAVDESS,)
+        heard = statistics(recipe, part, sounds, cache, condition, corpora=corpora)
+        heard = heard.of(np.array([is_scored(clip, excluded) for clip in heard.clips]))
+        if heard.clips:
+            logits = heads.logits(heard.statistics)
+            tables.append(raw_rows(heard.clips, logits, heard.lengths_s, condition, part, seed))
+    return pd.concat(tables, ignore_index=True)
+
+
+def is_scored(clip: Clip, excluded: Collection[str]) -> bool:
+    """Whether a fit that leaves out these speakers is scored on a clip: on theirs, and on corpora for evaluation."""
+    return clip.speaker in excluded or clip.corpus in published.EVALUATION_ONLY
+
+
+def figures(rows: pd.DataFrame) -> pd.DataFrame:
+    """How well raw scores tell the clips of each corpus apart, a row per corpus; through the plain line.
+
+    Columns: `clips`; `uar` among the emotions that the corpus has; `area` under the ROC curve of the negative
+    probability, negative clips against neutral and calm ones; `found`, the share of negative clips above the threshold
+    that 5 % of the level ones exceed; `non_speech`, the share taken for non-speech. NaN without such clips.
+    """
+    found = []
+    for corpus, own in rows[rows["condition"] == TELEPHONE].groupby("corpus"):
+        of_emotions = probabilities(own, Calibration())[:, : len(EMOTIONS)]
+        row = {"corpus": corpus, "clips": len(own), **_of_corpus(own["emotion"].to_numpy(str), of_emotions)}
+        found.append({**row, "non_speech": float((own[LOGITS[-1]] > 0).mean())})
+    return pd.DataFrame(found)
+
+
+def _of_corpus(labels: np.ndarray, of_emotions: np.ndarray) -> dict[str, float]:
+    from sklearn.metrics import roc_auc_score
+
+    found = dict.fromkeys(("uar", "area", "found"), float("nan"))
+    acted = [k for k, emotion in enumerate(EMOTIONS) if emotion in labels]
+    if not acted or OTHER in labels:
+        return found
+    chosen = np.array([EMOTIONS[acted[k]] for k in of_emotions[:, acted].argmax(axis=1)])
+    found["uar"] = float(np.mean([(chosen[labels == EMOTIONS[k]] == EMOTIONS[k]).mean() for k in acted]))
+    negative, level = np.isin(labels, NEGATIVE), np.isin(labels, LEVEL)
+    if negative.any() and level.any():
+        scores, either = operating_point.negative(of_emotions), negative | level
+        limit = np.quantile(scores[level], 1 - FALSE_ALARMS["normal"])
+        found["area"] = float(roc_auc_score(negative[either], scores[either]))
+        found["found"] = float((scores[negative] > limit).mean())
+    return found

@@ -1,0 +1,42 @@
+"""Rows of logits: what a fit gives for clips whose speakers it was not trained on."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from training.corpora import Clip
+from training.evaluation_rows import FOLDS
+from training.operating_point import LOGITS
+
+TELEPHONE = "telephone"
+
+
+def raw_rows(
+    clips: Sequence[Clip], logits: np.ndarray, lengths_s: np.ndarray, condition: str, part: str, seed: int
+) -> pd.DataFrame:
+    """A row per clip, with the columns of training.evaluation_rows but logits for probabilities.
+
+    Parameters
+    ----------
+    clips : with the digest of their audio.
+    logits : of the emotions, then the log odds of non-speech; shaped (clips, len(LOGITS)).
+    lengths_s : of what was scored of each clip, shaped (clips,).
+    condition : under which all were scored.
+    part, seed : of the fit. The fold of a clip is the part where that is a fold, else its corpus.
+    """
+    table = pd.DataFrame(
+        {
+            "corpus": [clip.corpus for clip in clips],
+            "clip": [f"{clip.path.parent.name}/{clip.path.name}" for clip in clips],
+            "speaker": [clip.speaker for clip in clips],
+            "sex": [clip.sex or "" for clip in clips],
+            "emotion": [clip.emotion or "" for clip in clips],
+            "fold": [part if part in FOLDS else clip.corpus for clip in clips],
+            "seed": seed,
+            "condition": condition,
+            "audio": [clip.audio for clip in clips],
+            "length_s": np.round(lengths_s.astype(float), 2),
+        }
+    )
+    return table.assign(**dict(zip(LOGITS, logits.T, strict=True)))
