@@ -108,7 +108,8 @@ class ModelSettings:
     network : file name of the deployable network in the same folder.
     front_end : what the network wants to be fed.
     training_prior, call_prior : shares of the eight emotions, in the order of EMOTIONS.
-    uncertain_below : a segment whose highest probability is lower is called uncertain.
+    uncertain_below : a segment that is not negative is called uncertain where its highest probability is lower, or is
+        that of a negative emotion.
     hears_other : whether the network has a ninth output, for what is no speech.
     sensitivities : from which probability on a segment is called negative, by --sensitivity.
     business_use : whether the model may be used for business; None where that is not stated.
