@@ -138,6 +138,12 @@ def measures(confusion: np.ndarray) -> np.ndarray:
     return np.stack([np.nanmean(recalls(confusion), axis=1), right, np.nanmean(f1s(confusion), axis=1)], axis=1)
 
 
+def uar_of_own(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
+    """UAR among the emotions that occur in the rows, shaped (draws,)."""
+    own = probabilities_of(rows) * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
+    return np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1)
+
+
 def uar(rows: pd.DataFrame) -> float:
     """UAR of all rows together; where every seed has the same clips, that is the mean over the seeds."""
     return float(measures(confusions(rows, np.ones((1, len(rows)))))[0, 0])

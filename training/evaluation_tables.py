@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import roc_auc_score
 
 from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
 from training.evaluation_measures import (
@@ -18,7 +17,6 @@ from training.evaluation_measures import (
     MEASURES,
     binned,
     confusions,
-    confusions_of,
     expected_calibration_error,
     f1s,
     interval,
@@ -30,9 +28,10 @@ from training.evaluation_measures import (
     share,
     surest,
     truth_of,
+    uar_of_own,
 )
 from training.evaluation_rows import CONDITIONS, FOLDS
-from training.operating_point import LEVEL, negative, thresholds
+from training.operating_point import LEVEL, negative, roc_area, thresholds
 from training.recipes import CALIBRATING, RECIPES
 
 #: On which tables stand that name no condition.
@@ -184,7 +183,7 @@ def by_corpus(models: Models) -> pd.DataFrame:
             row: dict[str, Any] = {"model": model, "corpus": corpus, "clips": 0}
             if len(chosen):
                 drawn = sample(chosen)
-                row |= drawn.counts() | interval("uar", drawn.mean(_uar_of_own))
+                row |= drawn.counts() | interval("uar", drawn.mean(uar_of_own))
             found.append(row)
     return _table(found, ("model", "corpus", "clips", "speakers", "seeds", "uar", "uar_low", "uar_high"))
 
@@ -207,7 +206,7 @@ def left_out(models: Models) -> pd.DataFrame:
             if len(chosen):
                 threshold = normal_threshold(model, rows, without=corpus)
                 drawn = sample(chosen)
-                row |= drawn.counts() | interval("uar", drawn.mean(_uar_of_own))
+                row |= drawn.counts() | interval("uar", drawn.mean(uar_of_own))
                 called = drawn.mean(partial(_called_negative, threshold=threshold))
                 row |= interval("found", called[:, 0]) | interval("false", called[:, 1])
                 row |= {"roc_area": _roc_area(chosen), "calibration_error": _error_among_own(chosen)}
@@ -235,12 +234,6 @@ def _left_out(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
 
 
-def _uar_of_own(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """UAR among the emotions that occur in the rows, shaped (draws,)."""
-    own = probabilities_of(rows) * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
-    return np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1)
-
-
 def _called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
     """The shares of negative and of level clips that are called negative, shaped (draws, 2)."""
     called = (negative(probabilities_of(rows)) >= threshold) if np.isfinite(threshold) else np.full(len(rows), np.nan)
@@ -250,14 +243,7 @@ def _called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) 
 
 def _roc_area(rows: pd.DataFrame) -> float:
     """The mean over the seeds."""
-    chosen = rows[rows["emotion"].isin(NEGATIVE + LEVEL)]
-    if chosen["emotion"].isin(NEGATIVE).nunique() < 2:
-        return float("nan")
-    areas = [
-        roc_auc_score(own["emotion"].isin(NEGATIVE), negative(probabilities_of(own)))
-        for _, own in chosen.groupby("seed")
-    ]
-    return float(np.mean(areas))
+    return float(np.mean([roc_area(own) for _, own in rows.groupby("seed")]))
 
 
 def _error_among_own(rows: pd.DataFrame) -> float:

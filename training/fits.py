@@ -22,8 +22,9 @@ from training.corpora import RAVDESS, Clip
 from training.crops import Mixture
 from training.drawn import draw_frames
 from training.encoding import Encoder, Heard, key_of
+from training.evaluation_measures import probabilities_of, uar_of_own
 from training.head import Head, fit_head
-from training.operating_point import FALSE_ALARMS, LEVEL, LOGITS, Calibration, probabilities
+from training.operating_point import FALSE_ALARMS, LEVEL, LOGITS, Calibration, probabilities, roc_area
 from training.raw_scores import TELEPHONE, raw_rows
 from training.recipe import DRAWN_ANEW, FIRST_SEED, MUSIC_CLIPS, SHORT_FROM
 from training.recipes import COPIES, FRONT_END, EncoderRecipe, Recipe, held_out
@@ -204,25 +205,21 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
     """
     found = []
     for corpus, own in rows[rows["condition"] == TELEPHONE].groupby("corpus"):
-        of_emotions = probabilities(own, Calibration())[:, : len(EMOTIONS)]
-        row = {"corpus": corpus, "clips": len(own), **_of_corpus(own["emotion"].to_numpy(str), of_emotions)}
-        found.append({**row, "non_speech": float((own[LOGITS[-1]] > 0).mean())})
+        emotions = dict(zip(EMOTIONS, probabilities(own, Calibration()).T, strict=False))
+        figures_of = _of_corpus(own.assign(**emotions)[own["emotion"].isin(EMOTIONS)])
+        non_speech = float((own[LOGITS[-1]] > 0).mean())
+        found.append({"corpus": corpus, "clips": len(own), **figures_of, "non_speech": non_speech})
     return pd.DataFrame(found)
 
 
-def _of_corpus(labels: np.ndarray, of_emotions: np.ndarray) -> dict[str, float]:
-    from sklearn.metrics import roc_auc_score
-
+def _of_corpus(rows: pd.DataFrame) -> dict[str, float]:
     found = dict.fromkeys(("uar", "area", "found"), float("nan"))
-    acted = [k for k, emotion in enumerate(EMOTIONS) if emotion in labels]
-    if not acted or OTHER in labels:
+    if not len(rows):
         return found
-    chosen = np.array([EMOTIONS[acted[k]] for k in of_emotions[:, acted].argmax(axis=1)])
-    found["uar"] = float(np.mean([(chosen[labels == EMOTIONS[k]] == EMOTIONS[k]).mean() for k in acted]))
-    negative, level = np.isin(labels, NEGATIVE), np.isin(labels, LEVEL)
-    if negative.any() and level.any():
-        scores, either = operating_point.negative(of_emotions), negative | level
+    found["uar"] = float(uar_of_own(rows, np.ones((1, len(rows)), np.float32))[0])
+    found["area"] = roc_area(rows)
+    scores, level = operating_point.negative(probabilities_of(rows)), rows["emotion"].isin(LEVEL).to_numpy()
+    if np.isfinite(found["area"]):
         limit = np.quantile(scores[level], 1 - FALSE_ALARMS["normal"])
-        found["area"] = float(roc_auc_score(negative[either], scores[either]))
-        found["found"] = float((scores[negative] > limit).mean())
+        found["found"] = float((scores[rows["emotion"].isin(NEGATIVE).to_numpy()] > limit).mean())
     return found

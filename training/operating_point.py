@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
-from training.evaluation_measures import moved
+from training.evaluation_measures import moved, probabilities_of
 
 LEVEL = ("neutral", "calm")
 #: The share of level clips that each sensitivity may call negative.
@@ -67,6 +67,20 @@ def probabilities(rows: pd.DataFrame, found: Calibration) -> np.ndarray:
 def negative(emotions: np.ndarray, prior: Sequence[float] = CALL_PRIOR) -> np.ndarray:
     """The probability of a negative emotion under a prior, shaped (rows,); `emotions` are under an even one."""
     return moved(emotions, prior)[:, _NEGATIVE_AT].sum(axis=1)
+
+
+def roc_area(rows: pd.DataFrame) -> float:
+    """The area under the ROC curve of the probability of a negative emotion, negative clips against level ones.
+
+    `rows` are as `thresholds` takes them, and of one seed. NaN where there are not both kinds of clips.
+    """
+    from sklearn.metrics import roc_auc_score
+
+    chosen = rows[rows["emotion"].isin((*NEGATIVE, *LEVEL))]
+    truth = chosen["emotion"].isin(NEGATIVE)
+    if truth.nunique() < 2:
+        return float("nan")
+    return float(roc_auc_score(truth, negative(probabilities_of(chosen))))
 
 
 def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[str, float]:
