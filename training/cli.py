@@ -74,10 +74,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
-        "--recipe", choices=("plain", "default", "accurate"), default="plain",
-        help="plain: a small network of your own corpora; default, accurate: the models that come with the tool",
+        "--recipe", choices=("plain", "default", "accurate", "open-accurate"), default="plain",
+        help="plain: a small network of your own corpora; default, accurate: the models that come with the tool; "
+        "open-accurate: a model of corpora that allow business use",
     )  # fmt: skip
-    pretrained = fit.add_argument_group("for --recipe default or accurate")
+    pretrained = fit.add_argument_group("for another --recipe than plain")
     pretrained.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
     pretrained.add_argument("--cache", type=Path, metavar="DIR", help="where what the encoder heard is kept")
     pretrained.add_argument(
@@ -161,6 +162,12 @@ def _fit(chosen: argparse.Namespace) -> None:
 def _fit_shipped(chosen: argparse.Namespace) -> None:
     if not chosen.corpora or not chosen.cache:
         raise UsageError(f"--recipe {chosen.recipe} needs --corpora and --cache")
+    if chosen.recipe == "open-accurate":
+        from training import recipes, release
+
+        made = release.release(recipes.OPEN_ACCURATE, chosen.corpora, chosen.cache, chosen.output, chosen.probabilities)
+        print(f"model: {made}\nout-of-fold probabilities: {chosen.probabilities}")
+        return
     from training import ship
 
     which = _recipe(chosen.recipe)

@@ -119,11 +119,11 @@ def draw_batch(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Network inputs shaped (count, length, bands), and their targets shaped (count, TARGETS), both float32."""
     drawn = mixture.draw(count, random)
-    inputs = np.stack([_masked(whisper_scaled(frames.crop(number, length, random)), random) for number in drawn])
+    inputs = np.stack([masked(whisper_scaled(frames.crop(number, length, random)), random) for number in drawn])
     return inputs, np.stack([mixture.target_of(number) for number in drawn])
 
 
-def _masked(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
+def masked(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
     """The frames with some bands replaced by their mean (SpecAugment, Park et al., 2019)."""
     mean = frames.mean()
     for _ in range(_MASKS):

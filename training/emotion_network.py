@@ -1,8 +1,4 @@
-"""The network of `accurate`: Whisper's first blocks, trained end to end with a head that pools over time.
-
-The layers are summed with learned weights, as for other encoders (Yang et al., SUPERB, 2021), and pooled by attention
-into mean and deviation (Okabe et al., Attentive Statistics Pooling, 2018).
-"""
+"""The network of `accurate`: Whisper's first blocks, trained end to end on statistics of their outputs over time."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -17,49 +13,9 @@ from training.recipes import Size
 
 #: Logits of the emotions, and the log odds of a sound that is not speech.
 OUTPUTS = len(EMOTIONS) + 1
-_ATTENTION, _HIDDEN, _DROPOUT = 128, 256, 0.3
+_DROPOUT = 0.3
 NON_SPEECH_WEIGHT = 0.3
 _VARIANCE_FLOOR = 1e-5
-#: The layer whose output is the network's view of each frame.
-SUMMED = "head_sum"
-
-
-@keras.saving.register_keras_serializable("call-emotions")
-class WeightedSum(layers.Layer):
-    """Sum of several layers with learned weights, normalised.
-
-    Takes a list of tensors shaped (batch, frames, width) and returns one, float32.
-    """
-
-    def build(self, input_shape: Any) -> None:
-        self.layer_weights = self.add_weight(shape=(len(input_shape),), initializer="zeros", name="layer_weights")
-        self.norm = layers.LayerNormalization(epsilon=whisper.EPSILON, dtype="float32")
-        self.norm.build(input_shape[0])
-
-    def call(self, inputs: Any) -> Any:
-        shares = ops.softmax(ops.cast(self.layer_weights, "float32"))
-        return self.norm(sum(shares[k] * ops.cast(layer, "float32") for k, layer in enumerate(inputs)))
-
-
-@keras.saving.register_keras_serializable("call-emotions")
-class AttentiveStatistics(layers.Layer):
-    """Mean and deviation over time, frames weighted by attention, float32.
-
-    Takes a tensor shaped (batch, frames, width) and returns (batch, 2 * width).
-    """
-
-    def build(self, input_shape: Any) -> None:
-        self.score_hidden = layers.Dense(_ATTENTION, activation="tanh", dtype="float32")
-        self.score = layers.Dense(1, dtype="float32")
-        self.score_hidden.build(input_shape)
-        self.score.build((*input_shape[:-1], _ATTENTION))
-
-    def call(self, inputs: Any) -> Any:
-        attention = ops.transpose(ops.softmax(self.score(self.score_hidden(inputs)), axis=1), (0, 2, 1))
-        # Products of matrices: ONNX Runtime takes ten times as long for the same sums over time.
-        mean = ops.matmul(attention, inputs)
-        variance = ops.matmul(attention, ops.square(inputs - mean))
-        return ops.concatenate([mean[:, 0], ops.sqrt(ops.maximum(variance[:, 0], _VARIANCE_FLOOR))], axis=-1)
 
 
 @keras.saving.register_keras_serializable("call-emotions")
@@ -73,15 +29,19 @@ class Statistics(layers.Layer):
 
 
 def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
-    """The network with Whisper's weights and a new head, from (batch, frames, 80) to (batch, OUTPUTS).
+    """The network with Whisper's weights and a new linear head, from (batch, frames, 80) to (batch, OUTPUTS).
 
     `weights` are as `whisper.load_weights` returns them.
     """
     frames, outputs, _ = whisper.stack(weights, whisper.whole(size.blocks), size.pairs)
-    summed = WeightedSum(name=SUMMED)(outputs)
-    pooled = AttentiveStatistics(name="head_pooling", dtype="float32")(summed)
-    hidden = layers.Dropout(_DROPOUT)(layers.Dense(_HIDDEN, activation=whisper.gelu, name="head_hidden")(pooled))
-    logits = layers.Dense(OUTPUTS, dtype="float32", name="head_logits")(hidden)
+    normalised = [
+        layers.LayerNormalization(epsilon=whisper.EPSILON, dtype="float32", name=f"head_norm{number}")(
+            Statistics(dtype="float32", name=f"head_statistics{number}")(output)
+        )
+        for number, output in enumerate(outputs[1:], start=1)
+    ]
+    statistics = layers.Dropout(_DROPOUT, dtype="float32")(layers.Concatenate(dtype="float32")(normalised))
+    logits = layers.Dense(OUTPUTS, kernel_initializer="zeros", dtype="float32", name="head_logits")(statistics)
     return keras.Model(frames, logits, name="emotion_network")
 
 

@@ -7,7 +7,8 @@ checkpoint.
 
 import json
 from collections import Counter
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,26 @@ from training.crops import Mixture
 from training.drawn import draw_frames
 from training.encoding import Encoder, Heard, key_of
 from training.evaluation_measures import probabilities_of, uar_of_own
-from training.head import Head, fit_head
+from training.head import Head, fit_head, follow_head
 from training.operating_point import FALSE_ALARMS, LEVEL, LOGITS, Calibration, probabilities, roc_area
 from training.raw_scores import TELEPHONE, raw_rows
 from training.recipe import DRAWN_ANEW, FIRST_SEED, MUSIC_CLIPS, SHORT_FROM
-from training.recipes import COPIES, FRONT_END, EncoderRecipe, Recipe, held_out
+from training.recipes import COPIES, FRONT_END, EncoderRecipe, Recipe, StudentRecipe, held_out
 from training.sounds import Sounds
 
 #: How RAVDESS is scored beside the plain telephone line.
 CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
+#: Corpora that tell speech from non-speech, of which drawn copies are taken as well.
+NOT_ACTED = (
+    published.NEUTRAL_SPEECH, published.NON_SPEECH, published.IVR, music.CORPUS,
+    "speechocean762", "picovoice-sti", "ami",
+)  # fmt: skip
 #: The seed of encoders; that of a fit draws anew the copies that its heads are trained on.
 ENCODER_SEED = 1
+#: On the kernel of heads that are fitted to a teacher's logits.
+_FOLLOWING_PENALTY = 0.001
 #: Raised whenever the same recipe would give another encoder.
-_VERSION = 4
+_VERSION = 5
 
 
 def read_clips(corpora: Path, cache: Path) -> list[Clip]:
@@ -43,40 +51,47 @@ def read_clips(corpora: Path, cache: Path) -> list[Clip]:
     return [*published.read_all(corpora), *music.write_music(cache / music.CORPUS, MUSIC_CLIPS, seed=1)]
 
 
-def encoder(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path) -> Encoder:
+def encoder(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds, cache: Path) -> Encoder:
     """An encoder that was trained without the speakers of a part, where the cache does not hold one that was.
 
     Raises UsageError as `held_out` does, and CannotWork where Whisper's weights are not installed.
     """
     path = _kept(recipe, part, sounds, cache)
+    name = path.name.removesuffix(".weights.h5")
+    if isinstance(recipe, StudentRecipe):
+        if not path.is_file():
+            _train_student(recipe, part, sounds, cache, path)
+        return Encoder(name, FRONT_END, lambda: _student(path))
     if not path.is_file():
         _train(recipe, part, sounds, cache, path)
+    return Encoder(f"{name}-{recipe.tuned:g}", FRONT_END, lambda: _between(recipe, path))
 
-    def build() -> Any:
-        from training import emotion_network, whisper
 
-        network = emotion_network.build_network(whisper.load_weights(), recipe.size)
-        whole = network.get_weights()
-        network.load_weights(path)
-        tuned = recipe.tuned
-        network.set_weights([(1 - tuned) * a + tuned * b for a, b in zip(whole, network.get_weights(), strict=True)])
-        return emotion_network.with_statistics(network)
+def _between(recipe: EncoderRecipe, path: Path) -> Any:
+    """The encoder with weights between Whisper's and those in `path`."""
+    from training import emotion_network, whisper
 
-    return Encoder(f"{path.name.removesuffix('.weights.h5')}-{recipe.tuned:g}", FRONT_END, build)
+    network = emotion_network.build_network(whisper.load_weights(), recipe.size)
+    whole = network.get_weights()
+    network.load_weights(path)
+    tuned = recipe.tuned
+    network.set_weights([(1 - tuned) * a + tuned * b for a, b in zip(whole, network.get_weights(), strict=True)])
+    return emotion_network.with_statistics(network)
+
+
+def _student(path: Path) -> Any:
+    from training import small_network
+
+    network = small_network.build_network()
+    network.load_weights(path)
+    return small_network.with_statistics(network)
 
 
 def _train(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path, path: Path) -> None:
-    import keras
-
     from training import emotion_network, tuning, whisper
 
-    keras.utils.set_random_seed(ENCODER_SEED)
-    policy = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy("mixed_bfloat16")
-    try:
+    with _training():
         network = emotion_network.build_network(whisper.load_weights(), recipe.size)
-    finally:
-        keras.mixed_precision.set_global_policy(policy)
     mixture, frames = mixture_of(recipe, part, sounds), draw_frames(sounds, COPIES, FRONT_END, cache)
 
     def draw(step: int) -> tuple[np.ndarray, np.ndarray]:
@@ -84,21 +99,64 @@ def _train(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path, path: 
         return crops.draw_batch(mixture, frames, int(random.choice(recipe.crop_frames)), recipe.batch, random)
 
     tuning.fit(network, emotion_network.loss, draw, recipe.options, path.with_suffix(".npz"))
+    _save(network, path)
+
+
+def _train_student(recipe: StudentRecipe, part: str, sounds: Sounds, cache: Path, path: Path) -> None:
+    from training import distillation, small_network, tuning
+
+    mixture, frames = mixture_of(recipe, part, sounds), draw_frames(sounds, COPIES, FRONT_END, cache)
+    own = encoder(recipe.teacher.encoder, part, sounds, cache)
+    with_frames = Encoder(f"{own.name}-frames", own.front_end, lambda: distillation.with_frames(own.build()))
+    heads = fit_heads(recipe.teacher, part, FIRST_SEED, sounds, cache)
+    teacher = distillation.teacher_outputs(
+        encoding.encoder_file(with_frames, cache), heads.emotions.logits, frames, cache / f"outputs-{own.name}.npz"
+    )
+    with _training():
+        network = small_network.build_network()
+
+    def draw(step: int) -> tuple[np.ndarray, list[np.ndarray]]:
+        random = np.random.default_rng([ENCODER_SEED, step])
+        length = int(random.choice(recipe.crop_frames))
+        return distillation.draw_batch(mixture, frames, teacher, length, recipe.batch, random)
+
+    losses = [distillation.logits_loss, distillation.frames_loss]
+    tuning.fit(network, losses, draw, recipe.options, path.with_suffix(".npz"))
+    _save(network, path)
+
+
+@contextmanager
+def _training() -> Iterator[None]:
+    """Networks that are built within it have the weights of the seed, and compute in bfloat16."""
+    import keras
+
+    keras.utils.set_random_seed(ENCODER_SEED)
+    policy = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy("mixed_bfloat16")
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(policy)
+
+
+def _save(network: Any, path: Path) -> None:
+    """Write weights without the optimizer, whose state is three times as large."""
+    import keras
+
     with replacing(path, ".weights.h5") as temporary:
-        # Without the optimizer, whose state is three times as large as the weights.
         keras.Model(network.inputs, network.outputs).save_weights(temporary)
 
 
-def mixture_of(recipe: EncoderRecipe, part: str, sounds: Sounds) -> Mixture:
+def mixture_of(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds) -> Mixture:
     """What an encoder that leaves out a part is trained on."""
     read_speech = frozenset({published.NEUTRAL_SPEECH})
     return Mixture(sounds, recipe.shares, read_speech, excluded=held_out(part, sounds.clips))
 
 
-def _kept(recipe: EncoderRecipe, part: str, sounds: Sounds, cache: Path) -> Path:
+def _kept(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds, cache: Path) -> Path:
     """Where the cache keeps the trained weights. Parts that leave out none of the clips share an encoder."""
     clips = [sounds.clips[number] for number in mixture_of(recipe, part, sounds).numbers]
-    settings = {name: value for name, value in asdict(recipe).items() if name != "tuned"}
+    settings = {name: value for name, value in asdict(recipe).items() if name not in ("name", "tuned")}
     key = key_of(clips, _VERSION, json.dumps([settings, COPIES], sort_keys=True), ENCODER_SEED)[:16]
     return cache / f"{recipe.name}-{key}.weights.h5"
 
@@ -122,11 +180,10 @@ def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path)
     Clips are taken through the plain line and through lines drawn under the seed. Raises what `encoder` raises.
     """
     excluded = held_out(part, sounds.clips)
-    others = [corpus for corpus in COPIES if corpus not in DRAWN_ANEW]
     plain = statistics(recipe, part, sounds, cache, TELEPHONE)
     drawn = [
         statistics(recipe, part, sounds, cache, "drawn", seed, DRAWN_ANEW),
-        statistics(recipe, part, sounds, cache, "drawn", FIRST_SEED, others),
+        statistics(recipe, part, sounds, cache, "drawn", FIRST_SEED, NOT_ACTED),
     ]
     short = statistics(recipe, part, sounds, cache, "short", FIRST_SEED, SHORT_FROM)
 
@@ -135,7 +192,14 @@ def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path)
 
     acted = [_of(heard, excluded, is_acted) for heard in (plain, *drawn)]
     every = [_of(heard, excluded, lambda clip: clip.corpus in COPIES) for heard in (plain, *drawn, short)]
-    return Heads(_fit_emotions(recipe, acted), _fit_non_speech(recipe, every))
+    emotions = _fit_emotions(recipe, acted)
+    if isinstance(recipe.encoder, StudentRecipe):
+        teacher = recipe.encoder.teacher
+        known = _of(statistics(teacher, part, sounds, cache, TELEPHONE), excluded, is_acted)
+        wanted = fit_heads(teacher, part, seed, sounds, cache).emotions.logits(known.statistics)
+        distilled = follow_head(acted[0].statistics, wanted, _weights(recipe, acted[0].clips), _FOLLOWING_PENALTY)
+        emotions = emotions.mixed(distilled, recipe.distilled)
+    return Heads(emotions, _fit_non_speech(recipe, every))
 
 
 def _of(heard: Heard, excluded: Collection[str], wanted: Callable[[Clip], bool]) -> Heard:
@@ -145,11 +209,17 @@ def _of(heard: Heard, excluded: Collection[str], wanted: Callable[[Clip], bool])
 def _fit_emotions(recipe: Recipe, acted: list[Heard]) -> Head:
     """Fit emotions to the plain copies, which come first, and drawn ones."""
     clips = [clip for heard in acted for clip in heard.clips]
-    counts = Counter(clip.corpus for clip in acted[0].clips)
-    weights = np.array([recipe.weights[clip.corpus] / counts[clip.corpus] for clip in clips])
-    weights[len(acted[0].clips) :] *= recipe.drawn_weight
+    weights = np.concatenate([
+        (recipe.drawn_weight if number else 1) * _weights(recipe, heard.clips) for number, heard in enumerate(acted)
+    ])  # fmt: skip
     classes = np.array([EMOTIONS.index(clip.emotion or "") for clip in clips])
     return fit_head(np.concatenate([heard.statistics for heard in acted]), classes, weights, recipe.shrinkage)
+
+
+def _weights(recipe: Recipe, clips: Sequence[Clip]) -> np.ndarray:
+    """Weights of clips: all those of a corpus have the weight of the recipe together."""
+    counts = Counter(clip.corpus for clip in clips)
+    return np.array([recipe.weights[clip.corpus] / counts[clip.corpus] for clip in clips])
 
 
 def _fit_non_speech(recipe: Recipe, every: list[Heard]) -> Head:

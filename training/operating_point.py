@@ -3,6 +3,7 @@
 On the corpora that it was trained on a network is surer, and more often right, than anywhere else.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -18,6 +19,8 @@ FALSE_ALARMS = {"low": 0.02, "normal": 0.05, "high": 0.1}
 #: The share of speech that may be taken for non-speech.
 DROPPED = 0.005
 LOGITS = tuple(f"logit_{name}" for name in (*EMOTIONS, OTHER))
+#: Thresholds are multiples of 1 / _STEPS.
+_STEPS = 10_000
 _TEMPERATURES = np.geomspace(0.5, 5, 200)
 _NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
@@ -92,7 +95,9 @@ def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[
     level = rows[rows["emotion"].isin(LEVEL)]
     scores = negative(level[list(EMOTIONS)].to_numpy(float), prior)
     weights = _alike(level["corpus"])
-    return {name: weighted_quantile(scores, 1 - share, weights) for name, share in FALSE_ALARMS.items()}
+    quantiles = {name: weighted_quantile(scores, 1 - share, weights) for name, share in FALSE_ALARMS.items()}
+    # A clip that has the threshold itself is negative.
+    return {name: (math.floor(quantile * _STEPS) + 1) / _STEPS for name, quantile in quantiles.items()}
 
 
 def weighted_quantile(values: np.ndarray, share: float, weights: np.ndarray) -> float:

@@ -1,8 +1,9 @@
 """Recipes of the networks: what each is trained on, how, and which speakers its fits leave out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
+from analyzer.emotions import CALL_PRIOR
 from analyzer.errors import UsageError
 from analyzer.features import FrontEnd
 from training import music, published
@@ -86,14 +87,14 @@ class EncoderRecipe:
     shares: Mapping[str, float]
     size: Size = field(default_factory=Size)
     options: Options = field(default_factory=Options)
-    tuned: float = 0.6
+    tuned: float = 0.7
     batch: int = 32
     crop_frames: tuple[int, ...] = (152, 200, 252, 300)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What the heads of a model are trained on: linear discriminants on statistics of an encoder.
+    """What the heads of a model are trained on: linear heads on statistics of an encoder.
 
     Attributes
     ----------
@@ -102,14 +103,52 @@ class Recipe:
     weights : what all clips of a corpus together weigh; corpora without one do not count.
     shrinkage, non_speech_shrinkage : of the covariance, towards independent statistics.
     drawn_weight : what a copy through a drawn line weighs beside the plain one.
+    distilled : the share of a head that is fitted to the teacher's logits in the head of the emotions; the rest is a
+        discriminant.
+    left_out : parts that leave out whole corpora.
+    call_prior : how frequent the emotions are on calls, in the order of EMOTIONS.
     """
 
     name: str
-    encoder: EncoderRecipe
+    encoder: "EncoderRecipe | StudentRecipe"
     weights: Mapping[str, float]
-    shrinkage: float = 0.4
+    shrinkage: float = 0.5
     non_speech_shrinkage: float = 0.97
     drawn_weight: float = 0.5
+    distilled: float = 0.0
+    left_out: tuple[str, ...] = ("crema-d", "banglaser")
+    call_prior: tuple[float, ...] = CALL_PRIOR
+
+    @property
+    def corpora(self) -> frozenset[str]:
+        """All corpora that the encoder and the heads are trained on."""
+        return frozenset({*self.encoder.shares, *self.weights})
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """What is left out of the fits that are scored."""
+        return (*map(str, FOLDS), *self.left_out, ALL)
+
+
+@dataclass(frozen=True)
+class StudentRecipe:
+    """What a small encoder is trained on: labels, and the outputs of the fit of its teacher that leaves out the same.
+
+    Attributes
+    ----------
+    name : of the encoder.
+    teacher : recipe of the model whose outputs it is trained on.
+    shares, options, batch, crop_frames : as in EncoderRecipe.
+    """
+
+    name: str
+    teacher: Recipe
+    shares: Mapping[str, float]
+    options: Options = field(
+        default_factory=lambda: Options(10_000, 2e-3, 2e-3, 1.0, weight_decay=0.02, average=0.998, warm_up=0.05)
+    )
+    batch: int = 64
+    crop_frames: tuple[int, ...] = (152, 200, 252, 300)
 
 
 #: Copies of each clip through drawn lines: the more, the more often a clip is drawn.
@@ -119,16 +158,27 @@ COPIES = {
     published.NON_SPEECH: 8, published.IVR: 4, music.CORPUS: 6,
 }  # fmt: skip
 
-_LABELLED_BUSINESS = {"crema-d": 22.0, "banglaser": 3.0, "emogator": 3.0, published.NEUTRAL_SPEECH: 5.0}
-_LABELLED = {
-    RAVDESS: 18.0, RAVDESS_SONG: 4.0, "nemo": 8.0, TESS: 2.0, published.KOREAN: 3.0, published.RAKSHAK: 2.0,
-    **_LABELLED_BUSINESS,
-}  # fmt: skip
-#: Takes only corpora whose licences allow business use, as the models `open` and `open-accurate` do.
-ENCODER = EncoderRecipe("encoder", _BUSINESS_SHARES)
-ACCURATE = Recipe("accurate", ENCODER, _LABELLED)
-OPEN_ACCURATE = Recipe("open-accurate", ENCODER, _LABELLED_BUSINESS)
-RECIPES = (ACCURATE, OPEN_ACCURATE)
+_LABELLED_BUSINESS = {"crema-d": 22.0, "banglaser": 3.0, "emogator": 3.0, published.NEUTRAL_SPEECH: 2.0}
+_OTHERS = {RAVDESS: 18.0, RAVDESS_SONG: 4.0, "nemo": 8.0, TESS: 2.0, published.KOREAN: 3.0, published.RAKSHAK: 2.0}
+ACCURATE = Recipe(
+    "accurate",
+    EncoderRecipe("encoder", {**_OTHERS, **_BUSINESS_SHARES}),
+    {**_OTHERS, **_LABELLED_BUSINESS},
+    left_out=("crema-d", "nemo+banglaser+tess"),
+)
+#: Takes only corpora whose licences allow business use.
+OPEN_ACCURATE = Recipe("open-accurate", EncoderRecipe("open-encoder", _BUSINESS_SHARES), _LABELLED_BUSINESS)
+#: Share of the teacher's logits in the heads of small models, and the shrinkage of their discriminants.
+_DISTILLED, _SMALL_SHRINKAGE = 0.5, 0.05
+DEFAULT = replace(
+    ACCURATE, name="default", encoder=StudentRecipe("student", ACCURATE, ACCURATE.encoder.shares),
+    shrinkage=_SMALL_SHRINKAGE, distilled=_DISTILLED,
+)  # fmt: skip
+OPEN = replace(
+    OPEN_ACCURATE, name="open", encoder=StudentRecipe("open-student", OPEN_ACCURATE, OPEN_ACCURATE.encoder.shares),
+    shrinkage=_SMALL_SHRINKAGE, distilled=_DISTILLED,
+)  # fmt: skip
+RECIPES = (ACCURATE, OPEN_ACCURATE, DEFAULT, OPEN)
 
 
 def held_out(part: str, clips: Sequence[Clip]) -> frozenset[str]:

@@ -1,0 +1,119 @@
+"""Training a small network on a teacher's outputs."""
+
+import keras
+import numpy as np
+import pytest
+
+from analyzer.emotions import EMOTIONS
+from tests.training.tiny_ear import random_weights
+from training import distillation, small_network, whisper
+from training.corpora import Clip
+from training.crops import TARGETS, Mixture, target
+from training.distillation import STRIDE, TeacherOutputs, draw_batch, frames_loss, logits_loss, teacher_outputs
+from training.drawn import DrawnFrames
+from training.emotion_network import OUTPUTS, build_network, with_statistics
+from training.encoding import Encoder, encoder_file
+from training.recipes import FRONT_END, Size
+from training.sounds import Sounds
+
+
+def copies_of(*lengths):
+    """One drawn copy of each clip; each frame has its own number in every band, as float16 has it."""
+    starts = np.concatenate([[0], np.cumsum(lengths)])
+    frames = np.random.default_rng(1).normal(size=(starts[-1], 80)).astype(np.float16)
+    return DrawnFrames(frames, starts, np.array(lengths), np.arange(len(lengths) + 1))
+
+
+@pytest.fixture(scope="module")
+def network():
+    return small_network.build_network()
+
+
+@pytest.mark.parametrize("frames", [8, 9, 61, 500])
+def test_the_small_network_gives_a_frame_for_each_four(network, frames):
+    logits, predicted = network(np.zeros((2, frames, 80), np.float32))
+    assert logits.shape == (2, OUTPUTS)
+    assert predicted.shape == (2, frames // 4, whisper.WIDTH)
+
+
+def test_the_small_encoder_has_fewer_than_a_million_weights(network):
+    encoder = small_network.with_statistics(network)
+    assert encoder.count_params() < 1_000_000
+    assert encoder.output.shape == (None, 3 * 2 * 256)
+
+
+def test_a_teacher_gives_its_statistics_and_normalised_frames():
+    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1)))
+    inputs = np.random.default_rng(2).normal(size=(1, 40, 80)).astype(np.float32)
+    statistics, frames = distillation.with_frames(encoder)(inputs)
+    assert np.asarray(statistics) == pytest.approx(np.asarray(encoder(inputs)), abs=1e-5)
+    assert frames.shape == (1, 40 // STRIDE, whisper.WIDTH)
+    assert np.asarray(frames).mean(axis=-1) == pytest.approx(0, abs=1e-4)
+    assert np.asarray(frames).std(axis=-1) == pytest.approx(1, abs=0.01)
+
+
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory):
+    """What a teacher gives for copies of two clips, and what it gives for their frames one by one."""
+    folder = tmp_path_factory.mktemp("outputs")
+    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1)))
+    teacher = distillation.with_frames(encoder)
+    path = encoder_file(Encoder("teacher", FRONT_END, lambda: teacher), folder)
+    copies = copies_of(48, 60)
+    kernel = np.random.default_rng(3).normal(size=(1024, 8))
+    found = teacher_outputs(path, lambda statistics: statistics @ kernel, copies, folder / "outputs.npz")
+    again = teacher_outputs(path, None, copies, folder / "outputs.npz")
+    assert np.array_equal(again.logits, found.logits)
+    return copies, found, teacher
+
+
+def test_a_teachers_frames_are_kept_within_half_a_step(outputs):
+    copies, found, teacher = outputs
+    inputs = distillation.whisper_scaled(copies.frames[48:108].astype(np.float32))
+    expected = np.asarray(teacher(inputs[None])[1])[0]
+    kept = found.frames[found.starts[1] : found.starts[1] + 15] / 24
+    assert kept == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
+
+
+def test_a_teachers_logits_have_one_scale(outputs):
+    _, found, _ = outputs
+    assert found.logits.std() == pytest.approx(distillation.SCALE, rel=1e-4)
+    assert found.logits.mean(axis=1) == pytest.approx(0, abs=1e-5)
+
+
+def test_the_frames_of_a_crop_are_those_of_its_own_time(outputs, monkeypatch):
+    copies, found, _ = outputs
+    monkeypatch.setattr(distillation, "masked", lambda frames, random: frames)
+    clips = (Clip("a", "sad", "nemo-1", "nemo"), Clip("b", "happy", "nemo-2", "nemo"))
+    mixture = Mixture(Sounds(clips, np.zeros(1), np.zeros(3, int)), {"nemo": 1.0})
+    marked = TeacherOutputs(found.logits, np.arange(len(found.frames))[:, None] * np.ones((1, 512)), found.starts)
+    inputs, (targets, frames) = draw_batch(mixture, copies, marked, 16, 32, np.random.default_rng(4))
+    assert targets.shape == (32, TARGETS + 8)
+    for crop, own in zip(inputs, frames, strict=True):
+        place = round(float(own[0, 0]) * 24)
+        copy = int(place >= found.starts[1])
+        start = copies.starts[copy] + STRIDE * (place - found.starts[copy])
+        expected = distillation.whisper_scaled(copies.frames[start : start + 16].astype(np.float32))
+        assert crop == pytest.approx(expected, abs=1e-6)
+
+
+def test_the_loss_is_least_for_the_label_and_the_teacher():
+    wanted = np.concatenate([target("sad", EMOTIONS), 4.0 * np.eye(8)[3]])[None].astype(np.float32)
+    losses = [float(np.asarray(logits_loss(wanted, np.float32(4 * np.eye(OUTPUTS)[[k]])))[0]) for k in range(8)]
+    assert int(np.argmin(losses)) == 3
+    frames = np.ones((1, 3, 4), np.float32)
+    assert float(np.asarray(frames_loss(frames, frames))[0]) == 0
+    assert float(np.asarray(frames_loss(frames, frames + 2))[0]) == pytest.approx(4)
+
+
+def test_a_small_network_learns_its_teachers_frames(outputs):
+    copies, found, _ = outputs
+    keras.utils.set_random_seed(1)
+    network = small_network.build_network()
+    inputs = distillation.whisper_scaled(copies.frames[:48].astype(np.float32))[None]
+    frames = (found.frames[:12].astype(np.float32) / 24)[None]
+    network.compile(keras.optimizers.Adam(3e-3), loss=[None, frames_loss])
+    first = network.train_on_batch(inputs, [np.zeros((1, OUTPUTS), np.float32), frames])
+    for _ in range(30):
+        last = network.train_on_batch(inputs, [np.zeros((1, OUTPUTS), np.float32), frames])
+    assert np.ravel(last)[0] < np.ravel(first)[0] / 2

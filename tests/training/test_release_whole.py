@@ -1,0 +1,124 @@
+"""A model released whole from tiny corpora."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from analyzer.classifier import Classifier
+from analyzer.emotions import OTHER
+from analyzer.errors import CannotWork
+from tests.training.conftest import write
+from tests.training.tiny_ear import random_weights
+from training import fits, release, whisper
+from training.corpora import RAVDESS, Clip, read_ravdess
+from training.evaluation_rows import read_heard, read_rows
+from training.published import NEUTRAL_SPEECH, NON_SPEECH
+from training.recipes import EncoderRecipe, Options, Recipe, Size, held_out
+
+pytestmark = pytest.mark.slow
+
+ENCODER = EncoderRecipe(
+    "tiny", {RAVDESS: 3.0, "crema-d": 2.0, "banglaser": 2.0, NON_SPEECH: 1.0}, Size(blocks=1), Options(steps=1),
+    batch=2, crop_frames=(32,),
+)  # fmt: skip
+TINY = Recipe("tiny", ENCODER, {RAVDESS: 1.0, "crema-d": 1.0, "banglaser": 1.0})
+
+
+def spoken(folder, corpus, speakers=5):
+    """Clips of a corpus: two emotions of each speaker, told by their pitch."""
+    clips = []
+    for number in range(speakers):
+        for emotion, hz in (("neutral", 150), ("angry", 260)):
+            path = folder / f"{corpus}-{number}-{emotion}.wav"
+            random = np.random.default_rng([number, hz, len(corpus)])
+            times = np.arange(8000) / 8000
+            write(path, 0.2 * np.sin(2 * np.pi * hz * times) + random.normal(0, 0.01, 8000))
+            clips.append(Clip(path, emotion, f"{corpus}-{number}", corpus, sex="female"))
+    return clips
+
+
+@pytest.fixture(scope="module")
+def clips(tiny_ravdess, tmp_path_factory):
+    """The tiny RAVDESS, two corpora of five speakers, and noises."""
+    folder = tmp_path_factory.mktemp("corpora")
+    noises = []
+    for number in range(5):
+        write(folder / f"{number}.wav", np.random.default_rng(number).normal(0, 0.1, 8000))
+        noises.append(Clip(folder / f"{number}.wav", OTHER, f"{NON_SPEECH}-{number}", NON_SPEECH))
+    return [*read_ravdess(tiny_ravdess), *spoken(folder, "crema-d"), *spoken(folder, "banglaser"), *noises]
+
+
+@pytest.fixture(scope="module")
+def made(clips, tmp_path_factory):
+    """A released model's folder, and that of its rows."""
+    folder = tmp_path_factory.mktemp("release")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(whisper, "load_weights", lambda: random_weights(1))
+        patch.setattr(fits, "read_clips", lambda corpora, cache: clips)
+        patch.setattr(fits, "CONDITIONS", ("studio",))
+        patch.setattr(release, "SEEDS", (1, 2))
+        patch.setattr(release, "TOLERANCE", 1.0)  # the weights are random
+        card = release.release(TINY, folder, folder / "cache", folder / "model", folder / "rows")
+    assert card == folder / "model" / "card.md"
+    return folder
+
+
+def test_every_speaker_is_scored_by_a_fit_without_them(made):
+    rows, heard = read_rows(made / "rows" / "tiny.csv.gz"), read_heard(made / "rows" / "tiny.csv.gz")
+    for fold, own in rows.groupby("fold"):
+        assert not set(own["speaker"]) & heard[fold]["training"].speakers
+    assert {"crema-d", "banglaser"} <= set(rows["fold"])
+    assert set(rows.loc[rows["corpus"] == RAVDESS, "seed"]) == {1, 2}
+    assert set(rows.loc[rows["corpus"] != RAVDESS, "seed"]) == {1}
+
+
+def test_the_model_runs_and_says_where_it_may_be_used(made):
+    classifier = Classifier(made / "model", "even")
+    probabilities = classifier.probabilities([np.zeros((120, 80), np.float32)])
+    assert probabilities.shape == (1, 9)
+    assert probabilities[0, :8].sum() == pytest.approx(1, abs=1e-5)
+    assert classifier.settings.business_use is False
+    assert "some of them allow no commercial use" in classifier.settings.licence
+
+
+def test_the_card_states_no_score_on_a_corpus_of_training_alone(made):
+    card = (made / "model" / "card.md").read_text(encoding="utf-8")
+    assert card.index("Speakers left out by folds") < card.index("Corpora left out whole")
+    for corpus in ("crema-d", "banglaser"):
+        assert card.count(f"| {corpus} |") == 2
+    assert "Non-commercial use only" in card
+    assert "Few clips of it are" in card  # the tiny corpora
+
+
+def test_metrics_hold_what_the_card_says(made):
+    found = json.loads((made / "model" / "metrics.json").read_text(encoding="utf-8"))
+    assert set(found["left_out"]) == {"crema-d", "banglaser"}
+    assert "crema-d" in found["on_strangers"]
+    assert set(found["ravdess_folds"]) <= {"1", "2", "3", "4", "5", "mean"}
+
+
+def test_a_sound_under_two_names_is_refused(clips, made, monkeypatch, tmp_path):
+    copy = replace(clips[-7], path=tmp_path / "copy.wav", speaker="crema-d-99", corpus="crema-d")
+    copy.path.write_bytes(clips[-7].path.read_bytes())
+    monkeypatch.setattr(fits, "scored", lambda *arguments: pd.DataFrame({"corpus": []}))
+    sounds = release.read_sounds([*clips, copy], tmp_path)
+    with pytest.raises(release.Leak, match="the same audio"):
+        release.raw_rows(TINY, sounds, tmp_path)
+
+
+def test_a_network_that_rounding_changes_is_not_written(made, monkeypatch):
+    exact = made / "model" / "network.onnx"
+    assert release.compare(exact, made / "model", [np.zeros((80, 80), np.float32)]).decisions_kept == 1
+    monkeypatch.setattr(release, "TOLERANCE", -1.0)
+    with pytest.raises(CannotWork, match="rounding to int8 changes a probability"):
+        release.compare(exact, made / "model", [np.zeros((80, 80), np.float32)])
+
+
+def test_parts_leave_out_whom_the_rows_are_of(clips):
+    for part in TINY.parts[:-1]:
+        assert held_out(part, clips)
+    assert TINY.parts[-1] == "all"
+    assert NEUTRAL_SPEECH not in TINY.corpora
