@@ -7,15 +7,14 @@ import numpy as np
 import pandas as pd
 
 from analyzer.classifier import Sensitivities, Sensitivity
-from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
-from training.evaluation_measures import probabilities_of
+from analyzer.emotions import EMOTIONS, OTHER
 from training.evaluation_rows import AUDIO, COLUMNS
 from training.operating_point import (
     FALSE_ALARMS,
-    LEVEL,
     Calibration,
     calibration,
-    negative,
+    called_negative,
+    of_left_out,
     probabilities,
     thresholds,
 )
@@ -45,7 +44,7 @@ def calibrated(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
     calibrated_on : corpora that were left out, by which calibration is done; at least two. Each of them is calibrated
         by the others.
     """
-    left_out = raw[(raw["fold"] == raw["corpus"]) & raw["corpus"].isin(calibrated_on) & raw["emotion"].isin(EMOTIONS)]
+    left_out = of_left_out(raw[raw["corpus"].isin(calibrated_on)])
     by_all = calibration(left_out)
     parts = [_rows(raw[~raw.index.isin(left_out.index)], by_all)]
     parts += [_rows(own, calibration(left_out[left_out["corpus"] != name])) for name, own in left_out.groupby("corpus")]
@@ -61,14 +60,10 @@ def _rows(raw: pd.DataFrame, found: Calibration) -> pd.DataFrame:
 def _sensitivities(rows: pd.DataFrame) -> Sensitivities:
     """Thresholds from all corpora; the shares found and falsely called are means over corpora, each by the others'."""
     limits = thresholds(rows)
-    shares: dict[str, list[tuple[float, float]]] = {name: [] for name in FALSE_ALARMS}
+    shares: dict[str, list[np.ndarray]] = {name: [] for name in FALSE_ALARMS}
     for corpus, own in rows.groupby("corpus"):
-        by_others = thresholds(rows[rows["corpus"] != corpus])
-        scores = negative(probabilities_of(own))
-        kinds = [own["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, LEVEL)]
-        for name, limit in by_others.items():
-            found, false = (float((scores[kind] >= limit).mean()) for kind in kinds)
-            shares[name].append((found, false))
+        for name, limit in thresholds(rows[rows["corpus"] != corpus]).items():
+            shares[name].append(called_negative(own, np.ones((1, len(own))), limit)[0])
     return Sensitivities(
         **{
             name: Sensitivity(limits[name], *(round(float(share), 3) for share in np.mean(own, axis=0)))

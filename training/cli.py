@@ -112,10 +112,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 
 
 def _add_tune(tune: argparse.ArgumentParser) -> None:
-    tune.add_argument(
-        "--recipe", choices=("accurate", "open-accurate"), default="accurate",
-        help="default: accurate",
-    )  # fmt: skip
+    tune.add_argument("--recipe", choices=("accurate", "open-accurate"), default="accurate", help="default: accurate")
     tune.add_argument(
         "--part", default="1", metavar="PART",
         help="the speakers to leave out: a fold (1 to 5), corpora joined by + (crema-d, nemo, banglaser, tess), or all "

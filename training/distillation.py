@@ -57,7 +57,7 @@ def with_frames(encoder: keras.Model) -> keras.Model:
 
     These are the mean of its upper blocks, shaped (batch, frames / STRIDE, whisper.WIDTH).
     """
-    blocks = [layer for layer in encoder.layers if layer.name.removeprefix("block").isdigit()]
+    blocks = emotion_network.blocks_of(encoder)
     upper = blocks[FIRST_BLOCK - 1 :] or blocks
 
     def normalised(inputs: Any, name: str) -> Any:
@@ -140,8 +140,7 @@ def draw_batch(
     """
     inputs, targets, frames = [], [], []
     for clip in mixture.draw(count, random):
-        copy = int(random.integers(copies.first[clip], copies.first[clip + 1]))
-        offset = int(random.integers(max(0, copies.lengths[copy] - length) // STRIDE + 1))
+        copy, offset = copies.place(clip, length, random, STRIDE)
         start = copies.starts[copy] + STRIDE * offset
         inputs.append(masked(whisper_scaled(copies.frames[start : start + length].astype(np.float32)), random))
         targets.append(np.concatenate([mixture.target_of(clip), teacher.logits[copy]]))

@@ -50,9 +50,14 @@ class DrawnFrames:
 
     def crop(self, clip: int, length: int, random: np.random.Generator) -> np.ndarray:
         """A piece of a drawn copy of a clip, shaped (length, bands), float32; at most as long as SHORTEST_S."""
-        copy = int(random.integers(self.first[clip], self.first[clip + 1]))
-        start = self.starts[copy] + random.integers(max(0, self.lengths[copy] - length) + 1)
+        copy, offset = self.place(clip, length, random)
+        start = self.starts[copy] + offset
         return self.frames[start : start + length].astype(np.float32)
+
+    def place(self, clip: int, length: int, random: np.random.Generator, stride: int = 1) -> tuple[int, int]:
+        """A drawn copy of a clip, and the place in it where a piece begins, in strides of so many frames."""
+        copy = int(random.integers(self.first[clip], self.first[clip + 1]))
+        return copy, int(random.integers(max(0, self.lengths[copy] - length) // stride + 1))
 
 
 def draw_frames(sounds: Sounds, copies: Mapping[str, int], front_end: FrontEnd, cache: Path) -> DrawnFrames:

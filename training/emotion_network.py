@@ -14,7 +14,7 @@ from training.recipes import Size
 #: Logits of the emotions, and the log odds of a sound that is not speech.
 OUTPUTS = len(EMOTIONS) + 1
 _DROPOUT = 0.3
-NON_SPEECH_WEIGHT = 0.3
+_NON_SPEECH_WEIGHT = 0.3
 _VARIANCE_FLOOR = 1e-5
 
 
@@ -47,9 +47,13 @@ def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
 
 def with_statistics(network: keras.Model) -> keras.Model:
     """The encoder of a network: mean and deviation over time of the output of each block, beside each other."""
-    blocks = [layer for layer in network.layers if layer.name.removeprefix("block").isdigit()]
-    statistics = [Statistics(name=f"statistics_{layer.name}")(layer.output) for layer in blocks]
+    statistics = [Statistics(name=f"statistics_{layer.name}")(layer.output) for layer in blocks_of(network)]
     return keras.Model(network.input, layers.Concatenate(name="statistics")(statistics))
+
+
+def blocks_of(network: keras.Model) -> list[keras.Layer]:
+    """The layers named `block1`, `block2` and so on, in this order."""
+    return [layer for layer in network.layers if layer.name.removeprefix("block").isdigit()]
 
 
 def loss(targets: Any, logits: Any) -> Any:
@@ -64,4 +68,4 @@ def loss(targets: Any, logits: Any) -> Any:
     labelled = -ops.sum(wanted * log_probabilities * possible, axis=1)
     odds = logits[:, count]
     speech = ops.softplus(odds) - odds * non_speech
-    return labelled + NON_SPEECH_WEIGHT * speech
+    return labelled + _NON_SPEECH_WEIGHT * speech

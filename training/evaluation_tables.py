@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
+from analyzer.emotions import EMOTIONS, OTHER
 from training.evaluation_measures import (
     BINS,
     MEASURES,
@@ -31,7 +31,7 @@ from training.evaluation_measures import (
     uar_of_own,
 )
 from training.evaluation_rows import CONDITIONS, FOLDS
-from training.operating_point import LEVEL, negative, roc_area, thresholds
+from training.operating_point import LEVEL, called_negative, negative, of_left_out, roc_area, thresholds
 from training.recipes import CALIBRATING, RECIPES
 
 #: On which tables stand that name no condition.
@@ -199,15 +199,15 @@ def left_out(models: Models) -> pd.DataFrame:
     """
     found = []
     for model, rows in models.items():
-        for corpus in _corpora(models, _left_out):
-            chosen = _left_out(rows)
+        for corpus in _corpora(models, of_left_out):
+            chosen = of_left_out(rows)
             chosen = chosen[(chosen["corpus"] == corpus) & (chosen["condition"] == MAIN_CONDITION)]
             row: dict[str, Any] = {"model": model, "corpus": corpus, "clips": 0}
             if len(chosen):
                 threshold = normal_threshold(model, rows, without=corpus)
                 drawn = sample(chosen)
                 row |= drawn.counts() | interval("uar", drawn.mean(uar_of_own))
-                called = drawn.mean(partial(_called_negative, threshold=threshold))
+                called = drawn.mean(partial(called_negative, threshold=threshold))
                 row |= interval("found", called[:, 0]) | interval("false", called[:, 1])
                 row |= {"roc_area": _roc_area(chosen), "calibration_error": _error_among_own(chosen)}
                 row["dropped"] = float((chosen[OTHER] > 0.5).mean()) if chosen[OTHER].notna().all() else float("nan")
@@ -222,23 +222,12 @@ def normal_threshold(model: str, rows: pd.DataFrame, without: str = "") -> float
 
     From corpora that were left out and may calibrate the model, but for one of them. NaN where there is none.
     """
-    chosen = _left_out(rows)
+    chosen = of_left_out(rows)
     allowed = chosen["corpus"].isin(calibrated_on(model)) & (chosen["corpus"] != without)
     chosen = chosen[allowed & (chosen["condition"] == MAIN_CONDITION)]
     if not chosen["emotion"].isin(LEVEL).any():
         return float("nan")
     return thresholds(chosen)["normal"]
-
-
-def _left_out(rows: pd.DataFrame) -> pd.DataFrame:
-    return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
-
-
-def _called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
-    """The shares of negative and of level clips that are called negative, shaped (draws, 2)."""
-    called = (negative(probabilities_of(rows)) >= threshold) if np.isfinite(threshold) else np.full(len(rows), np.nan)
-    kinds = [rows["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, LEVEL)]
-    return np.stack([share(weights @ (called * kind), weights @ kind.astype(float)) for kind in kinds], axis=1)
 
 
 def _roc_area(rows: pd.DataFrame) -> float:

@@ -13,6 +13,7 @@ from training import music, published
 from training.corpora import RAVDESS, Clip
 from training.evaluation_rows import Heard, TrainedOn
 from training.head import Head
+from training.raw_scores import clip_rows
 from training.recipe import (
     FOLDS,
     LEARNED_ONLY,
@@ -143,18 +144,5 @@ def rows_of(material: Material, heads: Telling, fold: str, seed: int) -> pd.Data
     corpora = (*SCORED, LEFT_OUT) if fold == LEFT_OUT else SCORED
     scored = material.of(~np.isin(material.conditions, LEARNED_ONLY) & np.isin(material.column("corpus"), corpora))
     probabilities = heads.probabilities(scored.statistics)
-    table = pd.DataFrame(
-        {
-            "corpus": scored.column("corpus"),
-            "clip": [f"{clip.path.parent.name}/{clip.path.name}" for clip in scored.clips],
-            "speaker": scored.column("speaker"),
-            "sex": scored.column("sex"),
-            "emotion": scored.column("emotion"),
-            "fold": fold,
-            "seed": seed,
-            "condition": scored.conditions,
-            "audio": scored.column("audio"),
-            "length_s": np.round(scored.lengths_s.astype(float), 2),
-        }
-    )
+    table = clip_rows(scored.clips, fold, scored.lengths_s, scored.conditions, seed)
     return table.assign(**{name: probabilities[:, k] for k, name in enumerate((*EMOTIONS, OTHER))})

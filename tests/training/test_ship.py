@@ -17,7 +17,7 @@ from analyzer.errors import CannotWork, UsageError
 from analyzer.features import FrontEnd
 from tests.training.conftest import voice, write
 from tests.training.test_recipe import WIDTH, everybody, make_material
-from training import halved, recipe_card, ship, student, taught, whisper
+from training import halved, recipe_card, release, ship, student, taught, whisper
 from training.corpora import Clip
 from training.encoding import Encoder
 from training.evaluation_rows import read_rows, refuse_leaks
@@ -436,7 +436,7 @@ def test_the_accurate_model_goes_small_alone_and_says_nearly_the_same(written):
     assert {path.name for path in folder.iterdir()} == {"classifier.json", "network.onnx"}
     exact = written[False][0]
     assert (folder / "network.onnx").stat().st_size < (exact / "network.onnx").stat().st_size / 2
-    assert 0 < change <= ship.TOLERANCE
+    assert 0 < change <= release.TOLERANCE
     assert kept > 0.5
 
 
