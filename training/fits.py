@@ -110,7 +110,10 @@ def _train_student(recipe: StudentRecipe, part: str, sounds: Sounds, cache: Path
     with_frames = Encoder(f"{own.name}-frames", own.front_end, lambda: distillation.with_frames(own.build()))
     heads = fit_heads(recipe.teacher, part, FIRST_SEED, sounds, cache)
     teacher = distillation.teacher_outputs(
-        encoding.encoder_file(with_frames, cache), heads.emotions.logits, frames, cache / f"outputs-{own.name}.npz"
+        encoding.encoder_file(with_frames, cache),
+        heads.emotions.logits,
+        frames,
+        cache / f"outputs-{path.name.removesuffix('.weights.h5')}.npz",
     )
     with _training():
         network = small_network.build_network()
@@ -191,7 +194,7 @@ def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path)
         return clip.corpus in recipe.weights and clip.emotion in EMOTIONS
 
     acted = [_of(heard, excluded, is_acted) for heard in (plain, *drawn)]
-    every = [_of(heard, excluded, lambda clip: clip.corpus in COPIES) for heard in (plain, *drawn, short)]
+    every = [_of(heard, excluded, lambda clip: clip.corpus in recipe.corpora) for heard in (plain, *drawn, short)]
     emotions = _fit_emotions(recipe, acted)
     if isinstance(recipe.encoder, StudentRecipe):
         teacher = recipe.encoder.teacher

@@ -26,7 +26,7 @@ from training.operating_point import Calibration
 from training.quantize import quantize
 from training.raw_scores import TELEPHONE
 from training.recipe import FOLDS
-from training.recipes import ALL, COPIES, FRONT_END, PLUS, Recipe, held_out
+from training.recipes import ALL, FRONT_END, PLUS, Recipe, held_out
 from training.sounds import Sounds, read_sounds
 from training.splits import refuse_leak
 
@@ -107,7 +107,7 @@ def raw_rows(recipe: Recipe, sounds: Sounds, cache: Path) -> pd.DataFrame:
     for part in recipe.parts:
         excluded = held_out(part, sounds.clips)
         scored = [clip for clip in sounds.clips if fits.is_scored(clip, excluded)]
-        refuse_leak(_trained(sounds.clips, excluded), scored)
+        refuse_leak(_trained(recipe, sounds.clips, excluded), scored)
         if not scored:
             continue
         for seed in SEEDS if part in map(str, FOLDS) else SEEDS[:1]:
@@ -123,15 +123,15 @@ def trained_on(recipe: Recipe, clips: Sequence[Clip]) -> TrainedOn:
     found = {}
     for part in recipe.parts:
         excluded = held_out(part, clips)
-        speakers = frozenset(clip.speaker for clip in _trained(clips, excluded))
+        speakers = frozenset(clip.speaker for clip in _trained(recipe, clips, excluded))
         for fold in published.EVALUATION_ONLY if part == ALL else part.split(PLUS):
             found[fold] = {"training": Heard(speakers)}
     return found
 
 
-def _trained(clips: Sequence[Clip], excluded: Collection[str]) -> list[Clip]:
+def _trained(recipe: Recipe, clips: Sequence[Clip], excluded: Collection[str]) -> list[Clip]:
     """The clips that a fit without some speakers is trained on."""
-    return [clip for clip in clips if clip.corpus in COPIES and clip.speaker not in excluded]
+    return [clip for clip in clips if clip.corpus in recipe.corpora and clip.speaker not in excluded]
 
 
 def with_heads(encoder: Any, heads: Heads, calibration: Calibration) -> Any:

@@ -154,6 +154,19 @@ def test_heads_are_fitted_without_the_speakers_that_are_left_out(sounds, tmp_pat
     assert np.isfinite(heads.logits(np.zeros((1, 4)))).all()
 
 
+def test_no_head_is_trained_on_a_corpus_that_its_recipe_does_not_name(sounds, tmp_path, monkeypatch):
+    def statistics(recipe, part, sounds, cache, condition, seed=0, corpora=None):
+        clips = tuple(clip for clip in sounds.clips if corpora is None or clip.corpus in corpora)
+        values = np.random.default_rng(1).normal(size=(len(clips), 4)).astype(np.float32)
+        values[[clip.corpus == "nemo" for clip in clips]] = np.nan
+        return Heard(clips, values, np.ones(len(clips)))
+
+    monkeypatch.setattr(fits, "statistics", statistics)
+    others = tuple(Clip(f"{k}", "sad", f"nemo-{k}", "nemo", audio="0") for k in range(5))
+    heads = fits.fit_heads(TINY, "1", 1, replace(sounds, clips=(*sounds.clips, *others)), tmp_path)
+    assert np.isfinite(heads.logits(np.zeros((1, 4)))).all()
+
+
 def test_the_weights_that_are_used_lie_between_the_trained_ones_and_those_of_whisper(sounds, cache, rows):
     (path,) = cache.glob("tiny-*.weights.h5")
     network = build_network(random_weights(1), ENCODER.size)
