@@ -53,22 +53,24 @@ def analyse_on(
     with connected(address) as client:
         from distributed import KilledWorker
 
-        bundles = bundled(due, most=max(1, len(due) // _room(client)))
+        bundles, in_hand = bundled(due, most=max(1, len(due) // _room(client))), None
         while bundles:
-            alone: list[Bundle] = []
-            turns = in_turn(client, partial(_analyse_here, work=work), until(ends_at, bundles), stop)
-            for bundle, result in turns:
+            again: list[Bundle] = []
+            analyse = partial(_analyse_here, work=work)
+            for bundle, result in in_turn(client, analyse, until(ends_at, bundles), stop, in_hand):
                 if not isinstance(result, BaseException):
                     yield from result
                 elif isinstance(result, CallEmotionsError | ImportError) or not isinstance(result, Exception):
                     raise result
-                elif len(bundle) > 1:  # one of them is at fault, and the others are to have their turn
-                    alone += [(item,) for item in bundle]
+                elif in_hand is None:
+                    again += [(item,) for item in bundle]
                 else:
                     died = UnreadableRecording("the workers that had it died, or it took too long")
                     error = died if isinstance(result, KilledWorker) else result
                     yield failed(bundle[0], error, work.mask, NOT_ANALYSED)
-            bundles = alone
+            # Dask blames the death of a worker on every task that the worker had. So these go one at a time: the only
+            # one that is in hand is the one at fault.
+            bundles, in_hand = again, 1
 
 
 def bundled(due: Iterable[Due], most: int = BUNDLE) -> list[Bundle]:
@@ -109,11 +111,15 @@ def connected(address: str) -> Any:
 
 
 def in_turn(
-    client: Any, function: Callable[[Item], Returned], items: Iterable[Item], stop: StopSignals
+    client: Any,
+    function: Callable[[Item], Returned],
+    items: Iterable[Item],
+    stop: StopSignals,
+    most: int | None = None,
 ) -> Iterator[tuple[Item, Returned | BaseException]]:
-    """Each item with the function's result or error, as the cluster finishes them, with few of them in hand at a time.
+    """Each item with the function's result or error, as the cluster finishes them.
 
-    An item whose worker has died again and again comes with distributed's KilledWorker.
+    `most` of them are in hand at a time, or IN_HAND for each thread of the workers. An item whose worker has died again and again comes with distributed's KilledWorker.
     """
     from distributed import as_completed
 
@@ -126,7 +132,7 @@ def in_turn(
         in_hand.update(new)
         return list(new)
 
-    room, looked_at = _room(client), time.monotonic()
+    room, looked_at = most or _room(client), time.monotonic()
     finished = as_completed(submit(room))
     while future := _next(finished, stop):
         if future.cancelled():
@@ -135,7 +141,7 @@ def in_turn(
         yield in_hand.pop(future), future.result() if error is None else error
         future.release()
         if time.monotonic() - looked_at > _LOOKS_EVERY_S:
-            room, looked_at = _room(client), time.monotonic()
+            room, looked_at = most or _room(client), time.monotonic()
         for new in submit(room - len(in_hand)):
             finished.add(new)
 
