@@ -13,6 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from training.emotion_network import VARIANCE_FLOOR
+
 _OPSET = 17
 _ACTIVATIONS = {"linear": None, "relu": "Relu", "sigmoid": "Sigmoid", "softmax": "Softmax"}
 
@@ -115,6 +117,14 @@ def _deviation(graph: _Graph, _: Any, inputs: list[str]) -> str:
     return graph.add("Sqrt", [graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])])
 
 
+def _statistics(graph: _Graph, _: Any, inputs: list[str]) -> str:
+    mean = graph.add("GlobalAveragePool", inputs)
+    apart = graph.add("Sub", [*inputs, mean])
+    variance = graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])
+    floored = graph.add("Max", [variance, graph.hold(np.array(VARIANCE_FLOOR, np.float32))])
+    return graph.add("Concat", [mean, graph.add("Sqrt", [floored])], axis=1)
+
+
 def _rescaling(graph: _Graph, layer: Any, inputs: list[str]) -> str:
     scaled = graph.add("Mul", [*inputs, graph.hold(np.array(layer.scale, np.float32))])
     return graph.add("Add", [scaled, graph.hold(np.array(layer.offset, np.float32))])
@@ -138,4 +148,5 @@ _WRITERS: dict[str, Callable[[_Graph, Any, list[str]], str]] = {
     "Add": _plainly("Add"),
     "Concatenate": _plainly("Concat", axis=1),
     "Rescaling": _rescaling,
+    "Statistics": _statistics,
 }

@@ -15,7 +15,7 @@ from training.recipes import Size
 OUTPUTS = len(EMOTIONS) + 1
 _DROPOUT = 0.3
 _NON_SPEECH_WEIGHT = 0.3
-_VARIANCE_FLOOR = 1e-5
+VARIANCE_FLOOR = 1e-5
 
 
 @keras.saving.register_keras_serializable("call-emotions")
@@ -25,7 +25,7 @@ class Statistics(layers.Layer):
     def call(self, inputs: Any) -> Any:
         mean = ops.mean(inputs, axis=1, keepdims=True)
         variance = ops.mean(ops.square(inputs - mean), axis=1)
-        return ops.concatenate([mean[:, 0], ops.sqrt(ops.maximum(variance, _VARIANCE_FLOOR))], axis=-1)
+        return ops.concatenate([mean[:, 0], ops.sqrt(ops.maximum(variance, VARIANCE_FLOOR))], axis=-1)
 
 
 def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:

@@ -29,9 +29,9 @@ def build_network() -> keras.Model:
     Logits are shaped (batch, OUTPUTS), frames (batch, frames / 4, whisper.WIDTH). The number of frames is free.
     """
     frames = layers.Input((None, FRONT_END.bands), name="frames")
-    hidden = layers.Conv1D(_NARROW, 5, strides=2, name="first")(layers.ZeroPadding1D(2)(frames))
+    hidden = layers.Conv1D(_NARROW, 5, strides=2, padding="same", name="first")(frames)
     hidden = _normalised(_block(hidden, 1, "block0"))
-    hidden = layers.Conv1D(_WIDE, 4, strides=2, name="second")(layers.ZeroPadding1D(1)(hidden))
+    hidden = layers.Conv1D(_WIDE, 4, strides=2, padding="same", name="second")(hidden)
     for number, dilation in enumerate(_DILATIONS, start=1):
         hidden = _block(hidden, dilation, f"block{number}")
     hidden = _normalised(hidden, "hidden")
