@@ -119,7 +119,8 @@ def in_turn(
 ) -> Iterator[tuple[Item, Returned | BaseException]]:
     """Each item with the function's result or error, as the cluster finishes them.
 
-    `most` of them are in hand at a time, or IN_HAND for each thread of the workers. An item whose worker has died again and again comes with distributed's KilledWorker.
+    `most` of them are in hand at a time, or IN_HAND for each thread of the workers. An item whose worker has died again
+    and again comes with distributed's KilledWorker.
     """
     from distributed import as_completed
 

@@ -75,8 +75,10 @@ class Hearing:
         return rows, other
 
     def _take(self, segments: list[Segment], channel: int, rows: list[Row], other: list[Span]) -> None:
+        network_decides = self._classifier.settings.hears_other and channel not in self.masked
         for segment in segments:
-            if not segment.is_speech or is_leak(segment, self._detectors[channel - 1], self._detectors):
+            is_speech = segment.may_be_speech if network_decides else segment.is_speech
+            if not is_speech or is_leak(segment, self._detectors[channel - 1], self._detectors):
                 other.append(timeline.span(segment, channel))
             elif channel in self.masked:
                 rows.append(timeline.masked_row(segment, channel))

@@ -3,7 +3,8 @@
 Two questions are asked, both of short spectra between 200 and 3400 Hz, the band of a telephone line. Is this frame
 well above the noise of the line, the least level of the last seconds (minimum statistics: Martin, 2001)? And does the
 spectrum of a piece that is, move from syllable to syllable and hold more than a few lines, as in speech, or stand still
-as in steady noise, or hold two lines as the tones of a telephone do? Nothing waits for the end of the recording, so
+as in steady noise, or hold two lines as the tones of a telephone do? Speech behind noise moves little: then a network
+may decide. Nothing waits for the end of the recording, so
 memory stays the same however long it is, and whoever listens while somebody speaks gets the same segments.
 """
 
@@ -65,6 +66,8 @@ class SpeechSettings:
     cut_from_s, cut_to_s : where it is softest between these ages. So a segment's end is known `bridge_s` and what lies
         between `cut_from_s` and `longest_s` after it: a stream has a second, see `api`.
     movement_db : how far the spectrum has to move from syllable to syllable.
+    doubtful_db, doubtful_voiced : speech in steady noise moves less. From this movement on, or with this share of
+        periodic frames, a segment may still be speech.
     tonality : share of the power in a few lines from which on a sound is a tone.
     """
 
@@ -85,6 +88,8 @@ class SpeechSettings:
     cut_from_s: float = 2.5
     cut_to_s: float = 2.7
     movement_db: float = 3.0
+    doubtful_db: float = 1.5
+    doubtful_voiced: float = 0.2
     tonality: float = 0.99
 
 
@@ -97,12 +102,14 @@ class Segment:
     start, end : seconds from the start of the recording.
     samples : the sound, shaped (samples,), at the rate of the detector.
     is_speech : whether it sounds like speech; else it is a tone, noise or the like.
+    may_be_speech : whether it sounds like speech, or like speech in noise or music: a network has to decide.
     """
 
     start: float
     end: float
     samples: np.ndarray
     is_speech: bool
+    may_be_speech: bool = True
 
     @property
     def level_db(self) -> float:
@@ -246,8 +253,7 @@ class SpeechDetector:
             end = (last - 1 + after) * self._hop + self._frame + pad
         samples = without_offset(self._samples[start - kept * self._hop : end - kept * self._hop])
         self._ended_at = (start + len(samples)) / self.rate
-        is_speech = self._is_speech(first, last, samples)
-        return Segment(start / self.rate, self._ended_at, samples, is_speech)
+        return Segment(start / self.rate, self._ended_at, samples, *self._is_speech(first, last, samples))
 
     def _is_soft(self, first: int, last: int) -> np.ndarray:
         """Which of these frames are not quite loud enough, but stand out of the softest of them."""
@@ -255,13 +261,22 @@ class SpeechDetector:
         least = self._least[first - self._kept_from : last - self._kept_from] - self.settings.edge_db
         return levels > np.maximum(least, levels.min(initial=0.0) + _STANDS_OUT_DB)
 
-    def _is_speech(self, first: int, last: int, samples: np.ndarray) -> bool:
-        """Whether a segment of these frames moves as speech does, is no tone, and, if it is soft, has a voice in it."""
+    def _is_speech(self, first: int, last: int, samples: np.ndarray) -> tuple[bool, bool]:
+        """Whether a segment of these frames is speech, and whether it may be.
+
+        Speech is no tone and, where it is soft, has a voice in it; and it moves, or may do so behind noise.
+        """
         settings, spectra = self.settings, self._spectra[first - self._kept_from : last - self._kept_from]
-        if movement(spectra @ self._bands) < settings.movement_db or tonality(spectra) >= settings.tonality:
-            return False
-        loudest = self.levels[first - self.levels_from : last - self.levels_from].max()
-        return loudest >= settings.least_db + _PEAKS_DB or voiced_share(samples, self.rate) >= settings.voiced_share
+        if tonality(spectra) >= settings.tonality:
+            return False, False
+        moves = movement(spectra @ self._bands)
+        is_soft = self.levels[first - self.levels_from : last - self.levels_from].max() < settings.least_db + _PEAKS_DB
+        if moves >= settings.movement_db and not is_soft:
+            return True, True
+        voiced = voiced_share(samples, self.rate)
+        if is_soft and voiced < settings.voiced_share:
+            return False, False
+        return moves >= settings.movement_db, moves >= settings.doubtful_db or voiced >= settings.doubtful_voiced
 
     def _forget(self) -> None:
         """Let go of what no later segment can begin in."""

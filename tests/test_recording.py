@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -243,6 +244,18 @@ def test_what_the_network_hears_to_be_no_speech_gets_no_row(
     assert (found.status, found.rows, found.figures[1]["talk_s"]) == ("no_speech", [], 0)
     assert found.figures[1]["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
     assert found.figures[1]["silence_s"] == before["silence_s"]
+
+
+def test_speech_behind_noise_gets_rows_where_the_network_can_tell_it_from_noise(
+    tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sound = voices.call(20, [(1, 9), (11, 19)]) + voices.noise(20, level_db=-20)
+    path = write_wav(tmp_path / "a.wav", sound)
+    with_other(classifier, monkeypatch, lambda number: 0.1)
+    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, hears_other=False))
+    assert analysed(path, classifier).figures[1]["talk_s"] < 5
+    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, hears_other=True))
+    assert analysed(path, classifier).figures[1]["talk_s"] > 10
 
 
 def test_a_word_of_somebody_who_has_been_talking_is_not_taken_for_a_noise(

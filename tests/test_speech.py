@@ -81,7 +81,15 @@ NO_SPEECH = {
 
 @pytest.mark.parametrize("what", NO_SPEECH)
 def test_what_is_no_speech_gives_no_speech(what: str) -> None:
-    assert not any(segment.is_speech for segment in segments(NO_SPEECH[what]))
+    assert not any(segment.is_speech or segment.may_be_speech for segment in segments(NO_SPEECH[what]))
+
+
+@pytest.mark.parametrize("ratio_db", [20, 10, 5, 0])
+def test_speech_behind_steady_noise_is_or_may_be_speech(ratio_db: int) -> None:
+    sound = voices.speech(8) + voices.noise(8, level_db=-20 - ratio_db)
+    found = segments(around(sound, 1, 1))
+    assert sum(s.end - s.start for s in found if s.may_be_speech) == pytest.approx(8, abs=0.5)
+    assert all(segment.may_be_speech for segment in found)
 
 
 def test_silence_and_a_quiet_line_give_nothing_at_all() -> None:
