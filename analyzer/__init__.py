@@ -1,6 +1,6 @@
-"""Emotion timelines and spreadsheets from call recordings: a tool for every night, and its engine for other programs.
+"""Emotion timelines and spreadsheets from call recordings: a batch tool, and its engine for other programs.
 
-What other programs need is `EmotionStream` and `analyze`, see docs/api.md. They are loaded when they are asked for.
+The API for other programs is `EmotionStream` and `analyze`, see docs/api.md. Both are imported on first use.
 """
 
 import importlib
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
     from analyzer.errors import CannotWork, UnreadableRecording
     from analyzer.timeline import Row, Span, Timeline
 
-# ONNX Runtime reports to its maker unless it is told not to. Nothing leaves this machine.
+# ONNX Runtime sends telemetry to its vendor unless this is set. No data may leave this machine.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 __version__ = "0.1.0"
 
 __all__ = ["CannotWork", "EmotionStream", "Row", "Span", "Timeline", "UnreadableRecording", "__version__", "analyze"]
 
-if not TYPE_CHECKING:  # or a type checker would take any name for one of this module
+if not TYPE_CHECKING:  # otherwise a type checker would accept any name as an attribute of this module
     _PLACES = {
         "CannotWork": "errors",
         "EmotionStream": "api",

@@ -1,4 +1,4 @@
-"""`python -m analyzer` is the command `call-emotions`."""
+"""Entry point of `python -m analyzer`, the same as the command `call-emotions`."""
 
 from analyzer.cli import console
 

@@ -1,4 +1,4 @@
-"""What a run says of itself: a line per recording, a last line, run.json, and figures for Prometheus."""
+"""Run summary: a log line per recording, a final log line, run.json and Prometheus metrics."""
 
 import json
 import logging
@@ -28,27 +28,27 @@ from analyzer.work import Work
 log = logging.getLogger(LOGGER)
 
 FAILURES = ("failed", "given_up")
-#: How many failures the last line names.
+#: Maximum number of failed recordings that the final log line names.
 _NAMED = 5
 _METRICS = "call_emotions"
 
 
 @dataclass
 class Account:
-    """What a run has done so far. Its size does not grow with the recordings.
+    """Counts of what a run has done so far. Its size does not grow with the number of recordings.
 
     Attributes
     ----------
     status : exit status, as far as it is known.
-    statuses : number of recordings that were analysed, by what became of them.
-    audio_s : seconds of sound in them.
-    judged : number of files that were not opened, by what became of them.
-    vanished : recordings that were gone before they could be read.
-    failures, named : number of recordings that failed in this run, analysed or not, and the names of the first.
-    due, unchanged, given_up, waiting, skipped, unreadable : of the plan and what it has seen; `due` is a number.
-    with_speech, inferred : number of recordings analysed in which somebody speaks, and in which emotions were inferred.
-    most_channels : of a recording that was analysed.
-    remarks : what to say at the end of settings without effect, each with its level.
+    statuses : number of recordings that workers processed, by status.
+    audio_s : seconds of audio in them.
+    judged : number of files that were not opened, by status.
+    vanished : number of recordings that were gone before they could be read.
+    failures, named : number of recordings that failed in this run, analysed or not, and the names of the first ones.
+    due, unchanged, given_up, waiting, skipped, unreadable : counts from `Plan` and `Seen`; `due` is a number here.
+    with_speech, inferred : number of analysed recordings that contain speech, and for which emotions were inferred.
+    most_channels : highest number of channels of an analysed recording.
+    remarks : log level and message of remarks on settings without effect, logged at the end.
     """
 
     settings: RunSettings
@@ -72,7 +72,7 @@ class Account:
     remarks: list[tuple[int, str]] = field(default_factory=list)
 
     def begin(self, plan: Plan) -> None:
-        """Take over what is to be done."""
+        """Take the counts of the plan, and count its name collisions as failures."""
         self.due, self.unchanged = len(plan.due), plan.unchanged
         self.given_up, self.waiting = plan.given_up, plan.waiting
         self.skipped, self.unreadable = plan.seen.skipped, plan.seen.unreadable
@@ -81,20 +81,20 @@ class Account:
             self._name(double)
 
     def judge(self, entry: Entry, traceback: str = "") -> None:
-        """Add a file that was not opened; `traceback` says where an error comes from that was not foreseen."""
+        """Log and count a file that was not opened; `traceback` is that of an unexpected error."""
         tell(entry, traceback)
         self.judged[entry.status] += 1
         if entry.status in FAILURES:
             self._name(entry.identity.shown)
 
     def fail_all(self, failures: Iterable[Failure]) -> None:
-        """Add what went wrong with the results of files, beside the rows that these have."""
+        """Log and count failures with the results of files, in addition to the counts by status."""
         for failure in failures:
             failure.tell()
             self._name(failure.name)
 
     def count(self, entry: Entry, traceback: str = "") -> None:
-        """Add a recording that a worker had in hand."""
+        """Log and count a recording that a worker processed."""
         tell(entry, traceback)
         if not entry.present:
             self.vanished += 1
@@ -115,27 +115,27 @@ class Account:
 
     @property
     def left(self) -> int:
-        """Recordings that are due and were not begun, or not finished."""
+        """Number of pending recordings that were not started or not finished."""
         return self.due - self.statuses.total() - self.vanished
 
     @property
     def analysed(self) -> int:
-        """Recordings that were listened to, or failed over it."""
+        """Number of recordings that were analysed or whose analysis failed."""
         return self.statuses.total() - self.statuses["incomplete"]
 
     @property
     def incomplete(self) -> int:
-        """Files that are still being written."""
+        """Number of files that are still being written."""
         return self.statuses["incomplete"] + self.judged["incomplete"] + self.waiting
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken so far."""
+        """Duration of the run so far, in seconds."""
         return (datetime.now(UTC) - self.started).total_seconds()
 
 
 def tell(entry: Entry, traceback: str = "") -> None:
-    """Say what became of a recording."""
+    """Log the outcome of a recording."""
     about: dict[str, object] = {"recording": entry.identity.shown, "status": entry.status, "reason": entry.reason}
     about |= {"traceback": traceback} if traceback else {}
     name, note = entry.identity.shown, f" ({entry.reason})" if entry.reason else ""
@@ -152,9 +152,9 @@ def tell(entry: Entry, traceback: str = "") -> None:
 
 
 def tell_end(account: Account) -> None:
-    """Say what the run has done, in one line; a warning where something failed or is left.
+    """Log the run summary in one line: a warning if something failed or a signal stopped the run.
 
-    What there is to say of settings stands above it.
+    The remarks on settings are logged before it.
     """
     for level, remark in account.remarks:
         log.log(level, "%s", remark)
@@ -189,7 +189,10 @@ def tell_end(account: Account) -> None:
 
 
 def note_settings(ledger: Ledger, settings: RunSettings, work: Work) -> None:
-    """Have the ledger know what workbooks say of settings and of the model: both may be gone when one is made."""
+    """Store the run settings and the facts about the model in the ledger.
+
+    Workbooks show them, and neither may be available any more when a workbook is written.
+    """
     folder = find_model(work.model)
     models.remember(ledger, work.fingerprint, read_settings(folder), work.sensitivity, read_scores(folder))
     told = {
@@ -214,7 +217,7 @@ def _in_words(value: object) -> str:
 
 
 def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
-    """The settings that decide what is heard, and what is told of it."""
+    """Return the settings that affect the analysis or what the results show."""
     return {
         "prior": work.prior,
         "sensitivity": work.sensitivity,
@@ -228,7 +231,7 @@ def _asked(settings: RunSettings, work: Work) -> dict[str, object]:
 
 
 def write_manifest(account: Account, work: Work, model: models.Facts) -> None:
-    """Write run.json: what the run did, with which model and settings; `model` is what is known of the former."""
+    """Write run.json: what the run did, with which model and settings; `model` holds the facts about the model."""
     settings, mask = account.settings, work.mask
     manifest = {
         "version": __version__,
@@ -256,20 +259,20 @@ def write_manifest(account: Account, work: Work, model: models.Facts) -> None:
 
 
 def write_metrics(account: Account, known: Counter[str]) -> None:
-    """Write the file that Prometheus' node exporter collects, where one is asked for.
+    """Write the metrics file for the node exporter of Prometheus, if the settings name one.
 
-    `known` are the recordings of the ledger by status, where it could be read.
+    `known` is the number of recordings in the ledger by status; empty if the ledger could not be read.
     """
     if account.settings.metrics_file:
         lines = _metrics(account, known)
         try:
             write_text_or_stream(account.settings.metrics_file, "".join(f"{line}\n" for line in lines), mode=0o644)
-        except CannotWork as error:  # the results are whole all the same, and monitoring sees that nothing is new
+        except CannotWork as error:  # the results are complete all the same, and monitoring notices stale metrics
             log.warning("%s", error)
 
 
 def _metrics(account: Account, known: Counter[str]) -> Iterator[str]:
-    """Lines of the text format that Prometheus reads."""
+    """Yield the lines of the Prometheus text format."""
     run = {
         "end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
         "duration_seconds": ("How long the last run took.", account.seconds),

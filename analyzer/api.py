@@ -1,8 +1,8 @@
-"""The engine in other programs: emotions of a stream while it goes on, and of a recording.
+"""Python API: emotions of a live audio stream (`EmotionStream`) and of a recording (`analyze`).
 
-Both hear as `call-emotions analyze` does, and tell the same rows. A stream tells each within a second of its end: of
-that, a long stretch that may still grow and a pause that may go on take 0.6 s, see `speech`, the resampler up to
-0.16 s, and a frame of speech detection and the gathering of samples a tenth; what is left is for the computer.
+Both use the pipeline of `call-emotions analyze` and return the same rows. A stream returns each row within a second of
+the end of its segment. Of that second, cutting long segments and bridging pauses take 0.6 s (see `speech`), the
+resampler up to 0.16 s, and one frame of speech detection plus the sample buffer 0.1 s; the rest is for computation.
 """
 
 import operator
@@ -30,34 +30,35 @@ from analyzer.storage import is_address
 from analyzer.stream import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
 from analyzer.timeline import Row, Timeline
 
-#: Samples are gathered until there is as much sound, since a look at less costs nearly the same; and they are looked at
-#: in pieces of no more, since a look takes many times as much memory.
+#: Samples are buffered up to the first length, because processing less costs nearly the same. They are processed in
+#: pieces of at most the second length, because processing needs many times the memory of the samples.
 _LEAST_PIECE_S, _LONGEST_PIECE_S = 0.05, 1.0
-#: What samples may be: kind and bytes of the type.
+#: Accepted sample types: NumPy kind and bytes per sample.
 _SAMPLE_TYPES = (("i", 2), ("f", 4), ("f", 8))
 
 
 class EmotionStream:
-    """Emotions of a stream of sound, such as a call that is going on; its memory does not grow.
+    """Emotions of an audio stream, such as a call in progress; memory use is constant.
 
-    Rows are those of a timeline, times in seconds from the start of the stream. Each is returned by the push that
-    brings what it takes to know it: that is within a second of sound from its end, from 4,000 samples per second on.
+    Rows are those of a timeline, with times in seconds from the start of the stream. A row is returned by the push that
+    completes it: within a second of sound after its end, for rates of at least 4,000 samples per second.
 
     Parameters
     ----------
     rate : samples per second.
-    channels : number of channels, each of which is listened to by itself.
-    model : the name of a model of this tool, or the path of a model's folder.
-    prior : `calls` for emotions as frequent as on calls, `even` for all alike.
+    channels : number of channels; each is analysed independently.
+    model : name of a model of this tool, or path of a model folder.
+    prior : `calls` for emotions as frequent as on calls, `even` for a uniform prior.
     speakers : roles by channel, such as agent and customer.
-    only : roles whose emotions may be inferred; empty for all. Rows of others have neither emotion nor probabilities,
-        and nobody's do as long as two channels may carry the same conversation, with everybody on both.
+    only : roles whose emotions may be inferred; empty for all. Rows of other roles have neither emotion nor
+        probabilities. If that masks one of two channels, both are masked as long as they may carry the same
+        conversation, with both speakers on each.
     sensitivity : how readily segments are labelled negative: `low`, `normal` or `high`.
 
     Raises
     ------
-    ValueError : where a parameter cannot be meant.
-    CannotWork : where there is no such model, or it cannot be used.
+    ValueError : if a parameter is invalid.
+    CannotWork : if the model does not exist or cannot be used.
     """
 
     def __init__(
@@ -86,20 +87,20 @@ class EmotionStream:
 
     @property
     def speakers(self) -> tuple[str, ...]:
-        """What the speaker of each channel is called, as in the timeline of a file."""
+        """Speaker name of each channel, as in the timeline of a file."""
         return self._speakers
 
     def push(self, samples: np.ndarray) -> list[Row]:
-        """Take the next samples of all channels; returns the rows that they make known, by start, then channel.
+        """Process the next samples of all channels; return the rows that they complete, by start, then channel.
 
         Parameters
         ----------
-        samples : shaped (channels, samples), or (samples,) of one channel: int16, or float32 or float64 between -1 and
-            1. Those that are no numbers, or absurd ones, are taken for silence.
+        samples : shaped (channels, samples), or (samples,) for one channel: int16, or float32 or float64 between -1 and
+            1. NaN, infinite and absurdly large samples count as silence.
 
         Raises
         ------
-        ValueError : where they are anything else, or the stream is finished.
+        ValueError : if the samples have another shape or type, or the stream is finished.
         """
         self._check_open()
         self._gathered.append(_as_float(samples, self._channels))
@@ -109,7 +110,7 @@ class EmotionStream:
             return self._hear()
 
     def finish(self) -> list[Row]:
-        """The rows that the end of the stream makes known. Nothing can be pushed any more."""
+        """End the stream and return its last rows. Nothing can be pushed afterwards."""
         self._check_open()
         self._is_finished = True
         with _ONE_THREAD:
@@ -122,11 +123,11 @@ class EmotionStream:
             raise ValueError("the stream is finished: begin another EmotionStream for other sound")
 
     def _hear(self, to_the_end: bool = False) -> list[Row]:
-        """The rows that become known by what was gathered."""
+        """Process the buffered samples and return the rows that they complete."""
         nothing, rows = np.empty((self._channels, 0), np.float32), list[Row]()
         gathered = np.concatenate([nothing, *self._gathered], axis=1)
         piece, end = round(_LONGEST_PIECE_S * self._rate), gathered.shape[1]
-        if self._comparison:  # when channels prove to be apart must not depend on how samples are pushed
+        if self._comparison:  # unmasking must not depend on how samples are pushed
             piece = round(_LEAST_PIECE_S * self._rate)
             end = end if to_the_end else end // piece * piece
         for start in range(0, end, piece):
@@ -147,9 +148,9 @@ def analyze(
     only: Collection[str] = (),
     sensitivity: str = "normal",
 ) -> Timeline:
-    """Analyse a recording as `call-emotions analyze` does; parameters are those of `EmotionStream`.
+    """Analyse a recording as `call-emotions analyze` does; the other parameters are those of `EmotionStream`.
 
-    `path` may be an address such as s3://bucket/a.wav. Raises UnreadableRecording with the reason where it cannot be
+    `path` may be a URL such as s3://bucket/a.wav. Raises UnreadableRecording with the reason if the recording cannot be
     analysed, and ValueError and CannotWork as `EmotionStream` does.
     """
     roles, classifier = _roles(speakers, only), _classifier(model, prior, sensitivity)
@@ -173,7 +174,7 @@ def _rows(heard: Heard) -> list[Row]:
 
 
 def _whole_number(given: Any, name: str, least: int, most: int, what: str) -> int:
-    """A parameter that is to be a whole number between two."""
+    """Return a parameter as an int; raises ValueError unless it is a whole number from `least` to `most`."""
     try:
         number = operator.index(given)
     except TypeError:
@@ -204,7 +205,7 @@ def _roles(speakers: Sequence[str], only: Collection[str]) -> Roles:
 
 
 def _as_float(samples: np.ndarray, channels: int) -> np.ndarray:
-    """A copy of samples as float32 between -1 and 1, shaped (channels, samples)."""
+    """Return a copy of the samples as float32 between -1 and 1, shaped (channels, samples)."""
     samples = np.asarray(samples)
     if samples.ndim == 1 and channels == 1:
         samples = samples[None]
@@ -214,16 +215,16 @@ def _as_float(samples: np.ndarray, channels: int) -> np.ndarray:
         raise ValueError(f"samples are {samples.dtype}: give int16, or float32 or float64 between -1 and 1")
     if samples.dtype.kind == "i":
         return samples.astype(np.float32) / 32768
-    with np.errstate(over="ignore"):  # what has no place in a float32 is no sample either
+    with np.errstate(over="ignore"):  # overflow gives inf, which Conversion silences
         return samples.astype(np.float32)
 
 
 class _OneThread:
-    """In this block the linear algebra below numpy keeps to one thread, in the whole process.
+    """Limit NumPy's linear algebra (BLAS) to one thread, in the whole process, while the block runs.
 
-    Its products are so small here that to share them out takes longer than to do them, and sums must not depend on how
-    many took part. Several threads of a program may be in the block at a time: the last one out sets free what the
-    first one in has limited.
+    The matrix products are so small that distributing them takes longer than computing them, and sums must not depend
+    on the number of threads. Several threads of a program may be in the block at the same time: the first to enter
+    sets the limit, and the last to leave restores the original one.
     """
 
     def __init__(self) -> None:
@@ -246,13 +247,16 @@ class _OneThread:
 
     @cached_property
     def _libraries(self) -> Any:
-        """What to limit: to find it takes a hundred times as long as to limit it."""
+        """The libraries to limit; cached, because finding them takes a hundred times as long as limiting them."""
         from threadpoolctl import ThreadpoolController
 
         return ThreadpoolController()
 
     def _let_any_thread_set_limits(self) -> None:
-        """Since 3.8 threadpoolctl heeds only the thread that was the first to set one, as long as it lives."""
+        """Allow every thread to set limits.
+
+        Since 3.8 threadpoolctl accepts limits only from the first thread that set one, as long as that thread lives.
+        """
         for library in self._libraries.lib_controllers:
             if let := getattr(library, "clear_controlling_thread", None):
                 let(force=True)

@@ -1,8 +1,9 @@
-"""Recordings of any encoding as blocks of samples, shaped (channels, samples), float32.
+"""Decode recordings of any encoding into blocks of samples, shaped (channels, samples), float32.
 
-What a file is, its content says, not its name (Asterisk writes GSM as `.WAV`); only headerless files are known by
-their extension. libsndfile decodes what it can; FFmpeg, as PyAV brings it, decodes the rest. A demuxer is always
-named, never guessed by FFmpeg, so that a playlist dressed up as a recording cannot make it open other files.
+The format is detected from the content, not from the name (Asterisk writes GSM as `.WAV`). Only headerless files are
+recognised by their extension. libsndfile decodes what it can, except MP3, FLAC and Ogg. FFmpeg, as bundled with PyAV,
+decodes the rest. The demuxer is always given, never guessed by FFmpeg, so that a playlist disguised as a recording
+cannot make FFmpeg open other files.
 """
 
 import os
@@ -28,9 +29,10 @@ from analyzer.storage import Location, open_to_read
 from analyzer.stream import AudioStream, Source, check_length, clock
 from analyzer.wav import read_wav
 
-#: A sample 120 dB above full scale is none; its square, as of the powers of a spectrum, soon has no place in a float.
+#: Samples of this absolute value (120 dB above full scale) or more are invalid. Squares of larger ones, as in a power
+#: spectrum, would soon overflow a float.
 _LOUDEST = 1e6
-#: Encodings that may hold samples beyond full scale, as libsndfile and FFmpeg call them.
+#: Encodings that may hold samples beyond full scale, by their names in libsndfile and FFmpeg.
 _FLOAT = re.compile(r"\b(float|double|pcm_f\d\d[lb]e)\b")
 
 
@@ -39,7 +41,7 @@ class _SoundFileStream(AudioStream):
         codec = f"{sound.format} {sound.subtype}".lower()
         length_s = sound.frames / sound.samplerate if sound.samplerate > 0 and 0 < sound.frames < 1 << 62 else 0.0
         super().__init__(codec, sound.samplerate, sound.channels, length_s, missing_share)
-        # Of these encodings libsndfile knows the length from the bytes that are there; other headers may lie.
+        # libsndfile derives the length from the bytes in the file, except in these formats: their headers may be wrong.
         if sound.format not in ("FLAC", "OGG", "MPEG", "CAF"):
             check_length(length_s)
         self._sound, self._source = sound, source
@@ -48,7 +50,7 @@ class _SoundFileStream(AudioStream):
         size, done = self.block_size(), 0
         while True:
             try:
-                # Not SoundFile.blocks: it needs seeking, which GSM cannot.
+                # Not SoundFile.blocks: it needs seeking, which is impossible in GSM.
                 block = self._sound.read(size, dtype="float32", always_2d=True)
             except soundfile.LibsndfileError as error:
                 self._source.check()
@@ -66,7 +68,7 @@ class _SoundFileStream(AudioStream):
 
 @contextmanager
 def open_audio(path: Location) -> Iterator[AudioStream]:
-    """Open a recording for reading; raises UnreadableRecording with a reason that a person understands."""
+    """Open a recording for reading; raises UnreadableRecording with a reason for the user."""
     try:
         handle = open_to_read(path)
     except IsADirectoryError:
@@ -91,7 +93,7 @@ def open_audio(path: Location) -> Iterator[AudioStream]:
 
 
 def _full_scale(path: Location) -> float:
-    """The sample value that is full scale in a recording, which takes to read it once."""
+    """Return the sample value that is full scale in a recording; reads the whole file."""
     count = ScaleCount()
     with open_audio(path) as stream:
         stream.find_scale = None
@@ -115,7 +117,10 @@ def _open_headerless(handle: BinaryIO, encoding: Headerless) -> Iterator[AudioSt
 
 @contextmanager
 def _open_by_content(handle: BinaryIO, head: bytes) -> Iterator[AudioStream]:
-    """libsndfile first, which is quicker; then FFmpeg, where the signature names one of its demuxers."""
+    """Open a file with libsndfile, which is faster, else with the FFmpeg demuxer that its signature indicates.
+
+    MP3, FLAC and Ogg are always opened with FFmpeg.
+    """
     if found := unreadable_content(head):
         raise UnreadableRecording(f"{UNREADABLE}: {found}")
     demuxer, start = find_beginning(handle, head)
@@ -127,7 +132,7 @@ def _open_by_content(handle: BinaryIO, head: bytes) -> Iterator[AudioStream]:
     missing_share = wav.missing_share if wav else 0.0
     is_spliced = wav and wav.header and not wav.is_plain
     source = Source(Spliced(handle, wav.pieces()) if wav and is_spliced else handle)
-    # libmpg123 inside libsndfile, as quick as FFmpeg, complains on standard error between blocks of sound MP3s.
+    # libmpg123 in libsndfile prints warnings to standard error for valid MP3 files, and is no faster than FFmpeg.
     sound = None if demuxer in ("mp3", "flac", "ogg") else _try_libsndfile(source)
     if sound:
         with sound:
@@ -155,7 +160,7 @@ def _try_libsndfile(source: Source) -> soundfile.SoundFile | None:
 
 
 def read_at(stream: AudioStream, wanted_rate: int) -> Iterator[np.ndarray]:
-    """The blocks of a recording at another sampling rate; samples that are no numbers, or absurd ones, made silent."""
+    """Yield the blocks of a recording at another sample rate; NaN and absurdly large samples become 0."""
     conversion = Conversion(stream.rate, wanted_rate, stream.channels)
     for block in stream.blocks():
         yield conversion.push(block)
@@ -165,9 +170,9 @@ def read_at(stream: AudioStream, wanted_rate: int) -> Iterator[np.ndarray]:
 
 
 class Conversion:
-    """Sound that goes by, at another sampling rate; samples that are no numbers, or absurd ones, made silent.
+    """Resample a stream block by block; NaN and absurdly large samples become 0.
 
-    The state of the resampler is carried from block to block, so there are no seams.
+    The state of the resampler is kept between blocks, so there are no discontinuities.
 
     Parameters
     ----------
@@ -182,13 +187,13 @@ class Conversion:
         self._nothing = np.empty((channels, 0), np.float32)
 
     def push(self, block: np.ndarray) -> np.ndarray:
-        """What is known after the next samples, shaped (channels, samples) as those are; both are float32."""
-        # What is not a number is not below anything either.
+        """Return the samples available after the next block; both are float32, shaped (channels, samples)."""
+        # Comparisons with NaN are false, so NaN becomes 0 as well.
         clean = np.where(np.abs(block) < _LOUDEST, block, np.float32(0))
         return self._resampled(clean) if self._resampler else clean
 
     def finish(self) -> np.ndarray:
-        """The samples that the resampler still holds at the end, shaped (channels, samples)."""
+        """Return the samples left in the resampler at the end, shaped (channels, samples)."""
         return self._resampled(self._nothing, last=True) if self._resampler else self._nothing
 
     def _resampled(self, block: np.ndarray, last: bool = False) -> np.ndarray:

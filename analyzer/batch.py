@@ -1,4 +1,4 @@
-"""A night's run: many recordings at a time down the way of one, and everything brought up to date afterwards."""
+"""Batch run: analyse many recordings in parallel, then bring all results up to date."""
 
 import hashlib
 import json
@@ -47,9 +47,9 @@ log = logging.getLogger(LOGGER)
 
 
 def run(settings: RunSettings, stop: StopSignals) -> int:
-    """Analyse what is due below the inputs and bring the results up to date; returns the exit status.
+    """Analyse the pending recordings below the inputs and bring the results up to date; returns the exit status.
 
-    Raises CallEmotionsError where the run could not begin, or could not come to its end.
+    Raises CallEmotionsError if the run could not start or could not finish.
     """
     told = Account(settings)
     try:
@@ -74,7 +74,10 @@ def run(settings: RunSettings, stop: StopSignals) -> int:
 
 
 def _inputs(settings: RunSettings) -> list[Input]:
-    """The inputs; raises CannotWork for one that is gone and held recordings before, UsageError for one never seen."""
+    """Return the inputs.
+
+    Raises CannotWork for a missing input that held recordings in earlier runs, UsageError for one never seen before.
+    """
     try:
         return parse_inputs(settings.inputs)
     except MissingInput as missing:
@@ -91,7 +94,7 @@ def current_time() -> float:
 
 
 def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
-    """What workers need to know; raises CallEmotionsError where the settings cannot be meant."""
+    """Return the settings that workers need; raises CallEmotionsError if the settings are invalid."""
     if settings.output.exists() and not settings.output.is_dir():
         raise UsageError(f"the output {show(str(settings.output))} is not a folder")
     if any(same(source.folder, settings.output) for source in inputs):
@@ -116,7 +119,7 @@ def _prepare(settings: RunSettings, inputs: Sequence[Input]) -> Work:
 
 
 def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: StopSignals) -> int:
-    """Say what would be analysed; nothing is written."""
+    """Dry run: print what would be analysed; nothing is written."""
     with closing(Ledger(settings.output, writable=False)) as ledger:
         naming = _naming(settings, ledger)
         _check_labels(ledger, inputs, naming)
@@ -135,9 +138,9 @@ def _rehearse(settings: RunSettings, inputs: Sequence[Input], work: Work, stop: 
 
 
 def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, stop: StopSignals) -> int:
-    """The run, once no other is at work in the output folder."""
+    """Do the run while holding the lock on the output folder; returns the exit status."""
     settings = told.settings
-    # Of what a run leaves that was killed there may be some anywhere; else only what a worker did elsewhere.
+    # A killed run may leave temporary files anywhere; otherwise only the timelines folder can hold some, from workers.
     clear_unfinished(settings.output if hold.died_before else settings.output / TIMELINES)
     with closing(Ledger(settings.output)) as ledger:
         naming = _naming(settings, ledger)
@@ -166,7 +169,7 @@ def _run_alone(told: Account, hold: Hold, inputs: Sequence[Input], work: Work, s
 def _remarks(
     ledger: Ledger, plan: Plan, rows: Rows, inputs: Sequence[Input], settings: RunSettings, naming: Naming
 ) -> list[no_effect.Remark]:
-    """What to say of settings without effect, as far as it is known before anything is analysed."""
+    """Return the remarks on settings without effect that are known before the analysis starts."""
     return [
         *no_effect.of_earlier_inputs(ledger, inputs, naming),
         *(no_effect.of_metadata(rows, naming, ledger, inputs) if settings.metadata else ()),
@@ -176,7 +179,10 @@ def _remarks(
 
 
 def _bring_in_line(ledger: Ledger, told: Account, naming: Naming) -> None:
-    """Have what earlier runs left agree with what is asked for now, before anything is added to it."""
+    """Migrate the results of earlier runs to the current time zone and masking, before new results are added.
+
+    Also finishes a prune that was interrupted.
+    """
     settings = told.settings
     tables.choose_time_zone(ledger, settings.time_zone)
     failures = prune.finish(ledger, settings.output)
@@ -185,7 +191,8 @@ def _bring_in_line(ledger: Ledger, told: Account, naming: Naming) -> None:
     blanked = relabel.mask_stored_emotions(ledger, settings.output, settings.only, naming, failures)
     told.fail_all(failures)
     if masked or blanked:
-        # At once, and tables that are not asked for, too: whatever comes of this run, they must not tell it any more.
+        # Delete all tables now, also those in formats that this run does not write: even if this run fails later, no
+        # table may still show what is masked.
         tables.delete(settings.output)
         told.fail_all(tables.bring_up_to_date(ledger, settings.output, settings.formats))
 
@@ -193,12 +200,12 @@ def _bring_in_line(ledger: Ledger, told: Account, naming: Naming) -> None:
 def _work_through(
     ledger: Ledger, plan: Plan, inputs: Sequence[Input], work: Work, told: Account, stop: StopSignals
 ) -> None:
-    """Do what is planned, and whatever happens, bring the tables up to date with what was done."""
+    """Execute the plan, then bring the tables up to date with what was done, even after an error."""
     settings = told.settings
     try:
         _note_verdicts(ledger, plan, told, work.mask)
         mounts = {source.folder: storage.mount(source.folder) for source in inputs}
-        # Of what is analysed again, files are deleted before the ledger is told what was heard.
+        # A worker deletes the old files of a recording before the new result is recorded in the ledger.
         ledger.note_unwritten(item.found.identity for item in plan.due if item.why != NEW)
         _analyse_all(ledger, plan.due, work, told, stop, mounts)
         if rendering.bring_up_to_date(
@@ -231,7 +238,7 @@ def _rules(settings: RunSettings, work: Work, naming: Naming, ledger: Ledger) ->
 
 
 def _naming(settings: RunSettings, ledger: Ledger) -> Naming:
-    """How recordings are called in this run; raises UsageError where earlier runs called them otherwise."""
+    """Return the naming rules of this run; raises UsageError if earlier runs masked names differently."""
     pattern = settings.name_pattern
     masked_with, now = ledger.note("masked with"), pattern.text if pattern else ""
     if masked_with is not None and not settings.mask_names:
@@ -248,7 +255,10 @@ def _naming(settings: RunSettings, ledger: Ledger) -> Naming:
 
 
 def _check_labels(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> list[tuple[str, str]]:
-    """Labels and their folders as the ledger keeps them; raises UsageError where a label is that of another folder."""
+    """Return the labels and their folders as the ledger stores them.
+
+    Raises UsageError if a label belongs to another folder, unless the user gave it as LABEL=FOLDER.
+    """
     labels = []
     for source in inputs:
         label = naming.called(Identity(source.label, "")).label
@@ -260,14 +270,14 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> li
 
 
 def _note_verdicts(ledger: Ledger, plan: Plan, told: Account, mask: Mask | None) -> None:
-    """Write down what needs no analysis."""
+    """Record everything in the plan that needs no analysis."""
     output = told.settings.output
     for verdict in plan.verdicts:
         failures, entry = list[Failure](), verdict
         with isolated(entry.identity.shown, output, failures, mask):
             before = ledger.get(entry.identity)
             if before and (before.size, before.mtime_ns) != (entry.size, entry.mtime_ns):
-                delete_results(output, entry.identity)  # they tell of what the file was before
+                delete_results(output, entry.identity)  # they belong to the previous contents of the file
             ledger.record(entry)
         for failure in failures:
             entry = verdict.as_failed(failure.reason)
@@ -291,7 +301,7 @@ def _note_verdicts(ledger: Ledger, plan: Plan, told: Account, mask: Mask | None)
 
 
 def _record_failure(ledger: Ledger, entry: Entry) -> None:
-    """Write the row of a file over which something failed; raises CannotWork where even that fails."""
+    """Record the failed entry of a file; raises CannotWork if that fails, too."""
     try:
         ledger.record(entry)
     except CallEmotionsError:
@@ -308,9 +318,9 @@ def _analyse_all(
     stop: StopSignals,
     mounts: Mapping[Location, int | None],
 ) -> None:
-    """Analyse what is due, in parallel; each result is in the ledger before the next is looked at.
+    """Analyse the pending recordings in parallel; each result is in the ledger before the next one is processed.
 
-    `mounts` says where the inputs lie, by folder.
+    `mounts` maps each input folder to the file system that it was on at the start, see `storage.mount`.
     """
     with (
         _progress(due, told.settings.progress) as bar,
@@ -330,9 +340,9 @@ def _analyse_all(
 
 
 def _recorded(ledger: Ledger, result: Result, due: Sequence[Due], work: Work) -> tuple[Entry, str]:
-    """Write what came of a recording into the ledger; where that fails over this one, it has failed.
+    """Write the result of a recording to the ledger; if that fails for this recording only, record it as failed.
 
-    Returns what was written, and where an error comes from.
+    Returns the entry that was written, and the traceback of an unexpected error.
     """
     try:
         ledger.record(result.entry, result.sketch)
@@ -342,12 +352,12 @@ def _recorded(ledger: Ledger, result: Result, due: Sequence[Due], work: Work) ->
         item = next(item for item in due if item.found.identity == result.entry.identity)
         result = failed(item, error, work.mask, NOT_RECORDED)
         _record_failure(ledger, result.entry)
-        delete_results(work.output, result.entry.identity)  # no table tells of them
+        delete_results(work.output, result.entry.identity)  # no table lists them
     return result.entry, result.traceback
 
 
 def _check_mounts(before: Mapping[Location, int | None]) -> None:
-    """Raise CannotWork where a folder of recordings has gone: it is not the recordings that are at fault."""
+    """Raise CannotWork if an input folder has disappeared: then the recordings themselves are not at fault."""
     for folder, mount in before.items():
         if storage.mount(folder) != mount:
             raise CannotWork(
@@ -359,7 +369,7 @@ def _check_mounts(before: Mapping[Location, int | None]) -> None:
 def _in_parallel(
     due: Sequence[Due], work: Work, settings: RunSettings, stop: StopSignals
 ) -> Generator[Result, None, None]:
-    """Results of the recordings in the order in which they are finished."""
+    """Yield the results in the order in which the recordings finish."""
     ends_at = None if settings.max_hours is None else time.monotonic() + settings.max_hours * 3600
     if not settings.cluster:
         yield from analyse_here(due, work, settings.jobs, stop, ends_at)
@@ -370,20 +380,23 @@ def _in_parallel(
 
 
 def _progress(due: Sequence[Due], wanted: bool) -> Any:
-    """A progress bar that counts bytes, since calls differ in length a hundredfold, and to know that all are opened."""
+    """Return a progress bar that counts bytes.
+
+    The lengths of calls differ by a factor of up to 100, and to know them every file would have to be opened.
+    """
     from tqdm import tqdm
 
     return tqdm(total=sum(item.found.size for item in due), disable=not wanted, unit="B", unit_scale=True)
 
 
 def _hours(due: Sequence[Due], stop: StopSignals) -> float:
-    """Hours of sound that the headers of the recordings promise."""
+    """Return the hours of audio according to the headers of the recordings."""
     seconds = 0.0
     for item in due:
         stop.check()
         try:
             with open_audio(item.found.path) as stream:
                 seconds += stream.length_s
-        except Exception:  # noqa: S112  # only an estimate; the analysis will say what is wrong
+        except Exception:  # noqa: S112  # only an estimate; the analysis reports the error
             continue
     return seconds / 3600

@@ -1,7 +1,7 @@
-"""A trained model: the network's probabilities, moved to what is expected on calls.
+"""Trained models: a network whose probabilities are re-weighted to the prior expected on calls.
 
-A model is a folder. `classifier.json` names the network file and holds the front end, the labels, the shares of
-the emotions that it was trained under and those expected on calls, the thresholds of its labels, and its licence.
+A model is a folder. Its `classifier.json` names the network file and holds the front end, the labels, the training
+prior, the call prior, the thresholds of the labels, and the licence.
 """
 
 import hashlib
@@ -22,24 +22,26 @@ from analyzer.labels import Labelling
 
 SETTINGS_FILE = "classifier.json"
 
-#: Segments in one run of a network of fixed input. Always the same shape, filled up with zeros, so that a segment's
-#: result never depends on how many others stand beside it; for the same reason segments of free length run alone.
+#: Batch size of networks with a fixed input length. Batches are always filled up to this size with zeros, so that the
+#: result of a segment never depends on the other segments. For the same reason, segments of variable length run alone.
 BATCH = 16
 
 
-#: What is said of a licence, and of business use, where a model does not say it.
+#: Text shown for the licence and for business use if the model does not state them.
 NOT_STATED = "not stated"
 
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """One point of the trade between negative segments that are found and level ones that are called negative.
+    """Operating point: a trade-off between detected negative segments and false alarms.
 
     Attributes
     ----------
-    negative_from : a segment is negative from this probability of the negative emotions together on, on calls.
-    found : share of the negative clips of corpora left out of training that it labels negative; None if not measured.
-    false : share of the level clips of those corpora that it labels negative; None if not measured.
+    negative_from : threshold of the summed probability of the negative emotions, under the call prior, from which on a
+        segment is labelled negative.
+    found : detection rate: share of the negative clips of held-out corpora labelled negative; None if not measured.
+    false : false-alarm rate: share of the neutral and calm clips of those corpora labelled negative; None if not
+        measured.
     """
 
     negative_from: float
@@ -49,20 +51,20 @@ class Sensitivity:
 
 @dataclass(frozen=True)
 class Sensitivities:
-    """The points that a user may choose from; `low` has the highest threshold."""
+    """The operating points that a user may choose from; `low` has the highest threshold."""
 
     low: Sensitivity
     normal: Sensitivity
     high: Sensitivity
 
     def at(self, name: str) -> Sensitivity:
-        """The point of that name, one of SENSITIVITIES."""
+        """Return the operating point with this name, one of SENSITIVITIES."""
         point: Sensitivity = getattr(self, name)
         return point
 
     @classmethod
     def from_fields(cls, fields: object) -> "Sensitivities":
-        """Read the object in `classifier.json`; raises ValueError with what is wrong."""
+        """Read the object in `classifier.json`; raises ValueError with the reason if it is invalid."""
         if not isinstance(fields, dict) or set(fields) != set(SENSITIVITIES):
             raise ValueError(f"its sensitivities have to be an object of {', '.join(SENSITIVITIES)}, and nothing else")
         found = cls(**{name: _sensitivity(name, point) for name, point in fields.items()})
@@ -94,26 +96,26 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-#: Of models whose thresholds were not measured, such as those that users train.
+#: Defaults for models whose thresholds were not measured, such as models trained by users.
 GENERIC_SENSITIVITIES = Sensitivities(Sensitivity(0.65), Sensitivity(0.5), Sensitivity(0.35))
 
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """What `classifier.json` holds.
+    """Contents of `classifier.json`.
 
     Attributes
     ----------
-    name : the model's name, as --model takes it.
+    name : name of the model, as given to --model.
     network : file name of the deployable network in the same folder.
-    front_end : what the network wants to be fed.
-    training_prior, call_prior : shares of the eight emotions, in the order of EMOTIONS.
-    uncertain_below : a segment that is not negative is called uncertain where its highest probability is lower, or is
-        that of a negative emotion.
-    hears_other : whether the network has a ninth output, for what is no speech.
-    sensitivities : from which probability on a segment is called negative, by --sensitivity.
-    business_use : whether the model may be used for business; None where that is not stated.
-    licence : the terms of the weights in a few words.
+    front_end : feature extraction that the network requires.
+    training_prior, call_prior : shares of the eight emotions in training and on calls, in the order of EMOTIONS.
+    uncertain_below : a segment that is not negative is labelled uncertain if its highest probability is below this, or
+        belongs to a negative emotion.
+    hears_other : whether the network has a ninth output, for non-speech.
+    sensitivities : thresholds from which on a segment is labelled negative, by --sensitivity.
+    business_use : whether the model may be used for business; None if not stated.
+    licence : the licence terms of the weights in a few words.
     """
 
     name: str
@@ -129,11 +131,11 @@ class ModelSettings:
 
     @property
     def labels(self) -> list[str]:
-        """The outputs of the network, in order."""
+        """Names of the outputs of the network, in order."""
         return [*EMOTIONS, OTHER] if self.hears_other else [*EMOTIONS]
 
     def to_json(self) -> str:
-        """The text of `classifier.json`."""
+        """Return the text of `classifier.json`."""
         fields = {
             "name": self.name,
             "network": self.network,
@@ -150,7 +152,7 @@ class ModelSettings:
 
     @classmethod
     def from_json(cls, text: str) -> "ModelSettings":
-        """Read the text of `classifier.json`; raises ValueError, KeyError or TypeError where it is not one."""
+        """Read the text of `classifier.json`; raises ValueError, KeyError or TypeError if it is invalid."""
         fields = json.loads(text)
         if not isinstance(fields, dict):
             raise ValueError(f"{SETTINGS_FILE} is not an object")
@@ -163,14 +165,14 @@ class ModelSettings:
             fields[prior] = tuple(fields[prior])
             if len(fields[prior]) != len(EMOTIONS) or min(fields[prior]) <= 0:
                 raise ValueError(f"its {prior} needs eight shares above 0")
-        if "sensitivities" in fields:  # models that earlier versions trained have none
+        if "sensitivities" in fields:  # models trained with earlier versions have none
             fields["sensitivities"] = Sensitivities.from_fields(fields["sensitivities"])
         _check_terms(fields)
         return cls(**fields)
 
 
 def _check_terms(fields: Mapping[str, object]) -> None:
-    """Raise ValueError where business use or licence are not what `ModelSettings` needs."""
+    """Raise ValueError if business use or licence are not valid for `ModelSettings`."""
     allowed = fields.get("business_use")
     if allowed is not None and not isinstance(allowed, bool):
         raise ValueError(f"its business_use is {allowed!r}, and has to be true, false or null")
@@ -180,7 +182,7 @@ def _check_terms(fields: Mapping[str, object]) -> None:
 
 
 def business_use_in_words(allowed: bool | None, licence: str) -> str:
-    """Whether a model may be used for business, and its licence."""
+    """Return a text saying whether a model may be used for business, and its licence."""
     answer = NOT_STATED if allowed is None else "yes" if allowed else "no"
     if licence != NOT_STATED:
         return f"{answer}, {licence}"
@@ -188,23 +190,23 @@ def business_use_in_words(allowed: bool | None, licence: str) -> str:
 
 
 def packaged_models() -> Path:
-    """The folder of the models that come with the tool: inside an installed package, or beside it in a checkout."""
+    """Return the folder of the packaged models: inside an installed package, or next to it in a checkout."""
     inside = Path(__file__).parent / "models"
     return inside if inside.is_dir() else Path(__file__).parent.parent / "models"
 
 
 def packaged_names() -> list[str]:
-    """The names of the models that come with the tool."""
+    """Return the names of the packaged models."""
     return sorted(path.parent.name for path in packaged_models().glob(f"*/{SETTINGS_FILE}"))
 
 
 def is_path(name_or_path: str) -> bool:
-    """Whether a model is given by its path, which contains a separator, and not by a packaged model's name."""
+    """Whether a model is given as a path, which contains a separator, and not as the name of a packaged model."""
     return os.sep in name_or_path or "/" in name_or_path
 
 
 def find_model(name_or_path: str) -> Path:
-    """The folder of a model, given a packaged model's name or a path."""
+    """Return the folder of a model, given a packaged model's name or a path; raises CannotWork if there is none."""
     folder = Path(name_or_path) if is_path(name_or_path) else packaged_models() / name_or_path
     if not (folder / SETTINGS_FILE).is_file():
         known = packaged_names()
@@ -216,7 +218,7 @@ def find_model(name_or_path: str) -> Path:
 
 
 def read_settings(folder: Path) -> ModelSettings:
-    """The settings of the model in `folder`; raises CannotWork where they cannot be used."""
+    """Read the settings of the model in `folder`; raises CannotWork if they are missing or invalid."""
     try:
         return ModelSettings.from_json((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -224,7 +226,7 @@ def read_settings(folder: Path) -> ModelSettings:
 
 
 def model_hash(folder: Path) -> str:
-    """Sixteen hex digits that change whenever the network or its settings change."""
+    """Return a hash of the network and its settings, 16 hex digits; raises CannotWork if either cannot be read."""
     digest = hashlib.sha256()
     for name in (SETTINGS_FILE, read_settings(folder).network):
         try:
@@ -235,7 +237,10 @@ def model_hash(folder: Path) -> str:
 
 
 def read_scores(folder: Path) -> dict[str, str | None]:
-    """What a model's `metrics.json` says in words: how it does `on_strangers`, `on_level_voices`; None for nothing."""
+    """Read the texts in a model's `metrics.json` about its accuracy and its false alarms; None if not stated.
+
+    `on_strangers` is the accuracy on unseen speakers, `on_level_voices` the false alarms on calm speech.
+    """
     try:
         found = json.loads((folder / "metrics.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -244,15 +249,18 @@ def read_scores(folder: Path) -> dict[str, str | None]:
 
 
 class Classifier:
-    """A network loaded for inference on one thread: processes, not threads, share a machine's cores.
+    """A network loaded for inference on one thread; the cores are used by several processes, not threads.
 
     Parameters
     ----------
-    folder : of the model.
-    prior : `calls` for probabilities as they are on calls; `even` where every emotion is as likely as another, as for
-        scores on acted clips.
-    sensitivity : one of SENSITIVITIES, for `labelling`: how probabilities of this classifier become labels. Labels are
-        decided as on calls under either prior.
+    folder : folder of the model.
+    prior : `calls` for probabilities under the call prior; `even` for a uniform prior, as for scores on acted clips.
+    sensitivity : one of SENSITIVITIES; sets the threshold in `labelling`, which turns the probabilities of this
+        classifier into labels. Labels are decided under the call prior with either `prior`.
+
+    Raises
+    ------
+    CannotWork : if the model cannot be loaded, or does not fit its settings.
     """
 
     def __init__(self, folder: Path, prior: str = "calls", sensitivity: str = "normal") -> None:
@@ -262,13 +270,13 @@ class Classifier:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3
-        # Weights that are only stored as int8 become float once, on loading, and not anew for every segment.
+        # Convert weights stored as int8 to float once on loading, instead of for every segment.
         options.add_session_config_entry("session.disable_quant_qdq", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(
                 str(folder / self.settings.network), options, providers=["CPUExecutionProvider"]
             )
-        except Exception as error:  # onnxruntime's own errors share no base class
+        except Exception as error:  # onnxruntime's errors share no base class
             raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
         self._input = self._check_fit(folder)
         expected = self.settings.call_prior if prior == "calls" else EVEN_PRIOR
@@ -283,7 +291,7 @@ class Classifier:
         )
 
     def _check_fit(self, folder: Path) -> str:
-        """The name of the network's input; raises CannotWork where its shapes are not what the settings say."""
+        """Return the name of the network's input; raises CannotWork if its shapes do not match the settings."""
         front_end = self.settings.front_end
         expected = [
             [None, front_end.frames if front_end.padded else None, front_end.bands],
@@ -296,10 +304,10 @@ class Classifier:
         return str(ends[0].name)
 
     def probabilities(self, inputs: Sequence[np.ndarray]) -> np.ndarray:
-        """Probabilities of the eight emotions, shaped (segments, 8), float32.
+        """Return the probabilities of the eight emotions, shaped (segments, 8), float32.
 
-        Where the network hears what is no speech, a ninth column has its probability; the eight add up to 1 by
-        themselves. `inputs` are segments shaped (frames, bands), as `features.network_input` makes them. The network's
+        If the network has an output for non-speech, a ninth column holds its probability; the other eight still sum
+        to 1. `inputs` are segments shaped (frames, bands), as returned by `features.network_input`. The network's
         posteriors are re-weighted by the ratio of the priors (Saerens, Latinne and Decaestecker, 2002).
         """
         size = BATCH if self.settings.front_end.padded else 1
@@ -320,5 +328,5 @@ class Classifier:
 
 @lru_cache(maxsize=1)
 def load_classifier(folder: Path, prior: str = "calls", sensitivity: str = "normal") -> Classifier:
-    """The classifier in `folder`, loaded once per process."""
+    """Return the classifier in `folder`; each process loads it once and caches the last one used."""
     return Classifier(folder, prior, sensitivity)

@@ -1,4 +1,4 @@
-"""The command `call-emotions`. Nothing heavy is imported before it is known what to do."""
+"""The command `call-emotions`. Heavy modules are imported only once the subcommand is known."""
 
 import argparse
 import logging
@@ -18,13 +18,13 @@ log = logging.getLogger(logs.LOGGER)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     parser, analyze = command_line()
     options = parser.parse_args(arguments)
     keep_private()
     logs.set_up()
     try:
-        with StopSignals() as stop:  # from here on, since to import what is needed takes long enough to be stopped at
+        with StopSignals() as stop:  # before the imports, which take long enough to be interrupted
             if options.command == "analyze":
                 return _analyze(parser, analyze, arguments, options, stop)
             one_thread_per_process()
@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _unforeseen(error: Exception) -> str:
-    """What to say of an error that is a fault of this tool: all that helps to find it."""
+    """Return the message for an unexpected error, which is a bug of this tool, with the full traceback."""
     import traceback
 
     return f"unforeseen, please report it: {''.join(traceback.format_exception(error))}"
@@ -59,7 +59,7 @@ def _analyze(
     said: argparse.Namespace,
     stop: StopSignals,
 ) -> int:
-    """Run `analyze`; `said` are the options of the command line, before those of a file are added."""
+    """Run `analyze`; `said` are the options of the command line alone, without those of a configuration file."""
     hooks = config.apply(analyze, said.config)
     options = parser.parse_args(arguments)
     _check(analyze, options)
@@ -70,7 +70,7 @@ def _analyze(
     try:
         status = _run(options, stop)
     except CallEmotionsError as error:
-        # Names of folders may hold what is masked in names of recordings.
+        # Folder names may contain numbers that are masked in names of recordings.
         log.error("%s", re.sub(r"\d{7,}", "…", str(error)) if options.mask_names else error)
         status = error.exit_status
     except Exception as error:
@@ -83,7 +83,7 @@ def _analyze(
 
 
 def _check(analyze: argparse.ArgumentParser, options: argparse.Namespace) -> None:
-    """End with a usage error where options do not go together."""
+    """Exit with a usage error if options do not fit together."""
     if not options.inputs:
         analyze.error("name an INPUT: a folder of recordings")
     if options.cluster and options.jobs:
@@ -208,7 +208,7 @@ def _listen(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: 
 
 
 def console() -> None:
-    """Run the command line and end the process, without taking all of its objects apart first: that takes 0.2 s."""
+    """Run the command line and end the process without interpreter cleanup, which takes 0.2 s."""
     standard_streams.install()
     status = main()
     lost = standard_streams.lost_by(sys.stdout)
@@ -219,11 +219,14 @@ def console() -> None:
 
 
 def keep_private() -> None:
-    """Results tell of people: files and folders are made for the owner and the group alone."""
+    """Make new files and folders accessible to the owner and the group only, since results are personal data."""
     os.umask(os.umask(0o027) | 0o027)
 
 
 def one_thread_per_process() -> None:
-    """Processes, not threads, share the cores; and sums must not depend on how many threads took part in them."""
+    """Limit numeric libraries to one thread.
+
+    Processes, not threads, share the cores, and sums must not depend on the number of threads.
+    """
     for library in ("OMP", "OPENBLAS", "MKL", "VECLIB_MAXIMUM", "NUMEXPR"):
         os.environ[f"{library}_NUM_THREADS"] = "1"

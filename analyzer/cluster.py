@@ -1,8 +1,8 @@
-"""A night's work on a Dask cluster: the same recordings, the same results, on as many machines as it has.
+"""Analysis on a Dask cluster, with the same results as on one machine.
 
-Workers read the recordings and write the timelines themselves, on storage that all machines share under the same paths;
-only small tables come back to this process, which alone writes the ledger. A worker that dies costs the time of the
-recordings that it had in hand: the scheduler gives those to another.
+Workers read the recordings and write the timelines themselves, on storage that all machines share under the same paths.
+Only small tables are returned to this process, which alone writes the ledger. If a worker dies, the scheduler gives its
+unfinished recordings to another worker.
 """
 
 import os
@@ -24,15 +24,15 @@ from analyzer.signals import StopSignals
 from analyzer.work import NOT_ANALYSED, Result, Work, analyse_due, failed
 from analyzer.workers import limit_s, until
 
-#: Tasks that the scheduler knows at a time, for each of the cluster's threads: enough that none waits for this process,
+#: Tasks submitted to the scheduler at a time, per thread of the cluster: enough that no thread waits for this process,
 #: few enough that the scheduler's memory does not grow with the archive.
 IN_HAND = 4
-#: Seconds within which a scheduler has to answer, and the first worker to come.
+#: Timeouts in seconds for the answer of the scheduler and for its first worker.
 _ANSWERS_S, _WORKERS_S = 20, 120
-#: How often it is asked how many threads its workers have.
+#: Seconds between requests to the scheduler for the number of threads of its workers.
 _LOOKS_EVERY_S = 5
 
-#: Short recordings go to a worker together, up to so many and so many bytes, some seconds of work: a task costs the
+#: Most recordings and bytes in one task, some seconds of work. Short recordings are bundled because a task costs the
 #: scheduler and this process milliseconds, however short the recording.
 BUNDLE, BUNDLE_BYTES = 32, 32 << 20
 
@@ -44,10 +44,10 @@ Returned = TypeVar("Returned")
 def analyse_on(
     address: str, due: Sequence[Due], work: Work, stop: StopSignals, ends_at: float | None = None
 ) -> Iterator[Result]:
-    """Results of the recordings, in the order in which the cluster finishes them.
+    """Analyse recordings on a cluster; yield the results in the order in which they are finished.
 
-    None is begun after `ends_at` on the clock of time.monotonic. Raises UsageError where dask is not installed or no
-    scheduler answers, CannotWork where a worker has another version of the tool or of the model, or does not see the
+    No recording is submitted after `ends_at` (time.monotonic). Raises UsageError if Dask is not installed or no
+    scheduler answers, CannotWork if a worker has another version of the tool or of the model, or cannot access the
     recordings or the results.
     """
     with connected(address) as client:
@@ -68,13 +68,13 @@ def analyse_on(
                     died = UnreadableRecording("the workers that had it died, or it took too long")
                     error = died if isinstance(result, KilledWorker) else result
                     yield failed(bundle[0], error, work.mask, NOT_ANALYSED)
-            # Dask blames the death of a worker on every task that the worker had. So these go one at a time: the only
-            # one that is in hand is the one at fault.
+            # Dask blames the death of a worker on every task that the worker had. These tasks are retried one at a
+            # time, so that a worker that dies has only the task that is at fault.
             bundles, in_hand = again, 1
 
 
 def bundled(due: Iterable[Due], most: int = BUNDLE) -> list[Bundle]:
-    """Recordings in the given order, up to `most` of the short ones together."""
+    """Bundle the recordings in the given order, at most `most` short ones together."""
     bundles: list[list[Due]] = []
     room_for = held = 0
     for item in due:
@@ -87,9 +87,10 @@ def bundled(due: Iterable[Due], most: int = BUNDLE) -> list[Bundle]:
 
 
 def connected(address: str) -> Any:
-    """A client of the scheduler at an address such as tcp://host:8786, once it has a worker.
+    """Connect to the scheduler at an address such as tcp://host:8786, wait for a worker, and return the client.
 
-    Raises UsageError where there is no scheduler, CannotWork where no worker comes.
+    Raises UsageError if Dask is not installed or no scheduler answers, CannotWork if the scheduler has no worker before
+    the timeout.
     """
     try:
         from distributed import Client
@@ -117,10 +118,10 @@ def in_turn(
     stop: StopSignals,
     most: int | None = None,
 ) -> Iterator[tuple[Item, Returned | BaseException]]:
-    """Each item with the function's result or error, as the cluster finishes them.
+    """Yield each item with the function's result or error, as the cluster finishes them.
 
-    `most` of them are in hand at a time, or IN_HAND for each thread of the workers. An item whose worker has died again
-    and again comes with distributed's KilledWorker.
+    At most `most` tasks are submitted at a time, by default IN_HAND per thread of the workers. An item whose workers
+    died repeatedly comes with distributed's KilledWorker. Raises CannotWork if the scheduler has gone.
     """
     from distributed import as_completed
 
@@ -128,7 +129,7 @@ def in_turn(
     in_hand: dict[Any, Item] = {}
 
     def submit(count: int) -> list[Any]:
-        # Not pure: dask would hash every item to look for results that it has already.
+        # Not pure: otherwise Dask hashes every item to look for results that it already has.
         new = {client.submit(function, item, pure=False): item for item in islice(waiting, max(0, count))}
         in_hand.update(new)
         return list(new)
@@ -148,24 +149,24 @@ def in_turn(
 
 
 def _next(finished: Any, stop: StopSignals) -> Any:
-    """The next task that is done; None where there are no more."""
+    """Wait for the next finished task and return it; None if there are no more."""
     with stop.waiting():
         return next(finished, None)
 
 
 def _room(client: Any) -> int:
-    """How many tasks the scheduler is to know; workers may come and go."""
+    """Return how many tasks to submit at a time; it changes as workers join and leave."""
     return IN_HAND * max(1, sum(client.nthreads().values()))
 
 
 def _analyse_here(bundle: Bundle, work: Work) -> list[Result]:
-    """Analyse some recordings in a worker."""
+    """Analyse a bundle of recordings in a worker."""
     _check_here(work.model, work.model_hash, work.version, work.output, work.folders)
     return [_within_its_time(due, work) for due in bundle]
 
 
 def _within_its_time(due: Due, work: Work) -> Result:
-    """Analyse a recording; a worker whose decoder hangs ends itself, since nobody can end a thread of it."""
+    """Analyse a recording; if its decoder hangs, the worker process exits, since a single thread cannot be ended."""
     watch = threading.Timer(limit_s(due.found.size), os._exit, (1,))
     watch.daemon = True
     watch.start()
@@ -177,7 +178,7 @@ def _within_its_time(due: Due, work: Work) -> Result:
 
 @lru_cache(maxsize=4)
 def _check_here(model: str, digest: str, version: str, output: Path, folders: tuple[Path, ...]) -> None:
-    """Once per process: raise CannotWork where its results would not be those of the others."""
+    """Prepare a worker, once per process; raises CannotWork if its results would differ from those of others."""
     import socket
 
     from threadpoolctl import threadpool_limits
@@ -193,5 +194,5 @@ def _check_here(model: str, digest: str, version: str, output: Path, folders: tu
         if not needed.exists():
             raise CannotWork(f"the worker on {here} does not see {show(str(needed))}: mount it there, too")
     keep_private()
-    # Sums must not depend on how many threads took part in them; a worker has as many at work as it says.
+    # Sums must not depend on the number of threads that compute them; the worker runs its tasks in parallel anyway.
     threadpool_limits(1)

@@ -1,4 +1,4 @@
-"""Options in a TOML file: the same names as on the command line, which wins over the file."""
+"""Options in a TOML file: the same names as on the command line, which takes precedence."""
 
 import argparse
 import difflib
@@ -14,7 +14,8 @@ from analyzer.errors import UsageError
 from analyzer.names import show
 from analyzer.text_files import read_text
 
-#: Read where no file is named; commands in it are not run, since it may be anybody's who can write into the folder.
+#: Read if no file is named. Commands in it are refused, since any user with write access to the folder may have put
+#: them there.
 FILE_NAME = "call-emotions.toml"
 HOOKS = ("on_success", "on_failure")
 #: Options that make no sense in a file.
@@ -23,19 +24,19 @@ _NOT_IN_FILES = frozenset(("help", "config", "version"))
 
 @dataclass(frozen=True)
 class Hooks:
-    """Commands to run after a night, each a list of the program and its arguments; empty for none."""
+    """Commands to execute after a run, each a list of the program and its arguments; empty for none."""
 
     on_success: tuple[str, ...] = ()
     on_failure: tuple[str, ...] = ()
 
 
 def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
-    """Make the options of a file the defaults of a parser; returns the commands to run after the night.
+    """Make the options of a file the defaults of a parser; return the commands to execute after the run.
 
-    Without a name it is ./call-emotions.toml where there is one. Raises UsageError with what is wrong in the file.
+    If no file is named, ./call-emotions.toml is read if it exists. Raises UsageError with what is wrong in the file.
     """
     path = named or Path(FILE_NAME)
-    # Not Path.exists: that raises where this user may not enter the working folder.
+    # Not Path.exists, which raises if this user may not enter the working folder.
     if named is None and not os.path.exists(path):
         return Hooks()
     settings = _read(path)
@@ -62,13 +63,13 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _key(action: argparse.Action) -> str:
-    """What an option is called in a file: as on the command line."""
+    """Return the name of an option in a file: the same as on the command line."""
     long = [option for option in action.option_strings if option.startswith("--")]
     return long[0].removeprefix("--") if long else action.dest
 
 
 def _converted(action: argparse.Action, value: Any, where: str) -> Any:
-    """A value from a file, as the command line would have understood it."""
+    """Convert a value from a file as the command line would parse it."""
     if isinstance(action, argparse._StoreTrueAction):
         if not isinstance(value, bool):
             raise UsageError(f"{where} is true or false, not {value!r}")
@@ -98,9 +99,10 @@ def _command(value: Any, where: str) -> tuple[str, ...]:
 
 
 def run_hook(hooks: Hooks, status: int, output: Path) -> str | None:
-    """Run the command for a night that ended with this status; returns what went wrong with it.
+    """Execute the command for a run that ended with this status; return what went wrong with it, or None.
 
-    No shell takes part; the command learns of the night by CALL_EMOTIONS_STATUS and CALL_EMOTIONS_OUTPUT.
+    No shell is involved. The command gets the exit status and the output folder in the environment variables
+    CALL_EMOTIONS_STATUS and CALL_EMOTIONS_OUTPUT.
     """
     command: Sequence[str] = hooks.on_success if status == 0 else hooks.on_failure if status in (1, 3) else ()
     if not command:
@@ -108,7 +110,7 @@ def run_hook(hooks: Hooks, status: int, output: Path) -> str | None:
     told = {"CALL_EMOTIONS_STATUS": str(status), "CALL_EMOTIONS_OUTPUT": str(output)}
     try:
         environment = {**os.environ, **told}
-        ended = subprocess.run(  # noqa: S603  # the operator named it, in a file that they named
+        ended = subprocess.run(  # noqa: S603  # set by the operator, in a file named with --config
             command, env=environment, stdin=subprocess.DEVNULL, timeout=600, check=False
         )
     except (OSError, subprocess.TimeoutExpired) as error:

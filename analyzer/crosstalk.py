@@ -1,4 +1,4 @@
-"""The voice of another channel that leaks into a channel: far softer than there, and at the same times."""
+"""Crosstalk detection: the voice of another channel leaks into a channel, far softer and at the same times."""
 
 from collections.abc import Iterable
 
@@ -6,21 +6,23 @@ import numpy as np
 
 from analyzer.speech import Segment, SpeechDetector
 
-#: How far below the other channel, in how much of the loud part of a segment, a leak is at least.
+#: A leak is at least this far below the other channel, in at least this share of the loud frames of the segment.
 _BELOW_DB, _SHARE = 25.0, 0.8
-#: How alike the levels of both have to go up and down, and how many frames later those of a leak may.
+#: Minimum correlation of the levels of both channels, and maximum delay of a leak in frames.
 _LIKENESS, _LONGEST_DELAY = 0.6, 6
-#: Levels this far below the loudest of a segment are the noise of the line.
+#: Levels this far below the loudest of a segment are considered line noise.
 _RANGE_DB = 25.0
 
 
 def is_leak(segment: Segment, detector: SpeechDetector, others: Iterable[SpeechDetector]) -> bool:
-    """Whether a segment is the voice of another channel.
+    """Whether a segment is crosstalk from another channel.
 
     Parameters
     ----------
-    segment : what the last push to the detector of its channel has found.
-    detector, others : of its channel and of the others, to which as many samples were pushed.
+    segment : a segment returned by the last push to `detector`.
+    detector : the detector of the segment's channel.
+    others : the detectors of all channels, with or without `detector`; the same number of samples must have been
+        pushed to each.
     """
     first = detector.level_at(segment.start)
     own = detector.levels[first : detector.level_at(segment.end)]
@@ -28,7 +30,7 @@ def is_leak(segment: Segment, detector: SpeechDetector, others: Iterable[SpeechD
 
 
 def _leaks(own: np.ndarray, other: np.ndarray, first: int) -> bool:
-    """Whether the levels of a segment follow those of another channel, some frames before at most."""
+    """Whether the levels of a segment follow those of another channel with a delay of at most a few frames."""
     loud = own >= own.max(initial=-120.0) - _RANGE_DB / 2
     if not loud.any() or other[max(0, first - _LONGEST_DELAY) : first + len(own)].max() < own.max() + _BELOW_DB:
         return False
@@ -40,7 +42,7 @@ def _leaks(own: np.ndarray, other: np.ndarray, first: int) -> bool:
 
 
 def _likeness(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation of two rows of levels in dBFS, without what is far below their loudest; 0 if steady."""
+    """Return the correlation of two level curves in dBFS, clipped far below their maximum; 0 if one is constant."""
     above = [np.maximum(levels, levels.max() - _RANGE_DB) for levels in (one, other)]
     one, other = (levels - levels.mean() for levels in above)
     power = float(np.sum(one * one) * np.sum(other * other))

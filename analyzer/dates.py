@@ -1,4 +1,4 @@
-"""Dates and times in text, such as names of recordings: what is one, and which common forms need no pattern."""
+"""Parse dates and times in text, such as names of recordings; common forms are found without a pattern."""
 
 import re
 from collections.abc import Iterator
@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from zoneinfo import ZoneInfo
 
-#: Days with the year first or last; where it is last, day and month in either order.
+#: Dates with the year first or last; with the year last, day and month may be in either order.
 _YEAR_FIRST = re.compile(r"(\d{4})\D?(\d{2})\D?(\d{2})")
 _YEAR_LAST = re.compile(r"(\d{1,2})([-._/])(\d{1,2})\2(\d{4})")
 _TIME = re.compile(r"(\d{2})\D?(\d{2})(?:\D?(\d{2}))?")
-#: Where a pattern of the user's finds them, days of other years are no dates, but numbers.
+#: Years of dates that a pattern of the user finds; digits with another year are a number, not a date.
 _YEARS = range(1900, 2100)
-#: Where nobody says that it is a date, recordings are no older than this, and no newer than the year after this.
+#: Earliest year of dates that are found without a pattern; the latest is the year after the current one.
 _FIRST_YEAR = 1990
 
 _CLOCK = r"""
@@ -24,7 +24,7 @@ _CLOCK = r"""
     )
     (?: [.,]\d{1,6} (?= Z | _?UTC) )? (?P<utc> Z (?![A-Za-z]) | _?UTC )? (?! \d | [ _]?[AaPp][Mm]\b )
 """
-#: A day in a name that is no part of a longer number, and the time of day behind it.
+#: A date in a name that is not part of a longer number, and the time of day after it.
 _IN_NAMES = tuple(
     re.compile(rf"(?<!\d)(?<![+]){day}(?:{_CLOCK})?(?!\d)", re.VERBOSE)
     for day in (
@@ -34,47 +34,50 @@ _IN_NAMES = tuple(
     )
 )
 _RUN_TOGETHER = re.compile(r"(?<![\d+])(?P<day>\d{8})(?P<spaced>\d{6})(?P<utc>Z(?![A-Za-z])|_?UTC)?(?![\dA-Za-z])")
-#: Seconds since 1970 as telephone systems write them into names: with a fraction.
+#: Seconds since 1970 with a fraction, as telephone systems write them into names.
 _EPOCH = re.compile(r"(?<![\d.+])(\d{10})\.\d{1,6}(?![\d])")
 
 
 @dataclass(frozen=True)
 class _Candidate:
-    """What may be a date: the days that it can mean, and the local time of day, empty where there is none."""
+    """A possible date: the days that it can mean, and the local time of day, empty if there is none."""
 
     days: frozenset[str]
     clock: str = ""
 
 
 def day(text: str | None) -> str:
-    """A date such as 20261124, 2026-11-24 or 24.11.2026, as tables show it; empty where it is none, or not clear."""
+    """Parse a date such as 20261124, 2026-11-24 or 24.11.2026 to ISO 8601; empty if it is invalid or ambiguous."""
     days = _days(text or "", _YEARS)
     return next(iter(days)) if len(days) == 1 else ""
 
 
 def clock(text: str | None) -> str:
-    """A time of day such as 0915, 091500 or 09-15-00, as tables show it; empty where it is none."""
+    """Parse a time of day such as 0915, 091500 or 09-15-00 to ISO 8601; empty if it is invalid."""
     match = _TIME.fullmatch(text or "")
     hour, minute, second = (int(part or 0) for part in match.groups()) if match else (24, 0, 0)
     return time(hour, minute, second).isoformat() if hour < 24 and max(minute, second) < 60 else ""
 
 
 def in_name(name: str, zone: ZoneInfo, today: date) -> str:
-    """The only date that a name can mean, with its time of day, as tables show them; empty where there is none.
+    """Return the only date that a name can mean, with its time of day, as shown in tables; empty if there is none.
 
-    The file's own name is looked at first, then its folders, the nearest first. A date with a year before 1990 or later
-    than the next is none, nor is one that is part of a longer number. Two different dates are none either.
+    The file's own name is searched first, then its folders, the nearest first. A date does not count if its year is
+    before 1990 or after next year, or if it is part of a longer number. Two different dates count as none.
     """
     *folders, own = name.split("/")
     above = "/".join(folders)
     for part in (own, *reversed(folders)):
         if found := _only_moment(_candidates(part, zone, today)) or _only_moment(_epochs(part, zone, today)):
             return found
-    return _only_moment(_candidates(above, zone, today))  # a folder for each year, month and day
+    return _only_moment(_candidates(above, zone, today))  # nested folders for year, month and day
 
 
 def _only_moment(candidates: Iterator[_Candidate]) -> str:
-    """The day that all candidates can mean, with the only time of day; empty where there are several days or none."""
+    """Return the only day that all candidates can mean, with the time of day if there is just one.
+
+    Empty if there are several such days or none.
+    """
     found = list(candidates)
     days = frozenset[str].intersection(*(one.days for one in found)) if found else frozenset()
     if len(days) != 1:
@@ -111,7 +114,10 @@ def _local(moment: datetime, zone: ZoneInfo) -> _Candidate:
 
 
 def _days(text: str, years: range) -> frozenset[str]:
-    """The days that a text can mean, as tables show them; with the year last and dots, the first number is the day."""
+    """Return the days that a text can mean, as shown in tables.
+
+    With the year last and dots, the first number is the day if that gives a valid date.
+    """
     if match := _YEAR_FIRST.fullmatch(text):
         year, month, number = map(int, match.groups())
         found = [_real_day(year, month, number)]

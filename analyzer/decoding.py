@@ -1,4 +1,4 @@
-"""Packets of one track of a container to samples, kept from filling the memory."""
+"""Decode the packets of one track of a container into samples, with bounded memory."""
 
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -9,15 +9,15 @@ from analyzer.errors import UnreadableRecording
 from analyzer.flac import has_more_frames
 from analyzer.stream import MOST_IN_BLOCK
 
-#: Samples in a frame, over all channels; the longest of any usual encoding (FLAC, eight channels) has half as many.
+#: Samples in a frame, over all channels; the longest frame of a usual encoding (FLAC, eight channels) has half as many.
 _MOST_IN_FRAME = 1 << 20
-#: Bytes of a packet. PyAV decodes all of its frames before it hands over the first: a megabyte of small ones, which no
-#: encoder puts into one packet, would fill the memory. Lossless encodings and plain samples need larger packets, and
-#: unpack to less.
+#: Bytes of a packet. PyAV decodes all frames of a packet before it returns the first: a megabyte of small frames, which
+#: no encoder puts into one packet, would exhaust memory. Lossless encodings and PCM need larger packets, and expand
+#: less.
 _MOST_IN_PACKET, _MOST_IN_LOSSLESS_PACKET = 1 << 16, 1 << 20
-#: Seconds of silence that stand for a packet that cannot be decoded, at most.
+#: Maximum seconds of silence that replace a packet that cannot be decoded.
 _LONGEST_PACKET_S = 1.0
-#: Bytes of a frame of AMR by its type, with the byte that holds the type; from `_AMR_SPEECH` on it holds no speech.
+#: Bytes of an AMR frame by its type, including the byte of the type; types from `_AMR_SPEECH` on hold no speech.
 _AMR_SIZES = {
     "amr_nb": (13, 14, 16, 18, 20, 21, 27, 32, 6, 7, 6, 6, 1, 1, 1, 1),
     "amr_wb": (18, 24, 33, 37, 41, 47, 51, 59, 61, 6, 1, 1, 1, 1, 1, 1),
@@ -25,7 +25,7 @@ _AMR_SIZES = {
 _AMR_SPEECH = {"amr_nb": 8, "amr_wb": 9}
 _AMR_FRAME_S = 0.02
 
-#: Samples shaped (channels, samples), float32, and the time of the first in seconds, None where it is not known.
+#: Samples shaped (channels, samples), float32, and the time of the first in seconds, None if it is not known.
 Timed = tuple[np.ndarray, float | None]
 
 
@@ -34,15 +34,15 @@ class Decoder:
 
     Parameters
     ----------
-    stream : PyAV's stream of an open container, whose encoding is known.
+    stream : PyAV's stream of an open container, of a known encoding.
 
     Attributes
     ----------
-    index : which stream of the container it is.
-    name : what its encoding is called.
-    rate, channels : samples per second, and number of channels.
+    index : index of the stream in the container.
+    name : name of the encoding.
+    rate, channels : samples per second, and number of channels; 0 if unknown.
     damaged : number of packets that could not be decoded so far.
-    has_sound : whether any was decoded.
+    has_sound : whether any sound was decoded.
     """
 
     def __init__(self, stream: Any) -> None:
@@ -52,16 +52,16 @@ class Decoder:
         self.rate, self.channels = codec.sample_rate or 0, codec.channels or 0
         self.damaged, self.has_sound = 0, False
         self._codec, self._tick_s = codec, float(stream.time_base or 0)
-        self._layout = codec.layout  # decoding changes that of the codec where a frame has other channels
+        self._layout = codec.layout  # decoding changes the layout of the codec if a frame has other channels
         is_large = codec.codec.lossless or self.name.startswith("pcm_")
         self._most_in_packet = _MOST_IN_LOSSLESS_PACKET if is_large else _MOST_IN_PACKET
         self._resampler: Any = None
-        self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of what goes into it
+        self._resampled: tuple[str, str, int] | None = None  # format, layout and rate of its input
 
     def decoded(self, packets: Iterable[Any]) -> Iterator[Timed]:
-        """The frames of all packets; silence for one that cannot be decoded.
+        """Yield the frames of all packets, and silence for a packet that cannot be decoded.
 
-        Raises UnreadableRecording for a packet that holds more sound than memory should.
+        Raises UnreadableRecording for a packet that may hold too much sound for memory.
         """
         decode = self._amr if self.name in _AMR_SIZES else self._frames
         for packet in packets:
@@ -76,12 +76,12 @@ class Decoder:
             frames = self._codec.decode(packet)
         except av.error.EOFError:
             return
-        except (av.error.FFmpegError, ValueError):  # the latter where PyAV has no name for what was decoded
+        except (av.error.FFmpegError, ValueError):  # ValueError: PyAV does not know the decoded format
             yield from self._missing(packet)
             return
         for frame in frames:
             if frame.samples * self.channels * self.rate > MOST_IN_BLOCK * frame.sample_rate:
-                yield from self._missing(packet)  # its rate is not the track's, and it would grow out of proportion
+                yield from self._missing(packet)  # too large at the rate of the track, which differs from its own
                 continue
             self.has_sound = True
             at_s = None if frame.pts is None else frame.pts * self._tick_s
@@ -90,7 +90,7 @@ class Decoder:
                 at_s = None
 
     def _missing(self, packet: Any) -> Iterator[Timed]:
-        """Silence for a packet that cannot be decoded, where its duration is known."""
+        """Count a packet that cannot be decoded, and yield silence if its duration is known."""
         self.damaged += 1
         if packet.duration and packet.time_base:
             yield self._silence(float(packet.duration * packet.time_base)), _time(packet)
@@ -99,7 +99,7 @@ class Decoder:
         return np.zeros((self.channels, round(min(max(seconds, 0.0), _LONGEST_PACKET_S) * self.rate)), np.float32)
 
     def _amr(self, packet: Any) -> Iterator[Timed]:
-        """AMR frame by frame: those of a pause, which FFmpeg does not decode, last as long as those of speech."""
+        """Decode AMR frame by frame: pause frames, which FFmpeg does not decode, become silence of equal length."""
         import av
 
         content, at_s, at = bytes(packet), _time(packet), 0
@@ -111,7 +111,7 @@ class Decoder:
                 yield self._silence(_AMR_FRAME_S), at_s
             elif size == len(content):
                 yield from self._frames(packet)
-            else:  # several frames in a packet, as telephones write them
+            else:  # several frames in a packet, as phones write them
                 part = av.Packet(content[at : at + size])
                 part.time_base = packet.time_base
                 part.pts, part.duration = _ticks(at_s, part), _ticks(_AMR_FRAME_S, part)
@@ -120,16 +120,16 @@ class Decoder:
             at += size
 
     def _check(self, packet: Any) -> None:
-        """Raise UnreadableRecording if the packet may hold more than memory should."""
+        """Raise UnreadableRecording if the packet may hold too much sound for memory."""
         crowded = packet.size > self._most_in_packet
         if self.name == "flac" and not crowded:
-            # Eleven bytes of it are 65,535 samples.
+            # Eleven bytes of FLAC can hold 65,535 samples.
             crowded = has_more_frames(bytes(packet), 8 + packet.size // 8192)
         if crowded:
             raise UnreadableRecording(f"a packet of it, {packet.size:,} bytes, holds more sound than packets do")
 
     def _samples(self, frame: Any) -> Iterator[np.ndarray]:
-        """The samples of a frame, converted only where it is needed: that takes as long as decoding an MP3."""
+        """Yield the samples of a frame, converted only if necessary: conversion takes as long as decoding an MP3."""
         if self._resampler is None and frame.sample_rate == self.rate:
             if frame.format.name == "fltp" and len(frame.planes) == self.channels < 8:
                 yield frame.to_ndarray()
@@ -146,11 +146,11 @@ class Decoder:
     def _new_resampler(self) -> Any:
         import av
 
-        # Interleaved: planes are what PyAV cannot hand over for eight channels or more.
+        # Interleaved: PyAV cannot return planar samples of eight channels or more.
         return av.AudioResampler(format="flt", layout=self._layout, rate=self.rate)
 
     def _rest(self) -> Iterator[np.ndarray]:
-        """What the resampler still holds."""
+        """Yield the samples left in the resampler."""
         if self._resampler is not None:
             yield from map(self._by_channel, self._resampler.resample(None))
 
@@ -159,10 +159,10 @@ class Decoder:
 
 
 def _time(packet: Any) -> float | None:
-    """When a packet is due, in seconds."""
+    """Return the time of a packet in seconds; None if it has none."""
     return None if packet.pts is None or not packet.time_base else float(packet.pts * packet.time_base)
 
 
 def _ticks(seconds: float | None, packet: Any) -> int | None:
-    """Seconds in the unit of a packet's times."""
+    """Convert seconds to the time base of a packet; None if either is missing."""
     return None if seconds is None or not packet.time_base else round(seconds / packet.time_base)

@@ -1,6 +1,6 @@
-"""What an output path really is: a regular file, perhaps behind a symbolic link, or a pipe or a device.
+"""Resolve an output path: a regular file, possibly behind a symbolic link, or a pipe or a device.
 
-A link is kept, and what it leads to is written. A pipe or a device is never replaced by a regular file.
+A link is kept, and its target is written. A pipe or a device is never replaced by a regular file.
 """
 
 import errno
@@ -9,19 +9,19 @@ import re
 import stat
 from pathlib import Path
 
-#: Links that may follow one another, as on Linux.
+#: Maximum length of a chain of links, as on Linux.
 _MOST_LINKS = 40
-#: The folders in which systems show the open descriptors of a process: /dev/stdout leads there.
+#: Folders in which systems expose the open descriptors of a process; /dev/stdout leads there.
 _DESCRIPTORS = re.compile(r"/proc/(\d+)(?:/task/\d+)?/fd|/dev/fd")
 _STANDARD_ERROR = 2
-#: To write without waiting for a reader, and without taking over a terminal; Windows has neither.
+#: Flags to write without waiting for a reader and without taking over a terminal; Windows lacks the last two.
 _TO_WRITE = os.O_WRONLY | os.O_APPEND | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOCTTY", 0)
 
 
 def regular_file(path: Path) -> Path:
-    """The regular file, there or not, that is to be replaced when `path` is written: behind a link, its target.
+    """Return the regular file, existing or not, to replace when `path` is written: the target if `path` is a link.
 
-    Raises OSError where `path` leads to anything else, or where its link must not be followed.
+    Raises OSError if `path` leads to anything else, or if its link must not be followed.
     """
     target = path
     if path.is_symlink():
@@ -41,9 +41,10 @@ def regular_file(path: Path) -> Path:
 
 
 def open_stream(path: Path) -> int | None:
-    """A descriptor that writes into the pipe or the device at `path`; None where it is a regular file, there or not.
+    """Open the pipe or device at `path` for writing; return None if it is a regular file, existing or not.
 
-    It does not wait for a reader. Raises OSError where nothing reads from the pipe, and for folders, sockets and disks.
+    If `path` leads to an open descriptor of this process, as /dev/stdout does, a duplicate of it is returned. Opening
+    does not wait for a reader. Raises OSError if nothing reads from the pipe, and for folders, sockets and disks.
     """
     number = _descriptor(path)
     if number is not None:
@@ -72,7 +73,7 @@ def open_stream(path: Path) -> int | None:
 
 
 def write_stream(descriptor: int, content: bytes) -> None:
-    """Write all of a content into a descriptor that `open_stream` gave, and close it; raises OSError."""
+    """Write all of the content to a descriptor from `open_stream`, and close it; raises OSError."""
     try:
         while content:
             content = content[os.write(descriptor, content) :]
@@ -83,9 +84,9 @@ def write_stream(descriptor: int, content: bytes) -> None:
 
 
 def _descriptor(path: Path) -> int | None:
-    """The number of the open descriptor of this process that a path leads to, as /dev/stdout does; else None.
+    """Return the open descriptor of this process that a path such as /dev/stdout leads to, or None.
 
-    Raises OSError where it is one of another process.
+    Raises OSError if it is a descriptor of another process.
     """
     for _ in range(_MOST_LINKS):
         match = _DESCRIPTORS.fullmatch(os.path.realpath(path.parent))
@@ -100,9 +101,9 @@ def _descriptor(path: Path) -> int | None:
 
 
 def _check_owner(link: Path) -> None:
-    """Raise OSError for a link that another user has put into a folder in which everyone may write, such as /tmp.
+    """Raise OSError for a link that another user created in a folder that all users may write to, such as /tmp.
 
-    The kernel does not follow these where a file is opened; where a file is replaced it is not asked.
+    The kernel does not follow such links when a file is opened, but does not check them when a file is replaced.
     """
     folder, owner = os.stat(link.parent), os.lstat(link).st_uid
     shared = folder.st_mode & stat.S_ISVTX and folder.st_mode & stat.S_IWOTH

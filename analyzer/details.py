@@ -1,4 +1,4 @@
-"""What is known of a call besides its sound: when it was, who speaks on which channel, what it belongs to."""
+"""Call metadata: recording time, speaker roles per channel, groups (queue, campaign and so on)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -13,20 +13,20 @@ from analyzer.metadata import Told
 from analyzer.name_pattern import NamePattern
 from analyzer.names import Identity
 
-#: A date later than this many seconds from now comes from a clock that is wrong, not from one a little ahead.
+#: A time further in the future than this many seconds comes from a wrong clock, not from one slightly ahead.
 _CLOCKS_DIFFER_S = 24 * 3600
 
 
 @dataclass(frozen=True)
 class Details:
-    """What is known of a recording besides its sound, from its name and from metadata.
+    """Metadata of a recording, from its name and from the metadata file.
 
     Attributes
     ----------
-    recorded, speakers, groups : as of `Told`.
-    recorded_from : where the time stands, `name` or `metadata`; `run` for the day of the first run that saw a recording
-        whose time lies in the future; empty where nothing but the file's time tells it.
-    told : what the metadata say, now or in an earlier run.
+    recorded, speakers, groups : as in `Told`.
+    recorded_from : source of the time, `name` or `metadata`; `run` for the day of the first run that saw a recording
+        whose time lies in the future; empty if only the file's modification time is known.
+    told : what the metadata file says, now or in an earlier run.
     matched, dated : whether --name-pattern matches the name, and finds a date in it.
     """
 
@@ -39,23 +39,23 @@ class Details:
     dated: bool = False
 
     def columns(self) -> dict[str, Any]:
-        """What of it the ledger keeps; roles are told by the figures of the channels."""
+        """Return the fields that the ledger stores; roles are stored with the figures of the channels."""
         return {key: getattr(self, key) for key in ("recorded", "recorded_from", "groups", "told")}
 
 
 @dataclass(frozen=True)
 class Naming:
-    """How the details of a recording are found.
+    """The rules that give the name and the details of a recording.
 
     Attributes
     ----------
-    speakers : roles by channel of every recording that the metadata say nothing of.
+    speakers : roles by channel of every recording whose roles the metadata do not give.
     pattern : finds `date`, `time` and groups in names.
     metadata : by file name, see `read_metadata`.
-    rows : by recording, the row of the metadata that plainly means it without giving just its name, see `match_rows`.
-    mask : replaces runs of digits in names; None where names stay as they are.
-    zone : the time zone of recordings.
-    now : the time of the run.
+    rows : by recording, the row of the metadata matched to it whose name is not exactly its own, see `match_rows`.
+    mask : replaces runs of digits in names; None if names are not masked.
+    zone : time zone of the recordings.
+    now : time of the run.
     """
 
     speakers: tuple[str, ...] = ()
@@ -68,24 +68,24 @@ class Naming:
 
     @property
     def today(self) -> date:
-        """The day of the run, where the recordings are made."""
+        """The day of the run, in the time zone of the recordings."""
         return self.now.astimezone(self.zone).date()
 
     def called(self, identity: Identity) -> Identity:
-        """The name of a recording in every result."""
+        """Return the name of a recording in every result, masked if names are masked."""
         return self.mask.identity(identity) if self.mask else identity
 
     def told(self, identity: Identity) -> Told | None:
-        """What the metadata say of a recording, by the name that its file has; None where it is not in them."""
+        """Return what the metadata say about a recording, found by its file name; None if it is not in them."""
         names = exact_names(identity, self.called(identity)) if self.metadata else ()
         name = next((name for name in names if name in self.metadata), self.rows.get(identity))
         told = self.metadata[name] if name is not None else None
         return told.masked(self.mask) if told and self.mask else told
 
     def details(self, identity: Identity, told: Told) -> Details:
-        """What is known of a recording, by the name that its file has and by what metadata say or said of it.
+        """Return the details of a recording, from its file name and from what the metadata say or said about it.
 
-        When it was recorded, the pattern says first, then the metadata, then a date in its name in a common form.
+        The recording time comes from the pattern, else from the metadata, else from a common date form in the name.
         """
         name = f"{identity.label}/{identity.path}"
         found = self.pattern.find(name) if self.pattern else None
@@ -102,9 +102,9 @@ class Naming:
         )
 
     def not_in_future(self, details: Details, mtime_ns: int, before: str | None) -> Details:
-        """The same, with the day of the run for a time in the future, as of a telephone whose clock is wrong.
+        """Return the details, with the day of the run in place of a time in the future (a phone with a wrong clock).
 
-        `before` is the day that an earlier run has given such a recording: it stays.
+        `before` is the day that an earlier run gave to such a recording; it is kept.
         """
         latest = datetime.fromtimestamp(self.now.timestamp() + _CLOCKS_DIFFER_S, self.zone)
         if details.recorded:

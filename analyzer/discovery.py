@@ -1,4 +1,4 @@
-"""Which files there are: the recordings below the inputs, under names that stay theirs."""
+"""Discovery of the files below the inputs, each with a permanent name."""
 
 import os
 import stat
@@ -21,9 +21,9 @@ from analyzer.signatures import (
 from analyzer.storage import Location
 from analyzer.system_files import is_below_one, is_system_file
 
-#: What copying programs call a file until it is whole.
+#: Extensions that copying programs give a file until it is complete.
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
-#: How the reason of a folder's row in the ledger begins.
+#: Prefix of the reason in the ledger entry of a folder.
 NOT_LISTED = "the folder cannot be listed"
 
 
@@ -31,7 +31,7 @@ Item = TypeVar("Item")
 
 
 class MissingInput(UsageError):
-    """An input is not there; `label` is what its recordings would be called by."""
+    """An input does not exist; `label` is the label that its recordings would have."""
 
     def __init__(self, message: str, label: str) -> None:
         super().__init__(message)
@@ -45,8 +45,8 @@ class Input:
     Attributes
     ----------
     label : first part of the names of its recordings.
-    folder : what those names are relative to, an absolute path or an address in object storage.
-    file : name of the only file in it that is meant, None for all.
+    folder : an absolute path or an address in object storage; the names are relative to it.
+    file : name of the only file in the folder to analyse, None for all.
     said : whether the user gave the label, as LABEL=FOLDER.
     """
 
@@ -58,11 +58,11 @@ class Input:
 
 @dataclass(frozen=True)
 class Found:
-    """A file below an input: who it is, where, and as far as known its size in bytes and time of change.
+    """A file below an input: its identity, its location and, if known, its size in bytes and modification time.
 
-    `problem` says why it cannot be a recording that is read, such as a link that leads nowhere; `is_folder`, that
-    it stands for a whole folder that cannot be listed; `is_link_out`, that it is a link out of the input, not followed;
-    `traceback`, where an unforeseen problem comes from.
+    `problem` is the reason why the file cannot be read as a recording, such as a broken link. `is_folder` marks an
+    object that represents a whole folder which cannot be listed. `is_link_out` marks a link out of the input that is
+    not followed. `traceback` is that of an unexpected problem.
     """
 
     identity: Identity
@@ -76,14 +76,14 @@ class Found:
 
     @property
     def named_as_recording(self) -> bool:
-        """Whether its extension says that it is a recording."""
+        """Whether its extension is that of a recording."""
         return is_recording_name(self.identity.path)
 
 
 def parse_inputs(arguments: Iterable[str]) -> list[Input]:
-    """Inputs from the command line.
+    """Parse the inputs of the command line.
 
-    Raises UsageError for one that does not exist, a label that is not clear, and inputs of which one holds the other.
+    Raises UsageError for an input that does not exist, an ambiguous label, and inputs of which one contains the other.
     """
     inputs: list[Input] = []
     for argument in arguments:
@@ -106,7 +106,7 @@ def parse_inputs(arguments: Iterable[str]) -> list[Input]:
 
 
 def overlap(one: Input, other: Input) -> bool:
-    """Whether an input is the other one, or lies in it, wherever links lead."""
+    """Whether two inputs are the same, or one contains the other, after links are resolved."""
     return _holds(one, other) or _holds(other, one)
 
 
@@ -119,7 +119,7 @@ def _holds(outer: Input, inner: Input) -> bool:
 
 
 def _whole(source: Input) -> str:
-    """The path or the address of an input."""
+    """Return the full path or address of an input."""
     if isinstance(source.folder, str):
         return source.folder if source.file is None else f"{source.folder}/{source.file}"
     return str(source.folder / (source.file or ""))
@@ -141,7 +141,7 @@ def _parse_input(argument: str) -> Input:
 
 
 def _place(named: str) -> tuple[Location, str | None]:
-    """The folder that is meant, and the only file in it where one is named."""
+    """Return the folder of an input, and the name of the file in it if the input is a single file."""
     if storage.is_address(named):
         scheme, _, rest = named.partition("://")
         address = f"{scheme.lower()}://{rest.rstrip('/')}"
@@ -150,7 +150,7 @@ def _place(named: str) -> tuple[Location, str | None]:
         _refuse_web_page(address, named)
         folder, _, file = address.rpartition("/")
         whole_folder = folder.rstrip("/")
-        return whole_folder, folder[len(whole_folder) :] + file  # the part between two slashes has no name
+        return whole_folder, folder[len(whole_folder) :] + file  # between two slashes is a folder without a name
     path = Path(os.path.abspath(named))
     if not os.path.lexists(path):
         raise MissingInput(f"no such file or folder: {show(str(path))}", path.name)
@@ -158,7 +158,7 @@ def _place(named: str) -> tuple[Location, str | None]:
 
 
 def _refuse_web_page(address: str, named: str) -> None:
-    """Raise UsageError for an address of the web that is not that of a single recording."""
+    """Raise UsageError for a web address that is not that of a single recording."""
     if not address.startswith(("http://", "https://")):
         return
     path = address.partition("?")[0].partition("#")[0]
@@ -176,21 +176,21 @@ def _refuse_web_page(address: str, named: str) -> None:
 
 
 def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Found]:
-    """Every file below an input, in the order of the bytes of their paths; never what lies in the output folder.
+    """Yield every file below an input except those in the output folder, in the order of the bytes of their paths.
 
-    Files and folders of the system are left out unless they are the input themselves, see `analyzer.system_files`.
-    Links that lead out of the input are followed only where that is wanted. Raises CannotWork where object storage does
-    not answer: what is not listed must not be taken for gone.
+    System files and folders are left out unless they are the input themselves, see `analyzer.system_files`. Links that
+    lead out of the input are followed only if `follow_links` is set or the link itself is the input. Raises CannotWork
+    if object storage does not answer: a file that was not listed must not be considered deleted.
     """
     if isinstance(source.folder, str):
         yield from _walk_storage(source, source.folder, "")
         return
-    follow = follow_links or source.file is not None  # a link that is named is meant
+    follow = follow_links or source.file is not None  # a link that the user names is followed
     tree = _Tree(source.label, source.folder, Path(os.path.realpath(source.folder)), output, follow)
     if source.file is not None:
         yield from _isolated(tree, source.file, _look(tree, source.file))
         return
-    folders = [_in_folder(tree, _Folder("", frozenset()))]  # no call within a call: no depth is too deep
+    folders = [_in_folder(tree, _Folder("", frozenset()))]  # a stack, not recursion: any depth works
     while folders:
         one = next(folders[-1], None)
         if one is None:
@@ -202,7 +202,7 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
 
 
 def has_system_files(source: Input) -> bool:
-    """Whether files of the system lie directly in an input, so that it is not an empty place to mount something."""
+    """Whether an input directly contains system files, so that it is not an empty mount point."""
     if isinstance(source.folder, str):
         return any(is_system_file(one.name) for one in storage.listing(source.folder))
     try:
@@ -228,7 +228,7 @@ def _walk_storage(source: Input, address: str, below: str) -> Iterator[Found]:
 
 @dataclass(frozen=True)
 class _Tree:
-    """What a walk is about: an input, where it really lies, what to leave out, and whether links may lead out of it."""
+    """The parameters of a walk: an input, its real path, the folder to leave out, and whether links may lead out."""
 
     label: str
     root: Path
@@ -242,14 +242,14 @@ class _Tree:
 
 
 class _Folder(NamedTuple):
-    """A folder to walk, by its path below the input; `above` are those on the way, lest a link makes a circle."""
+    """A folder to walk, by its path below the input; `above` holds its parent folders, to detect cycles of links."""
 
     below: str
     above: frozenset[tuple[int, int]]
 
 
 def _in_folder(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
-    """The files of a folder and the folders in it, in order."""
+    """Yield the files of a folder and the folders in it, in order."""
     below, path = folder.below, tree.root / folder.below
     try:
         names = sorted(os.listdir(path), key=os.fsencode)
@@ -266,7 +266,7 @@ def _in_folder(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
 
 
 def _at(tree: _Tree, name: str, one: _Folder) -> Iterator["Found | _Folder"]:
-    """What stands at a path, a file or a folder; nothing where it is to be left out."""
+    """Yield the file or folder at a path; nothing if it is to be left out."""
     path = tree.root / one.below
     if is_system_file(name):
         return
@@ -281,7 +281,7 @@ def _at(tree: _Tree, name: str, one: _Folder) -> Iterator["Found | _Folder"]:
 
 
 def _isolated(tree: _Tree, relative: str, found: Iterator[Item]) -> "list[Item | Found]":
-    """What is found at a path; an error that nobody foresaw is a problem of that file."""
+    """Return the items found at a path; an unexpected error becomes the problem of that file."""
     try:
         return [*found]
     except Exception as error:
@@ -290,19 +290,22 @@ def _isolated(tree: _Tree, relative: str, found: Iterator[Item]) -> "list[Item |
 
 
 def _is_folder(path: Path, tree: _Tree, above: frozenset[tuple[int, int]]) -> bool:
-    """Whether a path is a folder to walk: a real one, or a link to one that is to be followed."""
+    """Whether a path is a folder to walk: a real one, or a link to one that is to be followed.
+
+    Of links, only those that lead out of the input and do not form a cycle are followed.
+    """
     try:
         if stat.S_ISDIR(os.lstat(path).st_mode):
             return True
         state = os.stat(path)
     except OSError:
-        return False  # what is wrong with it, the look at it will say
+        return False  # `_look` reports what is wrong with it
     followed = tree.follow_links and stat.S_ISDIR(state.st_mode) and tree.leads_out(path)
     return followed and (state.st_dev, state.st_ino) not in above
 
 
 def _look(tree: _Tree, relative: str) -> Iterator[Found]:
-    """What stands at a path; nothing where that has gone since the folder was listed."""
+    """Yield the file at a path; nothing if it was deleted after the folder was listed."""
     identity, path = Identity(tree.label, relative), tree.root / relative
     try:
         status = os.stat(path)
@@ -322,12 +325,13 @@ def _look(tree: _Tree, relative: str) -> Iterator[Found]:
 
 
 def check_unchanged(found: Found) -> None:
-    """Look at a file another time.
+    """Check that a file is still as it was found.
 
-    Raises IncompleteRecording where it has changed since, VanishedRecording where it is gone.
+    Raises IncompleteRecording if it has changed, VanishedRecording if it is gone, UnreadableRecording if its state
+    cannot be read. Does nothing for object storage.
     """
     if not isinstance(found.path, Path):
-        return  # objects are put whole
+        return  # objects are written atomically
     try:
         state = os.stat(found.path)
     except FileNotFoundError:
@@ -339,7 +343,7 @@ def check_unchanged(found: Found) -> None:
 
 
 def is_text(name: str) -> bool:
-    """Whether a name of object storage can be written down; names of this machine always can."""
+    """Whether a name in object storage can be encoded; names of local files always can."""
     try:
         os.fsencode(name)
     except UnicodeEncodeError:
@@ -348,20 +352,20 @@ def is_text(name: str) -> bool:
 
 
 def copied_name(path: str) -> str | None:
-    """The name that a copy on its way will have, such as `a.wav` of `a.wav.part`; None for a file that is no copy."""
+    """Return the final name of an unfinished copy, such as `a.wav` for `a.wav.part`; None for any other file."""
     stem, extension = os.path.splitext(path)
     return stem if extension.lower() in COPY_EXTENSIONS else None
 
 
 def looks_like_audio(found: Found) -> bool:
-    """Whether a file's name or its first bytes say that it is audio; raises UnreadableRecording if it can't be read."""
+    """Whether a file's name or first bytes identify it as audio; raises UnreadableRecording if it cannot be read."""
     return found.named_as_recording or sniff(_head(found)) is not None
 
 
 def unreadable_format(found: Found) -> str | None:
-    """What a file is, by its content or its name, where it is a recording that this version cannot read.
+    """Return the format of a recording that this version cannot read, by its content or name; None for other files.
 
-    Raises UnreadableRecording if it cannot be opened.
+    Raises UnreadableRecording if the file cannot be opened.
     """
     return unreadable_content(_head(found)) or unreadable_name(found.identity.path)
 
@@ -378,7 +382,7 @@ def _why(error: OSError) -> str:
 
 
 def same(one: Location, other: Location) -> bool:
-    """Whether two paths lead to one file or folder of this machine, by whatever links."""
+    """Whether two paths lead to the same local file or folder, after links are resolved."""
     try:
         return os.path.samefile(one, other)
     except OSError:

@@ -1,4 +1,4 @@
-"""What works here, a line each: before the first night, and when one has gone wrong."""
+"""Checks of the installation and the configuration, a line each: before the first run and after a failed one."""
 
 import os
 import platform
@@ -31,9 +31,9 @@ from analyzer.signals import StopSignals
 from analyzer.standard_streams import check_printed
 
 _PACKAGES = ("numpy", "onnxruntime", "soundfile", "av", "soxr", "pandas", "openpyxl", "joblib", "filelock", "psutil")
-#: Extras: what they are for, by the package that they bring.
+#: Optional packages, and what each is needed for.
 _EXTRAS = {"distributed": "--cluster", "s3fs": "s3:// addresses"}
-#: Less room than this on the disk is worth a word.
+#: Less free disk space than this (bytes) fails the check.
 _LITTLE_ROOM = 1 << 30
 
 Check = Callable[[], Iterator[str]]
@@ -47,9 +47,9 @@ def run(
     programs: Sequence[str] = (),
     metadata_file: Path | None = None,
 ) -> int:
-    """Say what works; returns 0 where all that is needed does, else 3.
+    """Run all checks and print their findings; return 0 if everything required works, otherwise 3.
 
-    `written` are files besides the results that runs write, `programs` those that they start.
+    `written` are the files that runs write besides the results, `programs` the programs that they start.
     """
     checks: list[tuple[str, Check]] = [
         ("python", _python),
@@ -69,11 +69,11 @@ def run(
 
 
 def _told(name: str, check: Check) -> bool:
-    """Say what a check finds, and whether it went well."""
+    """Run a check and print what it finds; return whether it passed."""
     try:
         for line in check():
             print(f"ok    {name}: {line}")
-    except Exception as error:  # whatever it is, it is what the doctor is asked for
+    except Exception as error:  # any error is a finding
         told = str(error) if isinstance(error, CallEmotionsError) else f"{type(error).__name__}: {error}"
         print(f"FAIL  {name}: {show(told)}")
         return False
@@ -115,7 +115,7 @@ def _model(name: str) -> Iterator[str]:
 
 
 def _business_use() -> Iterator[str]:
-    """Whether the models that come with the tool may be used for business."""
+    """Whether the packaged models may be used for business."""
     for name in packaged_names():
         yield f"{name}: {_terms(read_settings(find_model(name)))}"
 
@@ -125,7 +125,7 @@ def _terms(settings: ModelSettings) -> str:
 
 
 def _decoding() -> Iterator[str]:
-    """Write a second of sound in the encodings of a telephone, and read it back the way of recordings."""
+    """Write a second of sound in encodings that are common in telephony, and decode it as recordings are decoded."""
     import soundfile
 
     from analyzer.audio import open_audio
@@ -141,7 +141,7 @@ def _decoding() -> Iterator[str]:
                 found = np.concatenate(list(stream.blocks()), axis=1)
             if (
                 not 0.3 < float(np.sqrt(np.square(found).mean())) < 0.4
-            ):  # a sine's is 0.35; coders change single samples
+            ):  # RMS of this sine: 0.35; codecs change single samples
                 raise ValueError(f"a {name} file does not come back as it was written")
     import av
 

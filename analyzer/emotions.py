@@ -1,20 +1,20 @@
-"""The eight emotions that every model of this project tells apart, in the order of every table and network output."""
+"""The eight emotions that every model of this project classifies, in the order of all tables and network outputs."""
 
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
-#: Those of somebody who is not well served.
+#: Emotions counted as negative: those of a caller with bad service.
 NEGATIVE = ("sad", "angry", "fearful", "disgust")
 UNCERTAIN = "uncertain"
-#: What a network may hear besides: music, tones, noise.
+#: Further class of some networks: non-speech such as music, tones and noise.
 OTHER = "other"
 
-#: How often each emotion is expected on calls. Acted corpora are mostly emotion, calls are mostly level; a model's
-#: probabilities are moved from the shares it was trained under to these. Calls are more level still: these are where
-#: the groups (level, lively, negative) of strangers are told best before calm readers are called negative
-#: (training/EXPERIMENTS.md).
+#: Prior of each emotion on calls. Acted corpora are mostly emotional, calls are mostly neutral or calm; a model's
+#: probabilities are re-weighted from its training prior to this one. Real calls are even more neutral: these values
+#: separate the groups (level, lively, negative) best on unseen speakers, as far as calm readers are not yet labelled
+#: negative (training/EXPERIMENTS.md).
 CALL_PRIOR = (0.36, 0.18, 0.15, 0.07, 0.09, 0.07, 0.04, 0.04)
 
 EVEN_PRIOR = (1 / len(EMOTIONS),) * len(EMOTIONS)
 PRIORS = ("calls", "even")
 
-#: How readily a run labels segments negative, from rarely to often; the thresholds are those of the model.
+#: How often a run labels segments negative, from rarely to often; the model defines the thresholds.
 SENSITIVITIES = ("low", "normal", "high")

@@ -1,4 +1,4 @@
-"""A recording as the ledger knows it: what every table and page over many recordings is made of."""
+"""A recording as stored in the ledger: the source of every table and page over many recordings."""
 
 import json
 import os
@@ -16,24 +16,24 @@ from analyzer.names import Identity
 
 @dataclass(frozen=True)
 class Entry:
-    """A recording as the ledger knows it.
+    """A recording as stored in the ledger.
 
     Attributes
     ----------
-    identity, size, mtime_ns : which file, as it was when it was last looked at.
+    identity, size, mtime_ns : the file, as it was when it was last examined.
     status : ok, no_speech, failed, given_up, incomplete or skipped.
-    reason : why it failed, waits or was skipped; else what a reader should know, such as `fake stereo`.
-    fingerprint : of model and settings that made the result; empty where there is none.
+    reason : why it failed, waits or was skipped; otherwise a remark for the reader, such as `fake stereo`.
+    fingerprint : of the model and settings that produced the result; empty if there is none.
     model : name of that model.
-    codec, rate, channels, length_s : what the file is, where it could be read.
+    codec, rate, channels, length_s : properties of the file, if it could be read.
     figures : the figures of recordings.csv by channel, counted from 1.
-    present : whether the file was there when its input was last walked.
-    attempts : on how many days in a row it failed.
-    failed_on : the last of these days, such as 20261124; of no meaning where it did not fail.
-    checksum : of the content, where runs ask for it.
-    recorded, recorded_from : when the call was, in local time, and where that stands (see `Details`); else empty.
-    groups : what it belongs to, such as `queue`, and which.
-    told : what metadata said of it.
+    present : whether the file existed when its input was last scanned.
+    attempts : number of days in a row on which it failed.
+    failed_on : the last of these days, such as 20261124; meaningless if it did not fail.
+    checksum : of the content, if runs ask for it.
+    recorded, recorded_from : local time of the call and source of that time (see `Details`); otherwise empty.
+    groups : values by group name, such as `queue`.
+    told : what the metadata file said about it.
     """
 
     identity: Identity
@@ -58,7 +58,7 @@ class Entry:
     told: Told = field(default_factory=Told)
 
     def when(self, zone: ZoneInfo) -> tuple[str, str]:
-        """When the recording was made, in local time, and where that is known from; empty where it is not known."""
+        """Return the local time of the recording and the source of that time; the time is empty if it is unknown."""
         if self.recorded and self.recorded_from == "run":
             return self.recorded, "day of the first run that saw it, since its time lies in the future"
         if self.recorded:
@@ -72,9 +72,9 @@ class Entry:
         return moment.replace(tzinfo=None).isoformat(" "), "time of the file"
 
     def as_failed(self, reason: str) -> "Entry":
-        """The row of this file where its results or its row could not be written: nothing of its sound is known.
+        """Return the entry to store if the results or the entry could not be written; it has no analysis results.
 
-        That is no failed attempt to analyse it: the next run analyses it again.
+        This does not count as a failed attempt to analyse the file: the next run analyses it again.
         """
         return Entry(
             self.identity,
@@ -90,7 +90,7 @@ class Entry:
         )
 
     def columns(self) -> dict[str, object]:
-        """What the ledger writes of it, by column."""
+        """Return the values that the ledger stores, by column."""
         return {
             **{name: getattr(self, name) for name in _AS_THEY_ARE},
             **{name: _storable(getattr(self, name)) for name in _LARGE},
@@ -106,15 +106,15 @@ _AS_THEY_ARE = (
     *("size", "mtime_ns", "status", "reason", "fingerprint", "model", "codec", "rate", "channels", "length_s"),
     *("present", "attempts", "failed_on", "checksum", "recorded", "recorded_from"),
 )
-#: Those whose numbers may not fit 64 bits: a time after 2262 or before 1677 does not.
+#: Columns whose numbers may not fit into 64 bits, such as a time before 1677 or after 2262.
 _LARGE = ("size", "mtime_ns")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-#: All columns but those of pictures, which are large and which no table shows.
+#: The columns of an `Entry`. Those for images are left out: they are large, and no table shows them.
 COLUMNS = ("label", "path", *_AS_THEY_ARE, "figures", "groups", "told")
 
 
 def from_row(row: sqlite3.Row) -> Entry:
-    """The entry that `Entry.columns` wrote; one that is failed where a row was damaged."""
+    """Read an entry that `Entry.columns` wrote; return a failed one if its row is damaged."""
     identity = Identity(os.fsdecode(row["label"]), os.fsdecode(row["path"]))
     try:
         return _read(row, identity)
@@ -141,5 +141,5 @@ def _told(fields: dict[str, Any]) -> Told:
 
 
 def _storable(number: int) -> int | bytes:
-    """A number as SQLite keeps it exactly: one that does not fit 64 bits as its digits."""
+    """Return a number as SQLite can store it exactly: as its digits if it does not fit into 64 bits."""
     return number if -(1 << 63) <= number < 1 << 63 else str(number).encode()

@@ -1,4 +1,4 @@
-"""How a recording looks from afar: least and greatest sample per 0.1 s of each channel, kept for pictures."""
+"""Waveform envelope for drawing: minimum and maximum sample per 0.1 s of each channel."""
 
 import zlib
 
@@ -10,7 +10,9 @@ STEP_S = 0.1
 
 
 class Envelope:
-    """The envelope of samples that go by; its size grows by two bytes per channel and 0.1 s once it is packed.
+    """Streaming computation of the envelope.
+
+    The packed envelope takes two bytes per channel and 0.1 s before compression.
 
     Parameters
     ----------
@@ -25,23 +27,23 @@ class Envelope:
         self._rest = np.empty((channels, 0), np.float32)
 
     def push(self, block: np.ndarray) -> None:
-        """Take the next samples of all channels, shaped (channels, samples)."""
+        """Process the next samples of all channels, shaped (channels, samples)."""
         block = np.concatenate([self._rest, block], axis=1)
         whole = block.shape[1] // self._step * self._step
         pieces = block[:, :whole].reshape(len(block), -1, self._step)
         self._drawn.append(np.stack([pieces.min(axis=2), pieces.max(axis=2)], axis=2))
-        # Added up one after the other, so that the sum does not depend on the blocks.
+        # Added one by one, so that rounding of the sum does not depend on the block size.
         sums = np.concatenate([self._total[:, None], pieces.sum(axis=2, dtype=np.float64)], axis=1)
         self._total, self._samples = np.add.accumulate(sums, axis=1)[:, -1], self._samples + whole
         self._rest = block[:, whole:]
 
     @property
     def offsets(self) -> np.ndarray:
-        """The mean sample of each channel so far, but for what is left of the last step; shaped (channels,)."""
+        """Mean sample of each channel so far, excluding an incomplete last step; shaped (channels,)."""
         return self._total / max(1, self._samples)
 
     def finish(self) -> np.ndarray:
-        """The whole envelope, shaped (channels, points, 2), without a constant offset that is worth a note."""
+        """Return the envelope, shaped (channels, points, 2); a constant offset of NOTED_OFFSET or more is removed."""
         rest = self._rest
         if rest.shape[1]:
             self._drawn.append(np.stack([rest.min(axis=1), rest.max(axis=1)], axis=1)[:, None])
@@ -50,19 +52,19 @@ class Envelope:
 
 
 def pack(envelope: np.ndarray) -> bytes:
-    """Bytes for the ledger of an envelope shaped (channels, points, 2), samples between -1 and 1."""
+    """Compress an envelope, shaped (channels, points, 2), for the ledger; samples are clipped to -1 to 1."""
     steps = np.rint(np.clip(envelope, -1, 1) * 127).astype(np.int8)
     return zlib.compress(steps.tobytes())
 
 
 def unpack(packed: bytes, channels: int) -> np.ndarray:
-    """The envelope that `pack` packed, shaped (channels, points, 2), float32, to 1/127."""
+    """Return the envelope compressed by `pack`, shaped (channels, points, 2), float32, in steps of 1/127."""
     steps = np.frombuffer(zlib.decompress(packed), np.int8)
     return steps.reshape(channels, -1, 2).astype(np.float32) / 127
 
 
 def coarser(envelope: np.ndarray, points: int) -> np.ndarray:
-    """An envelope of at most so many points, each the least and greatest of those that it stands for."""
+    """Reduce an envelope to at most `points` points, each the minimum and maximum of the points that it replaces."""
     together = -(-envelope.shape[1] // points)
     if together <= 1:
         return envelope

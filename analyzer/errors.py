@@ -1,28 +1,28 @@
-"""Errors that the tool raises on purpose, each with the exit status it leads to."""
+"""Exceptions that the tool raises on purpose, with the exit status that they lead to."""
 
 from pathlib import Path
 
 
 class CallEmotionsError(Exception):
-    """An error whose message tells the user what to do; `exit_status` is what the command ends with."""
+    """An error whose message says what the user can do; `exit_status` is that of the command."""
 
     exit_status = 3
 
 
 class UsageError(CallEmotionsError):
-    """The command line or the configuration asks for something that cannot be meant."""
+    """The command line or the configuration is invalid."""
 
     exit_status = 2
 
 
 class CannotWork(CallEmotionsError):
-    """Nothing can be done at all: no model, no way to write, an input that has vanished."""
+    """The command cannot work at all: no model, no way to write, an input that has vanished."""
 
     exit_status = 3
 
 
 class CannotWrite(CannotWork):
-    """The file system refuses to write, rename or delete the result at `path`; `errno` says why, as of an OSError."""
+    """The file system refuses to write, rename or delete the result at `path`; `errno` is as in OSError."""
 
     def __init__(self, message: str, path: Path, errno: int | None) -> None:
         super().__init__(message)
@@ -33,7 +33,7 @@ class CannotWrite(CannotWork):
 
 
 class DamagedResult(CannotWork):
-    """A result of one recording that is to be read again is gone, or was changed by hand."""
+    """A stored result of one recording is needed again, but is missing or was changed by hand."""
 
 
 class AnotherRun(CallEmotionsError):
@@ -43,12 +43,12 @@ class AnotherRun(CallEmotionsError):
 
 
 class UnreadableRecording(Exception):
-    """One recording cannot be analysed; the message is the reason that files.csv gives. The run goes on."""
+    """One recording cannot be analysed; the message is the reason given in files.csv. The run continues."""
 
 
 class IncompleteRecording(UnreadableRecording):
-    """A recording is still being written, and waits for another night."""
+    """A recording is still being written; a later run analyses it."""
 
 
 class VanishedRecording(UnreadableRecording):
-    """A recording was there when its folder was listed, and is not any more."""
+    """A recording existed when its folder was listed, but does not exist any more."""

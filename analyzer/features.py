@@ -1,6 +1,6 @@
-"""From samples to the log-mel frames that a model asks for.
+"""Feature extraction: log-mel frames from audio samples.
 
-Training and analysis both come through here, so the network hears the same thing in both.
+Training and analysis both use this module, so the network gets the same features in both.
 """
 
 from dataclasses import dataclass
@@ -13,16 +13,16 @@ _SCALINGS = ("segment", "whisper")
 
 @dataclass(frozen=True)
 class FrontEnd:
-    """What a model wants to be fed; stored beside its weights.
+    """Feature extraction settings of a model; stored with its weights.
 
     Attributes
     ----------
     rate : samples per second.
-    window, hop, fft : length of a frame, step between frames and length of the Fourier transform, in samples.
+    window, hop, fft : frame length, hop size and FFT length, in samples.
     bands : number of mel bands between `low_hz` and `high_hz`.
-    frames : frames of one network input; the longest segment is `frames * hop / rate` seconds.
-    scaling : `segment`, or `whisper`: see `network_input`.
-    padded : whether a shorter segment is filled up to `frames`, or taken as it is.
+    frames : maximum number of frames of a network input; the longest segment is `frames * hop / rate` seconds.
+    scaling : `segment` or `whisper`, see `network_input`.
+    padded : whether shorter segments are padded to `frames`; otherwise they keep their length.
     """
 
     rate: int = 8000
@@ -42,19 +42,19 @@ class FrontEnd:
 
     @property
     def longest_s(self) -> float:
-        """Seconds of sound in one network input."""
+        """Maximum length of a network input in seconds."""
         return self.frames * self.hop / self.rate
 
 
-#: Below this power a band counts as silent (-100 dB re full scale).
+#: Lower limit of the power of a band (-100 dB re full scale).
 POWER_FLOOR = 1e-10
 
 
 def mel_filters(front_end: FrontEnd) -> np.ndarray:
-    """Triangular mel filters of equal area, shaped (fft // 2 + 1, bands).
+    """Return triangular mel filters of equal area, shaped (fft // 2 + 1, bands).
 
-    The scale is Slaney's (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above. Equal to
-    `librosa.filters.mel`, which costs a second of imports that a nightly run has no use for.
+    The scale is Slaney's (Auditory Toolbox, 1998): linear below 1 kHz, logarithmic above. The result equals that of
+    `librosa.filters.mel`, whose import takes a second.
     """
     return _mel_filters(front_end.rate, front_end.fft, front_end.bands, front_end.low_hz, front_end.high_hz)
 
@@ -78,18 +78,19 @@ def _hz(mel: np.ndarray) -> np.ndarray:
 
 
 def power_spectra(samples: np.ndarray, window: int, hop: int, fft: int) -> np.ndarray:
-    """Power spectra of Hann-weighted frames, shaped (frames, fft // 2 + 1), float32.
+    """Return power spectra of Hann-windowed frames, shaped (frames, fft // 2 + 1), float32.
 
-    `samples` is one channel, shaped (samples,). Only whole frames are taken; fewer samples than `window` give none.
+    `samples` is one channel, shaped (samples,). Only complete frames are used; fewer samples than `window` give none.
     """
     spectra = np.fft.rfft(_frames(samples, window, hop) * _hann(window), fft)
     return np.square(spectra.real) + np.square(spectra.imag)
 
 
 def band_spectra(samples: np.ndarray, window: int, hop: int, lines: range) -> np.ndarray:
-    """The same of some lines alone, shaped (frames, len(lines)), with an `fft` as long as the window.
+    """Return power spectra like `power_spectra`, but only the given `lines`, shaped (frames, len(lines)).
 
-    As a product of frames and waves, which for a narrow band takes half the time of a fast Fourier transform.
+    The FFT length equals the window. The spectra are computed as a matrix product of frames and sinusoids, which takes
+    half the time of an FFT for a narrow band.
     """
     parts = np.ascontiguousarray(_frames(samples, window, hop)) @ _waves(window, lines)
     return np.square(parts[:, : len(lines)]) + np.square(parts[:, len(lines) :])
@@ -103,7 +104,7 @@ def _frames(samples: np.ndarray, window: int, hop: int) -> np.ndarray:
 
 @lru_cache(maxsize=8)
 def _waves(window: int, lines: range) -> np.ndarray:
-    """Hann-weighted cosines and, beside them, sines of the lines, shaped (window, 2 * len(lines))."""
+    """Return Hann-windowed cosines, followed by sines, of the lines, shaped (window, 2 * len(lines))."""
     angles = 2 * np.pi / window * np.outer(np.arange(window), lines)
     return np.concatenate([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32) * _hann(window)[:, None]
 
@@ -114,9 +115,9 @@ def _hann(window: int) -> np.ndarray:
 
 
 def log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """Log-mel energies in dB, shaped (frames, bands), float32, of one channel at the front end's rate.
+    """Return log-mel energies in dB of one channel at the front end's rate, shaped (frames, bands), float32.
 
-    Samples that do not fill one frame are padded with zeros to one.
+    Input shorter than one frame is zero-padded to one frame.
     """
     if len(samples) < front_end.window:
         samples = np.pad(samples, (0, front_end.window - len(samples)))
@@ -125,12 +126,13 @@ def log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 
 def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """One segment as the network takes it, shaped (frames, bands), float32.
+    """Return the network input of one segment, shaped (frames, bands), float32.
 
-    Scaled by `segment`, the frames have mean 0 and deviation 1 over the whole segment, so that the level of a line
-    tells nothing. Scaled by `whisper`, they are what Whisper (Radford et al., 2022) was trained on: frames centred on
-    their time, the decadic logarithm clipped 8 below its maximum, brought to about -1 to 1.
-    A segment longer than the network's input is cut; a padded shorter one is followed by zeros, the mean.
+    With scaling `segment`, the frames have mean 0 and standard deviation 1 over the whole segment, so the input does
+    not depend on the level of the line. A shorter segment is padded with zeros, its mean, if the front end is `padded`.
+    With scaling `whisper`, the frames are as in the training of Whisper (Radford et al., 2022): centred on their time,
+    with the decadic logarithm clipped 8 below its maximum and scaled to about -1 to 1; they are never padded.
+    With either scaling, a segment longer than the network's input is cut.
     """
     if front_end.scaling == "whisper":
         return whisper_scaled(centred_log_mel(samples[: front_end.frames * front_end.hop], front_end))
@@ -140,17 +142,17 @@ def network_input(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
 
 
 def segment_scaled(frames: np.ndarray) -> np.ndarray:
-    """Log-mel frames of a segment with mean 0 and deviation 1 over all of it."""
+    """Normalise the log-mel frames of a segment to mean 0 and standard deviation 1 over the whole segment."""
     return (frames - frames.mean()) / (frames.std() + 1e-3)
 
 
 def whisper_scaled(logarithm: np.ndarray) -> np.ndarray:
-    """Decadic logarithms of a segment, clipped 8 below their maximum and brought to about -1 to 1."""
+    """Clip the decadic logarithms of a segment 8 below their maximum and scale them to about -1 to 1."""
     return (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4
 
 
 def centred_log_mel(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """Decadic logarithms of mel energies, shaped (frames, bands), float32; each frame is centred on its time."""
+    """Return decadic logarithms of mel energies, shaped (frames, bands), float32; frames are centred on their time."""
     edge = front_end.window // 2
     mirrored = np.pad(samples, edge, mode="reflect" if len(samples) > edge else "constant")
     return log_mel(mirrored, front_end)[: max(1, len(samples) // front_end.hop)] / 10

@@ -1,7 +1,7 @@
-"""What libsndfile does not read: FFmpeg, as PyAV brings it, kept from other files and from filling the memory.
+"""Decode with FFmpeg, as bundled with PyAV, and keep it from opening other files and from exhausting memory.
 
-Every track of a container becomes channels of its own, in the order of the tracks, and all sound stands at the time
-that the container gives it.
+It reads what libsndfile does not. Each track of a container becomes separate channels, in the order of the tracks. All
+sound is placed at the time that the container gives.
 """
 
 import os
@@ -22,16 +22,16 @@ from analyzer.splice import Spliced
 from analyzer.stream import LONGEST_HOURS, LOWEST_RATE, MOST_READ, AudioStream, Source, clock
 from analyzer.tracks import Packets
 
-#: Demuxers of containers that give the time of what they hold. All others are read from start to end without gaps.
+#: Demuxers of containers with timestamps. All others are read from start to end without gaps.
 _TIMED = frozenset(("asf", "avi", "flv", "matroska", "mov", "mpeg", "mpegts", "ogg"))
-#: Of these, those whose clock starts anywhere: their first packet is the start of the recording.
+#: Of these, those whose timestamps may start at any value: their first packet is the start of the recording.
 _CLOCK_STARTS_ANYWHERE = frozenset(("flv", "mpeg", "mpegts"))
-#: Those without a list of their tracks: a track is known from its first packet on.
+#: Those without a list of tracks: a track is known only from its first packet on.
 _WITHOUT_LIST = frozenset(("flv", "mpeg", "mpegts"))
-#: Bytes of them that are searched for tracks. FFmpeg keeps none of the packets meanwhile.
+#: Bytes of such containers that are searched for tracks. FFmpeg keeps none of the packets meanwhile.
 _SEARCHED = 48 << 20
 _SEARCHING = {"fflags": "nobuffer", "probesize": str(_SEARCHED), "analyzeduration": str(LONGEST_HOURS * 3600 * 10**6)}
-#: Seconds of sound without a time at the start of a track that are kept until a time is known.
+#: Seconds of sound without timestamps at the start of a track that are held until a timestamp is known.
 _LONGEST_UNTIMED_S = 10.0
 
 
@@ -40,16 +40,16 @@ class FFmpegStream(AudioStream):
 
     Parameters
     ----------
-    packets : of the tracks of the container.
-    decoders : one for each track; their channels stand one after the other.
-    name, length_s, missing_share : as of any AudioStream.
+    packets : packets of the tracks of the container.
+    decoders : one for each track; their channels are stacked in this order.
+    name, length_s, missing_share : the `codec`, `length_s` and `missing_share` of an AudioStream.
 
     Attributes
     ----------
-    start_s : the time of the container at which the first sample is due; None where it gives no times.
-    end_s : when it ends, for sound without any time; None where that is not known.
-    early_s : how much earlier than that its first sound may be due, to be left out.
-    first_s : the time of its first packet.
+    start_s : container time of the first sample; None if the container has no timestamps.
+    end_s : container time of the end, for sound without any timestamps; None if it is not known.
+    early_s : how much earlier than `start_s` the first sound may be; sound before `start_s` is left out.
+    first_s : container time of the first packet.
     damaged : number of packets that could not be decoded; known once `blocks` has been read to its end.
     """
 
@@ -63,7 +63,7 @@ class FFmpegStream(AudioStream):
     ) -> None:
         channels = sum(decoder.channels for decoder in decoders) if all(d.channels for d in decoders) else 0
         rates = sorted(decoder.rate for decoder in decoders)
-        # A rate below the limits is seen, too, where another track has one within them.
+        # Use a rate below the limit even if another track has a valid one, so that the recording is refused.
         rate = rates[0] if rates[0] < LOWEST_RATE else rates[-1]
         super().__init__(name, rate, channels, length_s, missing_share)
         self._packets, self._decoders = packets, decoders
@@ -81,7 +81,7 @@ class FFmpegStream(AudioStream):
             self.notes.append(f"{self.damaged} damaged packets left out")
 
     def _track(self, decoder: Decoder) -> Iterator[np.ndarray]:
-        """The sound of one track at the rate of the recording, at its times."""
+        """Yield the sound of one track at the sample rate of the recording, placed at its timestamps."""
         most = max(1, self.block_size() * decoder.rate // self.rate)
         placement = Placement(decoder.rate, decoder.channels, most)
         blocks = self._placed(decoder, placement)
@@ -101,10 +101,10 @@ class FFmpegStream(AudioStream):
 
 
 def _timed_from_the_first(frames: Iterator[Timed], rate: int, least_s: float, end_s: float | None) -> Iterator[Timed]:
-    """Frames, of which those before the first that has a time of its own have theirs from that one, or from the end.
+    """Yield frames; those before the first valid timestamp get their times from that one, or from the end.
 
-    FFmpeg may count from 0 until the container gives a time: what is less than `least_s`, and what follows it without a
-    jump, is no time of its own.
+    FFmpeg may count from 0 until the container gives a timestamp. So a first timestamp below `least_s`, and those that
+    follow it without a jump, are not valid.
     """
     first, length_s, counted_s = list[Timed](), 0.0, None
     for samples, at_s in frames:
@@ -122,7 +122,7 @@ def _timed_from_the_first(frames: Iterator[Timed], rate: int, least_s: float, en
 
 
 def _until(end_s: float | None, frames: list[Timed], rate: int) -> Iterator[Timed]:
-    """Frames without times, with those that they have if the last one ends at a known time."""
+    """Yield frames with the times that they have if the last one ends at `end_s`; without times if that is None."""
     left_s = sum(samples.shape[1] for samples, _ in frames) / rate
     for samples, _ in frames:
         yield samples, None if end_s is None else end_s - left_s
@@ -130,7 +130,7 @@ def _until(end_s: float | None, frames: list[Timed], rate: int) -> Iterator[Time
 
 
 def _resampled(blocks: Iterator[np.ndarray], decoder: Decoder, rate: int, most: int) -> Iterator[np.ndarray]:
-    """Blocks at another rate; no more than `most` samples at a time, since they may grow a hundredfold."""
+    """Resample blocks, at most `most` samples at a time, since they may grow a hundredfold."""
     resampler = soxr.ResampleStream(decoder.rate, rate, decoder.channels, dtype="float32")
     for block in blocks:
         for start in range(0, block.shape[1], most):
@@ -139,21 +139,21 @@ def _resampled(blocks: Iterator[np.ndarray], decoder: Decoder, rate: int, most: 
 
 
 def _beside_each_other(tracks: list[Iterator[np.ndarray]], channels: list[int], size: int) -> Iterator[np.ndarray]:
-    """Blocks of all tracks, each track's channels after those of the one before; the shorter ones end in silence."""
+    """Yield blocks of all tracks, with the channels stacked in track order; shorter tracks are padded with silence."""
     held = [_Held(*track) for track in zip(tracks, channels, strict=True)]
     while length := min(size, max(track.fill(size) for track in held)):
         yield np.concatenate([track.take(length) for track in held])
 
 
 class _Held:
-    """What has been decoded of a track and was not taken yet."""
+    """Decoded samples of a track that have not been taken yet."""
 
     def __init__(self, blocks: Iterator[np.ndarray], channels: int) -> None:
         self._blocks = blocks
         self._rest = np.empty((channels, 0), np.float32)
 
     def fill(self, size: int) -> int:
-        """Decode until there are so many samples, or no more; returns how many there are."""
+        """Decode until `size` samples are available or the track ends; return the number available."""
         waiting, length = [self._rest], self._rest.shape[1]
         while length < size and (block := next(self._blocks, None)) is not None:
             waiting.append(block)
@@ -162,7 +162,7 @@ class _Held:
         return length
 
     def take(self, size: int) -> np.ndarray:
-        """The next samples; silence where there are no more."""
+        """Return the next `size` samples, padded with silence at the end of the track."""
         found, self._rest = self._rest[:, :size], self._rest[:, size:]
         missing = size - found.shape[1]
         return np.pad(found, ((0, 0), (0, missing))) if missing else found
@@ -170,7 +170,7 @@ class _Held:
 
 @contextmanager
 def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Iterator[FFmpegStream]:
-    """A recording that FFmpeg's demuxer of this name reads; raises UnreadableRecording where it does not."""
+    """Open a recording with the FFmpeg demuxer of this name; raises UnreadableRecording if that fails."""
     indexed = check_index(source) if demuxer == "mov" else 0
     with ExitStack() as stack:
         container = _opened(stack, source, demuxer)
@@ -181,7 +181,7 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
         decoders = _decoders(found, demuxer)
 
         def reopen(stack: ExitStack) -> tuple[Any, Source]:
-            if indexed * len(found) > MOST_INDEXED:  # FFmpeg would hold the index once for each
+            if indexed * len(found) > MOST_INDEXED:  # FFmpeg would hold one copy of the index per track
                 raise UnreadableRecording("its tracks lie too far apart in the file to be read together")
             twin = source.twin()
             return _opened(stack, twin, demuxer), twin
@@ -199,7 +199,7 @@ def open_ffmpeg(source: Source, demuxer: str, missing_share: float = 0.0) -> Ite
 
 
 def _decoders(tracks: Sequence[Any], demuxer: str) -> list[Decoder]:
-    """Those of the tracks that can be decoded, or of all whose encoding is known where there is none."""
+    """Return decoders of the tracks that can be decoded; if there are none, of all tracks of a known encoding."""
     known = [Decoder(track) for track in tracks if track.codec_context is not None]
     if not known:
         raise UnreadableRecording(f"no decoder here knows the encoding of this {demuxer} file")
@@ -207,7 +207,7 @@ def _decoders(tracks: Sequence[Any], demuxer: str) -> list[Decoder]:
 
 
 def _left_out(tracks: Sequence[Any], decoders: Sequence[Decoder]) -> Iterator[str]:
-    """Notes of the tracks that are not among those that are decoded."""
+    """Yield a note for each track that is not decoded."""
     read = {decoder.index for decoder in decoders}
     for number, track in enumerate(tracks, start=1):
         if track.codec_context is None:
@@ -217,7 +217,7 @@ def _left_out(tracks: Sequence[Any], decoders: Sequence[Decoder]) -> Iterator[st
 
 
 def _has_other_tracks_later(source: Source, demuxer: str, tracks: Sequence[Any]) -> bool:
-    """Whether what was not searched of a file has tracks of sound that are not among those found."""
+    """Whether the part of a file that was not searched has audio tracks that are not among `tracks`."""
     known = {track.id for track in tracks}
     twin = source.twin()
     size = twin.seek(0, os.SEEK_END)
@@ -230,7 +230,7 @@ def _has_other_tracks_later(source: Source, demuxer: str, tracks: Sequence[Any])
 
 
 def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
-    """The container, closed with the stack."""
+    """Return the open container, which is closed with the stack."""
     import av
 
     source.seek(0)
@@ -255,7 +255,7 @@ def _opened(stack: ExitStack, source: Source, demuxer: str) -> Any:
 
 
 def _start_s(first_s: float, demuxer: str) -> float | None:
-    """The time of a container at which the recording starts; None where it gives no times."""
+    """Return the container time at which the recording starts; None if the container has no timestamps."""
     if demuxer not in _TIMED:
         return None
     return first_s if demuxer in _CLOCK_STARTS_ANYWHERE or first_s > LONGEST_HOURS * 3600 else 0.0
@@ -263,17 +263,20 @@ def _start_s(first_s: float, demuxer: str) -> float | None:
 
 @cache
 def _ffmpeg_options() -> dict[str, str]:
-    """What FFmpeg may do besides: open nothing by itself, and decode no pictures, which need more memory than sound."""
+    """Return options that stop FFmpeg from opening files by itself and from decoding pictures.
+
+    Pictures need more memory than sound.
+    """
     import av
 
     decoders = []
     for name in sorted(av.codecs_available):
-        with suppress(ValueError):  # of those that only encode
+        with suppress(ValueError):  # for codecs that only encode
             if av.Codec(name, "r").type == "audio":
                 decoders.append(name)
     return {"protocol_whitelist": "none", "codec_whitelist": ",".join(decoders)}
 
 
 def _open_nothing(url: str, flags: int, options: dict[str, str]) -> NoReturn:
-    """FFmpeg asks here for every file beside the recording itself, such as one that a QuickTime file refers to."""
+    """Refuse every file that FFmpeg opens besides the recording itself, such as one that a QuickTime file refers to."""
     raise UnreadableRecording("it is no recording by itself: it refers to another file")

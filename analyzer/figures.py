@@ -1,4 +1,4 @@
-"""The figures of a channel, counted from the rows of a timeline."""
+"""Figures per channel, computed from the rows of a timeline."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,7 +8,7 @@ from analyzer import passages
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.timeline import Row, Span
 
-#: What recordings.csv says of a channel, by column; what the workbook says besides; and whether it is `masked`.
+#: Values of a channel by column: those in recordings.csv, further ones for the workbook, and whether it is `masked`.
 Figures = dict[str, float | int | str | None]
 
 _PASSAGE_FIGURES = (
@@ -25,10 +25,10 @@ _EMOTION_FIGURES = (
 def channel_figures(
     channel: int, rows: Sequence[Row], other: Sequence[Span], length_s: float, *, speaker: str, masked: bool
 ) -> Figures:
-    """What recordings.csv and the workbook say of one channel, by column.
+    """Return the values of one channel for recordings.csv and the workbook, by column.
 
-    `rows` and `other` are those of the whole recording: `both_s` and `silence_s` are about all of its channels.
-    A `masked` channel has no figures of emotions.
+    `rows` and `other` are those of the whole recording, because `both_s` and `silence_s` cover all channels.
+    A `masked` channel has no emotion figures.
     """
     own = [row for row in rows if row.channel == channel]
     talk_s = sum(row.seconds for row in own)
@@ -45,12 +45,12 @@ def channel_figures(
 
 
 def without_emotions(figures: Figures) -> Figures:
-    """The figures of a channel whose emotions are not to be inferred."""
+    """Return the figures of a masked channel: emotion figures are None, and `masked` is set."""
     return figures | dict.fromkeys(_EMOTION_FIGURES) | {"masked": True}
 
 
 def _emotion_figures(rows: Sequence[Row], talk_s: float, length_s: float) -> Figures:
-    """Shares of the talking time by label, mean probabilities, where each emotion is strongest, and how it went on."""
+    """Return shares of the talking time by label, mean and peak of each emotion, trend, passages, and speech level."""
     if not rows:
         return dict.fromkeys((*_EMOTION_FIGURES, "level_db"))
     weights = np.array([row.seconds for row in rows]) / talk_s
@@ -72,7 +72,7 @@ def _emotion_figures(rows: Sequence[Row], talk_s: float, length_s: float) -> Fig
 
 
 def _passage_figures(rows: Sequence[Row]) -> Figures:
-    """How many negative passages there are, and the one that is negative for the longest."""
+    """Return the number of negative passages, and the passage with the most negative speech."""
     found = passages.passages(rows)
     if not found:
         return dict.fromkeys(_PASSAGE_FIGURES) | {"passages": 0}
@@ -82,7 +82,7 @@ def _passage_figures(rows: Sequence[Row]) -> Figures:
 
 
 def _mean_negative(rows: Sequence[Row], start: float, end: float) -> float | None:
-    """Mean negative probability of what is said between two moments; None where nothing is."""
+    """Return the mean negative probability of the speech between two times; None if there is none."""
     total = talk_s = 0.0
     for row in rows:
         seconds = max(0.0, min(row.end, end) - max(row.start, start))
@@ -92,7 +92,7 @@ def _mean_negative(rows: Sequence[Row], start: float, end: float) -> float | Non
 
 
 def covered(spans: Sequence[tuple[float, float]]) -> float:
-    """Seconds that lie in at least one of the spans."""
+    """Return the seconds covered by at least one of the spans."""
     total, until = 0.0, -np.inf
     for start, end in sorted(spans):
         total += max(0.0, end - max(start, until))
@@ -101,12 +101,12 @@ def covered(spans: Sequence[tuple[float, float]]) -> float:
 
 
 def spoken_together(rows: Sequence[Row]) -> float:
-    """Seconds in which two channels or more speak."""
+    """Return the seconds in which two or more channels have speech."""
     return sum((end - start for start, end in together(rows)), 0.0)
 
 
 def together(rows: Sequence[Row]) -> Iterator[tuple[float, float]]:
-    """Where two channels or more speak, in order; pieces may touch, where a third one begins or ends."""
+    """Yield spans in which two or more channels have speech, in order; they may touch where a third starts or ends."""
     changes = sorted([(row.start, 1) for row in rows] + [(row.end, -1) for row in rows])
     speaking, before = 0, 0.0
     for at, step in changes:

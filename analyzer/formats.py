@@ -1,9 +1,9 @@
-"""The formats in which results are written: their names, as --format takes them, and their files."""
+"""Output formats: their names, as --format takes them, and their files."""
 
-#: Tables over all recordings; csv also has a timeline for each.
+#: Formats with a table over all recordings; csv also has a timeline for each recording.
 TABLES = frozenset(("csv", "xlsx", "html"))
 
-#: Formats of one file per recording, and what those files end in: OUT/<format>/LABEL/<path><extension>.
+#: Formats with one file per recording, and the ending of its name: OUT/<format>/LABEL/<path><extension>.
 EXTENSIONS = {
     "html": ".html",
     "png": ".png",

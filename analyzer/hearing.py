@@ -1,7 +1,7 @@
-"""What is heard in sound that goes by: speech, features, classifier and smoothing, on every channel by itself.
+"""Streaming pipeline per channel: voice activity detection, features, classifier, smoothing.
 
-Files and streams are heard by the same code, and what is heard does not depend on how the sound is cut into blocks.
-Nothing grows with the sound: whoever listens keeps the rows.
+Files and streams use the same code, and the result does not depend on the block size. Memory use does not grow with the
+length of the audio: the caller keeps the rows.
 """
 
 from collections.abc import Collection
@@ -16,26 +16,26 @@ from analyzer.features import network_input
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 from analyzer.timeline import Row, Span
 
-#: A segment is no speech where the network finds that more probable by itself, and on the channel of late as well: a
-#: word or two of somebody who has been talking is often taken for a noise, music and tones go on.
+#: A segment is non-speech if both its own probability of non-speech and the channel's smoothed one are above this. A
+#: word or two within speech is often mistaken for noise, whereas music and tones last.
 _OTHER_WINS = 0.5
-#: How long what was heard counts, of emotions and of what is no speech, see `smoothing.follow`.
+#: Time constants in seconds for smoothing emotions and non-speech, see `smoothing.follow`.
 _FADES_S, _OTHER_FADES_S = 3.0, 20.0
 
-#: Rows of speech, and spans of what sounds and is no speech.
+#: Rows of speech, and spans of non-speech sound.
 Heard = tuple[list[Row], list[Span]]
 
 
 class Hearing:
-    """Hears the channels of one sound.
+    """Analyser of all channels of one recording or stream.
 
     Parameters
     ----------
-    classifier : the network; the samples have to come at its rate.
+    classifier : the network; the samples must have its sample rate.
     channels : number of channels.
-    speech : what counts as speech.
-    masked : channels, counted from 1, whose emotions are not to be inferred; may be set anew while it listens.
-    batch : segments that the network is given at a time. What is heard does not depend on it, only when.
+    speech : parameters of voice activity detection.
+    masked : channels, counted from 1, whose emotions must not be inferred; may be changed between pushes.
+    batch : segments per call of the network. It affects only when results are returned, not the results.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Hearing:
         self._told_other: dict[int, smoothing.Told] = {}
 
     def push(self, block: np.ndarray) -> Heard:
-        """Take the next samples of all channels, shaped (channels, samples); returns what has become clear by now."""
+        """Process the next samples of all channels, shaped (channels, samples); return the results available so far."""
         rows: list[Row] = []
         other: list[Span] = []
         found = [detector.push(samples) for detector, samples in zip(self._detectors, block, strict=True)]
@@ -65,7 +65,7 @@ class Hearing:
         return rows, other
 
     def finish(self) -> Heard:
-        """What the end of the sound makes clear."""
+        """Return the remaining results at the end of the audio."""
         rows: list[Row] = []
         other: list[Span] = []
         for channel, detector in enumerate(self._detectors, start=1):
@@ -87,7 +87,7 @@ class Hearing:
                 self._waiting.append((segment, channel, inputs))
 
     def _classify(self, count: int, rows: list[Row], other: list[Span]) -> None:
-        """Turn the first `count` waiting segments into rows, or spans of other sound."""
+        """Classify the first `count` waiting segments; add a row for speech, or a span for non-speech."""
         batch, self._waiting = self._waiting[:count], self._waiting[count:]
         found = self._classifier.probabilities([inputs for _, _, inputs in batch])
         for (segment, channel, _), heard in zip(batch, found, strict=True):
@@ -98,7 +98,7 @@ class Hearing:
                 rows.append(timeline.row(segment, channel, told, self._classifier.labelling))
 
     def _is_other(self, segment: Segment, channel: int, heard: np.ndarray) -> bool:
-        """Whether a segment is no speech; `heard` is its probability, empty where the network has none."""
+        """Whether a segment is non-speech; `heard` is that probability, or empty if the network has no such output."""
         if not len(heard):
             return False
         told = _lately(self._told_other, segment, channel, heard, _OTHER_FADES_S)
@@ -108,6 +108,6 @@ class Hearing:
 def _lately(
     told: dict[int, smoothing.Told], segment: Segment, channel: int, heard: np.ndarray, fades_s: float
 ) -> np.ndarray:
-    """What was heard of a segment, averaged with what was `told` of its channel before, and remembered there."""
+    """Smooth a segment's probabilities `heard` with the channel's state in `told`, and update that state."""
     told[channel] = smoothing.follow(heard, segment.start, segment.end, told.get(channel), fades_s)
     return told[channel].probabilities

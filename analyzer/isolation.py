@@ -1,4 +1,4 @@
-"""Whose error it is: one file's, which becomes the row of that file, or the machine's, which ends the run."""
+"""Classification of errors: one file's error becomes the record of that file, the machine's error ends the run."""
 
 import errno
 import logging
@@ -17,39 +17,39 @@ from analyzer.names import show
 
 log = logging.getLogger(LOGGER)
 
-#: What the file system says where no other file could be written either.
+#: Errors of the file system after which no other file could be written either.
 _MACHINE_ERRORS = frozenset(
     getattr(errno, name)
     for name in ("ENOSPC", "EDQUOT", "EROFS", "EIO", "EMFILE", "ENFILE", "ENODEV", "ENXIO", "ESTALE", "ENOTCONN")
     if hasattr(errno, name)
 )
-#: What SQLite says of a single row.
+#: Errors of SQLite that the values of a single row cause.
 _ROW_ERRORS = (
     *(sqlite3.DataError, sqlite3.IntegrityError, sqlite3.InterfaceError),
     *(sqlite3.ProgrammingError, sqlite3.NotSupportedError),
 )
-#: Packages whose errors say that a file is damaged.
+#: Packages whose errors mean that a file is damaged.
 _DECODERS = ("av", "soundfile")
-#: Characters of a message that a row shows.
+#: Messages in a record are shortened to about this many characters.
 _LONGEST_MESSAGE = 400
 
 
 class Failure(NamedTuple):
-    """What went wrong with one file: what the file is called, the reason in words, and the traceback or nothing."""
+    """A failure of one file: the name of the file, the reason as text, and the traceback or an empty string."""
 
     name: str
     reason: str
     traceback: str
 
     def tell(self) -> None:
-        """Say it, in the log file with the traceback."""
+        """Log the failure; its traceback appears in the log file, and on the console only in verbose mode."""
         log.warning("%s: failed: %s", self.name, self.reason, extra={"traceback": self.traceback})
 
 
 def is_machines(error: Exception, output: Path) -> bool:
-    """Whether an error over one file's results or its row in the ledger would meet every other file, too.
+    """Whether an error with one file's results or ledger row would affect every other file, too.
 
-    It writes a file in the output folder to find out, where the error itself does not say.
+    If the error itself does not show it, this function creates a temporary file in the output folder to find out.
     """
     if isinstance(error, CannotWrite):
         return error.errno in _MACHINE_ERRORS or not _takes_files(output, error.path)
@@ -63,14 +63,14 @@ def is_machines(error: Exception, output: Path) -> bool:
 
 
 def is_of_one_row(error: sqlite3.Error) -> bool:
-    """Whether SQLite refuses the values of one row, and not to work at all."""
+    """Whether SQLite rejects only the values of one row, rather than any operation."""
     return isinstance(error, _ROW_ERRORS)
 
 
 def _takes_files(output: Path, path: Path) -> bool:
-    """Whether files can be made in the output folder, and in those that results at `path` share with many others.
+    """Whether files can be created in the output folder, and in the folders that the result at `path` shares.
 
-    These are the folder of a format and in it the folder of a label.
+    The shared folders are the folder of a format and, in it, the folder of a label.
     """
     shared = path.relative_to(output).parts[:-1][:2] if path.is_relative_to(output) else ()
     folders = [output, *(output.joinpath(*shared[:depth]) for depth in range(1, len(shared) + 1))]
@@ -86,9 +86,10 @@ def _takes_files(output: Path, path: Path) -> bool:
 
 @contextmanager
 def isolated(name: str, output: Path, failures: list[Failure], mask: Mask | None = None) -> Iterator[None]:
-    """Add to the failures what goes wrong in the block with the file of this name; raises what is the machine's.
+    """Append an error of the block to `failures`, under the name of the file that the block processes.
 
-    `mask` replaces numbers in what is said of it.
+    Errors that would affect every other file are raised, see `is_machines`. `mask` replaces numbers in the reason and
+    the traceback.
     """
     try:
         yield
@@ -100,7 +101,7 @@ def isolated(name: str, output: Path, failures: list[Failure], mask: Mask | None
 
 
 def in_words(error: BaseException) -> str:
-    """An error as a row shows it: the message, before it the type unless the message was written for a reader."""
+    """Format an error for a record: its type and message, or only the message if it was written for users."""
     foreseen = isinstance(error, CallEmotionsError | UnreadableRecording)
     said = show(str(error) if foreseen else f"{type(error).__name__}: {error}")
     half = _LONGEST_MESSAGE // 2
@@ -108,7 +109,10 @@ def in_words(error: BaseException) -> str:
 
 
 def traceback_of(error: BaseException) -> str:
-    """Where an error comes from, for the log; nothing for one that is foreseen, as of a damaged file."""
+    """Return the traceback of an error for the log; empty for expected errors, such as those of a damaged file.
+
+    Expected are the tool's own errors, OSError, MemoryError and the errors of the decoders.
+    """
     foreseen = isinstance(error, CallEmotionsError | UnreadableRecording | OSError | MemoryError)
     if foreseen or type(error).__module__.partition(".")[0] in _DECODERS:
         return ""

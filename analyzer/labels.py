@@ -1,8 +1,8 @@
-"""The label of a segment: whether it is negative is decided first, which emotion second.
+"""The label of a segment: first decide whether it is negative, then which emotion it is.
 
-The four negative emotions are often confused with one another and less often with the others, so their sum says more
-than the highest of the eight probabilities. How high the sum has to be is the sensitivity of a run, see
-`classifier.Sensitivities`.
+The four negative emotions are often confused with one another and less often with the others. Their sum is therefore
+more reliable than the highest of the eight probabilities. The threshold of the sum depends on the sensitivity of the
+run, see `classifier.Sensitivities`.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,14 +18,14 @@ _DECIMALS = 4
 
 @dataclass(frozen=True)
 class Labelling:
-    """How probabilities of the eight emotions become a label.
+    """Decision rule from the probabilities of the eight emotions to a label.
 
     Attributes
     ----------
-    negative_from : a segment is negative from this sum of the probabilities of the negative emotions on.
-    uncertain_below : another emotion is a label only where it is the most probable of all and not below this.
-    to_calls : ratios of the call prior to the prior of the probabilities, in the order of EMOTIONS; None where they are
-        under the call prior already. Both thresholds are about probabilities under the call prior.
+    negative_from : a segment is negative if the probabilities of the negative emotions sum to at least this.
+    uncertain_below : any other emotion is the label only if it is the most probable of all eight and at least this.
+    to_calls : ratios of the call prior to the prior of the probabilities, in the order of EMOTIONS; None if the
+        probabilities are already under the call prior. Both thresholds apply to probabilities under the call prior.
     """
 
     negative_from: float
@@ -33,7 +33,7 @@ class Labelling:
     to_calls: tuple[float, ...] | None = None
 
     def label(self, probabilities: np.ndarray) -> str:
-        """The label of a segment, by its probabilities shaped (8,)."""
+        """Return the label of a segment from its probabilities, shaped (8,)."""
         on_calls = rounded(self._on_calls(probabilities))
         if negative_probability(on_calls) >= self.negative_from:
             return EMOTIONS[max(_NEGATIVE_AT, key=lambda k: on_calls[k])]
@@ -43,7 +43,7 @@ class Labelling:
         return EMOTIONS[likeliest]
 
     def _on_calls(self, probabilities: np.ndarray) -> np.ndarray:
-        """The probabilities under the call prior, by Bayes' rule."""
+        """Return the probabilities under the call prior, by Bayes' rule."""
         if self.to_calls is None:
             return probabilities
         weighted = np.asarray(probabilities, float) * self.to_calls
@@ -51,10 +51,10 @@ class Labelling:
 
 
 def rounded(probabilities: Iterable[float]) -> tuple[float, ...]:
-    """Probabilities with the decimals of a timeline; labels are decided by these, so that its columns explain them."""
+    """Round probabilities as in a timeline; labels are based on these, so they can be derived from its columns."""
     return tuple(round(float(p), _DECIMALS) for p in probabilities)
 
 
 def negative_probability(probabilities: Sequence[float]) -> float:
-    """Sum of the probabilities of the negative emotions, with the decimals of a timeline."""
+    """Return the sum of the probabilities of the negative emotions, rounded as in a timeline."""
     return round(sum(probabilities[k] for k in _NEGATIVE_AT), _DECIMALS)

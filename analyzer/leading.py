@@ -1,19 +1,20 @@
-"""Where the sound of a file begins that has tags, padding or half a frame before it."""
+"""Find where the sound of a file begins, after tags, padding or half a frame."""
 
 from collections.abc import Callable, Iterator
 from typing import BinaryIO
 
 from analyzer.signatures import sniff, sniff_sync_word
 
-#: Bytes, after any tags, among which the beginning is looked for, and those that a chain of frames may reach beyond.
+#: Bytes after any tags that are searched for the beginning, and further bytes that a chain of frames may extend into.
 _SEARCHED, _REACH = 1 << 18, 1 << 16
 _MOST_TAGS = 100
-#: So many frames, each where the one before says and alike, are no chance; to the very end of a file fewer will do.
+#: This many matching frames, each where the previous one ends, are no coincidence; up to the very end of a file fewer
+#: suffice.
 _FRAMES, _FRAMES_TO_THE_END = 4, 2
 _ID3_HEADER = 10
 
 _MPEG1, _LAYER_3 = 3, 1
-_BIT_RATES = {  # of MPEG-1 by layer (3, 2 and 1 as they are written), and of MPEG-2; in kbit/s
+_BIT_RATES = {  # in kbit/s, by whether it is MPEG-1 or else MPEG-2, and the layer as coded (3 is layer 1)
     (True, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),
     (True, 1): (32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -22,17 +23,17 @@ _BIT_RATES = {  # of MPEG-1 by layer (3, 2 and 1 as they are written), and of MP
     (False, 1): (8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160),
 }
 _RATES = (44_100, 48_000, 32_000)
-#: What begins a file of another format without a doubt.
+#: Signatures that unambiguously begin a file of another format.
 _MARKS = (b"fLaC\x00\x00\x00\x22", b"fLaC\x80\x00\x00\x22", b"OggS\x00\x02")
 
-#: Length in bytes of the frame whose header this is, and what is the same in all frames of a file; None for no header.
+#: Length of a frame in bytes, and the header fields that are equal in all frames of a file.
 _Frame = tuple[int, tuple[int, ...]]
 
 
 def find_beginning(handle: BinaryIO, head: bytes) -> tuple[str | None, int]:
-    """The format of a file that is named as audio, and where in the file it begins.
+    """Return the format of a file with an audio file name, and the offset at which it begins.
 
-    `head` are its first bytes. A format that nothing but its name speaks for is None.
+    `head` holds the first bytes of the file. The format is None if nothing but the name indicates audio.
     """
     known = sniff(head)
     if known and known != "mp3":
@@ -45,12 +46,12 @@ def find_beginning(handle: BinaryIO, head: bytes) -> tuple[str | None, int]:
     if found is None:
         return known or sniff_sync_word(head), 0
     demuxer, at = found
-    # FFmpeg passes over tags before MP3 by itself, and knows what some of them say of the length.
+    # FFmpeg skips tags before MP3 by itself, and uses the length that some of them give.
     return demuxer, 0 if (demuxer == "mp3" and at == 0) else start + at
 
 
 def _after_tags(handle: BinaryIO) -> int:
-    """Where the ID3 tags at the start of a file end."""
+    """Return the offset at which the ID3 tags at the start of a file end."""
     at = 0
     for _ in range(_MOST_TAGS):
         handle.seek(at)
@@ -61,13 +62,13 @@ def _after_tags(handle: BinaryIO) -> int:
         end = at + _ID3_HEADER + size + (_ID3_HEADER if head[5] & 0x10 else 0)
         handle.seek(end)
         if not handle.read(1):
-            return at + _ID3_HEADER  # its size is wrong: what it holds is looked through
+            return at + _ID3_HEADER  # its size is wrong, so its contents are searched
         at = end
     return at
 
 
 def _earliest(content: bytes, is_whole: bool) -> tuple[str, int] | None:
-    """The format that begins first in some bytes, and where."""
+    """Return the format that begins first in some bytes, and its offset; None if there is none."""
     if known := sniff(content):
         return known, 0
     found = []
@@ -82,7 +83,7 @@ def _earliest(content: bytes, is_whole: bool) -> tuple[str, int] | None:
 
 
 def _chains(content: bytes, is_whole: bool) -> Iterator[tuple[int, str]]:
-    """Where frames of MP3 or AAC begin that follow each other."""
+    """Yield the offset and format of the first consecutive frames of MP3 or AAC, if there are any."""
     at = content.find(b"\xff", 0, _SEARCHED)
     while at >= 0:
         for demuxer, read in (("aac", _aac_frame), ("mp3", _mpeg_frame)):
@@ -103,7 +104,7 @@ def _is_chain(content: bytes, at: int, read: Callable[[bytes], _Frame | None], i
 
 
 def _aac_frame(head: bytes) -> _Frame | None:
-    """A frame of AAC in ADTS."""
+    """Parse the header of an AAC frame in ADTS; return None if it is not one."""
     if len(head) < 7 or head[0] != 0xFF or head[1] & 0xF6 != 0xF0 or head[2] >> 2 & 15 > 12:
         return None
     size = (head[3] & 3) << 11 | head[4] << 3 | head[5] >> 5
@@ -111,7 +112,7 @@ def _aac_frame(head: bytes) -> _Frame | None:
 
 
 def _mpeg_frame(head: bytes) -> _Frame | None:
-    """A frame of MPEG audio, layers 1 to 3."""
+    """Parse the header of an MPEG audio frame, layers 1 to 3; return None if it is not one."""
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
         return None
     version, layer = head[1] >> 3 & 3, head[1] >> 1 & 3

@@ -1,7 +1,7 @@
-"""The ledger: one SQLite file that knows every recording ever seen. The tool's only state.
+"""The ledger: one SQLite file with an entry for every recording ever found. It is the tool's only state.
 
-Only the process that runs a night writes it; everything else that the tool leaves can be made again from it and the
-timelines.
+Only the main process of a command writes it, never a worker. All other output can be regenerated from the ledger and
+the timelines.
 """
 
 import hmac
@@ -30,11 +30,12 @@ PRUNED = "pruned"
 
 
 class Ledger:
-    """The ledger of an output folder, made where there is none; without a folder, an empty one in memory.
+    """The ledger of an output folder, created if there is none; without a folder, an empty one in memory.
 
-    One that is not writable leaves no trace: where there is no ledger yet, or one of an older version, it is in memory.
-    One of an older version that is writable is migrated where it lies, see `analyzer.migrations`; `keep_old` says
-    whether a copy of it is kept. With `in_memory` all changes are made to a copy in memory.
+    If it is not `writable`, the folder stays unchanged, except that a transaction which a killed run left open is
+    rolled back: a missing ledger is created in memory, and one of an older version is copied to memory and migrated
+    there. A writable ledger of an older version is migrated in place, see `analyzer.migrations`; `keep_old` keeps a
+    copy of the old file. With `in_memory`, all changes are made to a copy in memory.
     """
 
     def __init__(
@@ -51,7 +52,7 @@ class Ledger:
             if in_memory or (not writable and migrations.is_outdated(self._connection)):
                 self._connection = _copied_to_memory(self._connection)
             self._connection.row_factory = sqlite3.Row
-            # What is pruned or masked is not to be found in free pages of the file either.
+            # Pruned or masked content must not stay in free pages of the file.
             self._connection.execute("PRAGMA secure_delete = ON")
             migrations.bring_up_to_date(self._connection, self._path, keep_old and writable)
         except sqlite3.Error as error:
@@ -62,20 +63,20 @@ class Ledger:
             raise
 
     def close(self) -> None:
-        """Let go of the file."""
+        """Close the file."""
         self._connection.close()
 
     def key(self) -> bytes:
-        """The secret of this output folder, made when it is first asked for; for keyed hashes."""
+        """Return the secret key of this output folder for keyed hashes; it is created on first use."""
         known = self.note("key")
         if known is None:
-            # In letters: where numbers are masked, no digits of it are to be taken for one that was left.
+            # Letters only: digits in it could be mistaken for a number that was not masked.
             known = "".join(secrets.choice("abcdefghijklmnop") for _ in range(64))
             self.remember("key", known)
         return known.encode()
 
     def check_label(self, label: str, folder: str) -> None:
-        """Raise UsageError if the recordings of this label came from another folder so far."""
+        """Raise UsageError if the recordings of this label came from another folder in earlier runs."""
         known = self._connection.execute("SELECT folder FROM label WHERE name = ?", (os.fsencode(label),)).fetchone()
         if known and known[0] != os.fsencode(folder):
             raise UsageError(
@@ -85,31 +86,31 @@ class Ledger:
             )
 
     def claim_label(self, label: str, folder: str) -> None:
-        """Tie a label to a folder, for this run and later ones."""
+        """Assign a folder to a label, for this run and later ones."""
         known = self._connection.execute("SELECT folder FROM label WHERE name = ?", (os.fsencode(label),)).fetchone()
-        if known and known[0] != os.fsencode(folder):  # where pages lead
+        if known and known[0] != os.fsencode(folder):  # HTML pages link to the folder
             statement = "UPDATE recording SET written = replace(written, ',html,', ',') WHERE label = ?"
             self._write(statement, (os.fsencode(label),))
         self._write("INSERT OR REPLACE INTO label VALUES (?, ?)", (os.fsencode(label), os.fsencode(folder)))
 
     def get(self, identity: Identity) -> Entry | None:
-        """What is known of a recording."""
+        """Return the entry of a recording, None if there is none."""
         rows = self._connection.execute(f"{_SELECT} WHERE label = ? AND path = ?", _key(identity))
         return next((from_row(row) for row in rows), None)
 
     def entries(self) -> Iterator[Entry]:
-        """All recordings but those that are being pruned, in the order of the bytes of their names."""
+        """Yield all entries except those that are being pruned, in the order of the bytes of their names."""
         # label || '/' || path, not (label, path): 'a b/x' comes before 'a/x'.
         query = f"{_SELECT} WHERE status <> ? ORDER BY CAST(label || x'2f' || path AS BLOB)"
         return map(from_row, self._connection.execute(query, (PRUNED,)))
 
     def count_by_status(self) -> Counter[str]:
-        """How many recordings have which status."""
+        """Return the number of recordings per status."""
         counted = self._connection.execute("SELECT status, count(*) FROM recording GROUP BY status")
         return Counter({status: number for status, number in counted if status != PRUNED})
 
     def models(self) -> Counter[tuple[str, str]]:
-        """How many recordings were analysed by which model, and under which fingerprint."""
+        """Return the number of analysed recordings per model name and fingerprint."""
         counted = self._connection.execute(
             "SELECT model, fingerprint, count(*) FROM recording WHERE fingerprint <> '' AND status <> ? GROUP BY 1, 2",
             (PRUNED,),
@@ -117,12 +118,12 @@ class Ledger:
         return Counter({(model, fingerprint): number for model, fingerprint, number in counted})
 
     def identities(self, label: str) -> set[Identity]:
-        """The recordings of one label."""
+        """Return the recordings of one label."""
         rows = self._connection.execute("SELECT path FROM recording WHERE label = ?", (os.fsencode(label),))
         return {Identity(label, os.fsdecode(path)) for (path,) in rows}
 
     def record(self, entry: Entry, sketch: Sketch | None = None) -> None:
-        """Write what became of a recording, in one transaction."""
+        """Write the entry of a recording, in one transaction."""
         values = {
             **entry.columns(),
             "changed_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -136,24 +137,24 @@ class Ledger:
             self._write(statement, tuple(values.values()))
 
     def amend(self, entry: Entry) -> None:
-        """Write anew what is told of a recording whose analysis stands: its state, details and figures."""
+        """Update the file state, metadata and figures of a recording whose analysis is still valid."""
         changed = ("size", "mtime_ns", "checksum", "present", "figures", "recorded", "recorded_from", "groups", "told")
         with self._transaction():
             self._update("UPDATE", _only(entry, changed) | {"written": ""}, entry.identity)
 
     def note_reason(self, identity: Identity, reason: str) -> None:
-        """Write anew what a reader should know of a recording."""
+        """Update the reason of a recording."""
         with self._transaction():
             self._update("UPDATE", {"reason": reason}, identity)
 
     def rename(self, identity: Identity, entry: Entry) -> None:
-        """Give a recording another name, and what is told of it in words."""
+        """Rename a recording and update its reason, groups and metadata."""
         changes = _only(entry, ("label", "path", "reason", "groups", "told")) | {"written": ""}
         with self._transaction():
             self._update("UPDATE OR REPLACE", changes, identity)
 
     def sketch(self, identity: Identity) -> Sketch | None:
-        """What pictures need of a recording besides its rows; None where nothing was kept of it."""
+        """Return what plots of a recording need besides its rows; None if nothing is stored."""
         query = "SELECT envelope, other FROM recording WHERE label = ? AND path = ?"
         row = self._connection.execute(query, _key(identity)).fetchone()
         if row is None or row["envelope"] is None:
@@ -161,7 +162,7 @@ class Ledger:
         return Sketch(row["envelope"], tuple(Span(*span) for span in json.loads(row["other"])))
 
     def not_written(self, formats: Collection[str]) -> dict[Identity, set[str]]:
-        """The recordings that were heard and are not written in all of these formats as told now, and in which not."""
+        """Return the analysed recordings whose files in these formats are missing or stale, and those formats."""
         rows = self._connection.execute(
             "SELECT label, path, written FROM recording WHERE status IN ('ok', 'no_speech')"
         )
@@ -169,13 +170,13 @@ class Ledger:
         return {Identity(os.fsdecode(label), os.fsdecode(path)): names for label, path, names in missing if names}
 
     def note_written(self, identities: Iterable[Identity], formats: Collection[str]) -> None:
-        """Say, of all in one transaction, that recordings are written in these formats, besides those before."""
+        """Mark recordings as written in these formats, besides earlier ones; all in one transaction."""
         with self._transaction(tables_change=False):
             for identity in identities:
                 self._update("UPDATE", {"written": _joined(self._written(identity).union(formats))}, identity)
 
     def note_unwritten(self, identities: Iterable[Identity], formats: Collection[str] | None = None) -> None:
-        """Say, of all in one transaction, that recordings have to be written anew in these formats, or in all."""
+        """Mark recordings as not written in these formats, or in any if None; all in one transaction."""
         with self._transaction(tables_change=False):
             for identity in identities:
                 left = self._written(identity).difference(formats) if formats else set()
@@ -187,16 +188,16 @@ class Ledger:
         return {*filter(None, row["written"].split(","))} if row else set()
 
     def nothing_is_written(self) -> None:
-        """Say that every recording has to be written anew in every format."""
+        """Mark all recordings as not written in any format."""
         self._write("UPDATE recording SET written = ''", ())
 
     def labels(self) -> list[tuple[str, str]]:
-        """The labels that are tied to a folder, and that folder."""
+        """Return the labels and their folders."""
         rows = self._connection.execute("SELECT name, folder FROM label")
         return [(os.fsdecode(name), os.fsdecode(folder)) for name, folder in rows]
 
     def rename_label(self, label: str, to: str, folder: str) -> None:
-        """Give a label another name, and its folder."""
+        """Rename a label and assign a folder to the new name."""
         with self._transaction():
             self._write("DELETE FROM label WHERE name = ?", (os.fsencode(label),))
             self.claim_label(to, folder)
@@ -207,31 +208,31 @@ class Ledger:
             self._write("DELETE FROM recording WHERE label = ? AND path = ?", _key(identity))
 
     def mark_present(self, identities: Iterable[Identity], present: bool) -> None:
-        """Say, of all in one transaction, whether the files of recordings are still there."""
+        """Set whether the files of recordings still exist; all in one transaction."""
         if identities := list(identities):
             with self._transaction():
                 for identity in identities:
                     self._update("UPDATE", {"present": present}, identity)
 
     def mark_pruned(self, identities: Iterable[Identity]) -> None:
-        """Say, of all in one transaction, that their results are to go: from now on no table shows them."""
+        """Mark recordings whose results are to be deleted; all in one transaction. No table shows them any more."""
         with self._transaction():
             for identity in identities:
                 self._update("UPDATE", {"status": PRUNED}, identity)
 
     def being_pruned(self) -> list[Entry]:
-        """What was marked as pruned, and whose results may still be there."""
+        """Return the entries that are marked as pruned and whose results may still exist."""
         return [from_row(row) for row in self._connection.execute(f"{_SELECT} WHERE status = ?", (PRUNED,))]
 
     def end_pruning(self, entry: Entry) -> None:
-        """Keep of a recording only a keyed hash of its name, size and time, once its results are gone."""
+        """Replace the entry of a recording by a keyed hash of its name, size and time, once its results are deleted."""
         digest = self._pruned_hash(entry.identity, entry.size, entry.mtime_ns)
         with self._transaction():
             self._write("INSERT OR IGNORE INTO pruned VALUES (?)", (digest,))
             self._write("DELETE FROM recording WHERE label = ? AND path = ?", _key(entry.identity))
 
     def is_pruned(self, identity: Identity, size: int, mtime_ns: int) -> bool:
-        """Whether the results of just this file were pruned."""
+        """Whether the results of a file with exactly this name, size and time were pruned."""
         if not self._has_pruned():
             return False
         digest = self._pruned_hash(identity, size, mtime_ns)
@@ -245,55 +246,56 @@ class Ledger:
         return hmac.digest(self.key(), told, "sha256")
 
     def note(self, key: str) -> str | None:
-        """A remembered fact about the output folder."""
+        """Return a stored value about the output folder, None if there is none."""
         if key in self._unwritten:
             return self._unwritten[key]
         row = self._connection.execute("SELECT value FROM note WHERE key = ?", (key,)).fetchone()
         return row[0] if row else None
 
     def remember(self, key: str, value: str) -> None:
-        """Remember a fact about the output folder; where the ledger is not writable, until it is closed."""
+        """Store a value about the output folder; if the ledger is not writable, only until it is closed."""
         if not self._writable:
             self._unwritten[key] = value
             return
         self._write("INSERT OR REPLACE INTO note VALUES (?, ?)", (key, value))
 
     def compact(self) -> None:
-        """Write the file anew, without what was deleted or replaced; copies that still hold it are deleted.
+        """Rewrite the file without deleted or replaced content, and delete the backups, which still hold it.
 
-        Where SQLite rearranges a page it leaves copies in it, which secure_delete does not see.
+        When SQLite rearranges a page, it leaves copies of content in it that secure_delete does not overwrite.
         """
         self._write("VACUUM", ())
         self.delete_backups()
 
     def backups(self) -> list[Path]:
-        """The copies that were made of older versions of the ledger."""
+        """Return the copies of the ledger that were made before migrations."""
         return migrations.backups(self._path) if self._path else []
 
     def delete_backups(self) -> None:
-        """Delete the copies of older versions: they hold what has been deleted here since."""
+        """Delete the copies of older versions: they hold content that was deleted from the ledger since."""
         for path in self.backups():
             delete(path, path.parent)
 
     def stale_views(self) -> frozenset[str]:
-        """The formats whose tables over all recordings are older than the ledger."""
+        """Return the formats whose tables over all recordings are older than the ledger."""
         return frozenset(name for name in TABLES if self.note(f"{name} views") != "fresh")
 
     def views_are_fresh(self, formats: frozenset[str]) -> None:
-        """Say that the tables in these formats have been written from the ledger as it is."""
+        """Mark the tables in these formats as up to date with the ledger."""
         for name in formats:
             self.remember(f"{name} views", "fresh")
 
     def tables_are_stale(self) -> None:
-        """Say that all tables are out of date."""
+        """Mark all tables as stale."""
         for name in TABLES - self.stale_views():
             self.remember(f"{name} views", "stale")
 
     @contextmanager
     def _transaction(self, tables_change: bool = True) -> Iterator[None]:
-        """Changes, all or none of them; where they are of what tables show, with the word that these are out of date.
+        """Run the block in one transaction.
 
-        In one transaction, so that even a killed run cannot forget it.
+        If `tables_change`, all tables are marked as stale in the same transaction, so that a killed run cannot leave
+        stale tables unmarked.
         """
         self._write("BEGIN IMMEDIATE", ())
         try:
@@ -325,13 +327,13 @@ def _connect(path: Path | None, writable: bool) -> sqlite3.Connection:
         return sqlite3.connect(path, isolation_level=None)
     if path and path.exists():
         if path.with_name(f"{path.name}-journal").exists():
-            sqlite3.connect(path).execute("PRAGMA user_version").close()  # brings to an end what a killed run began
+            sqlite3.connect(path).execute("PRAGMA user_version").close()  # rolls back what a killed run left open
         return sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)
     return sqlite3.connect(":memory:", isolation_level=None)
 
 
 def _copied_to_memory(connection: sqlite3.Connection) -> sqlite3.Connection:
-    """A copy of a ledger in memory, in place of its file."""
+    """Copy a ledger to memory, close its file and return the copy."""
     memory = sqlite3.connect(":memory:", isolation_level=None)
     connection.backup(memory)
     connection.close()
@@ -346,7 +348,7 @@ def _key(identity: Identity) -> tuple[bytes, bytes]:
 
 
 def _joined(formats: Iterable[str]) -> str:
-    """Formats in a column: with commas between and around them."""
+    """Return formats as stored in a column: with commas between and around them."""
     return f",{','.join(sorted(formats))},"
 
 

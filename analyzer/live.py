@@ -1,4 +1,4 @@
-"""`call-emotions listen`: raw sound from a pipe in, a line of JSON for every segment out, while the call goes on."""
+"""`call-emotions listen`: read raw PCM from a pipe and write a line of JSON per segment during the call."""
 
 import io
 from collections.abc import Iterator
@@ -15,16 +15,16 @@ from analyzer.signatures import sniff
 from analyzer.standard_streams import lost_by, read_some
 from analyzer.timeline import Row
 
-#: Bytes of a sample: 16 bits, the low ones first.
+#: Bytes per sample: 16 bits, little-endian.
 _SAMPLE_BYTES = 2
-#: Seconds of sound that are read at a time, at most; of a call that is going on there never is as much.
+#: Longest read, in seconds of sound; a call in progress never has as much waiting.
 _LONGEST_READ_S = 0.5
 _EXAMPLE = "ffmpeg -i INPUT -f s16le -ac 1 -ar 8000 - | call-emotions listen --rate 8000 --channels 1"
 
 
 @dataclass(frozen=True)
 class ListenSettings:
-    """What is to be listened to, and how, as `call-emotions listen --help` says it."""
+    """Options of `call-emotions listen`; see its `--help`."""
 
     rate: int = 8000
     channels: int = 1
@@ -36,21 +36,21 @@ class ListenSettings:
 
 
 def run(settings: ListenSettings, source: BinaryIO, sink: TextIO, stop: StopSignals) -> int:
-    """Listen until the sound ends, a signal asks to stop, or nobody reads on; returns the exit status.
+    """Analyse the input until it ends, a signal stops the run or the reader closes `sink`; return the exit status.
 
     Parameters
     ----------
-    source : a pipe or file of samples as signed integers of 16 bits, little-endian, of all channels in turn.
-    sink : where lines go, each as soon as its segment is known.
+    source : a pipe or file of signed 16-bit samples, little-endian, channels interleaved.
+    sink : receives one line per segment, each as soon as its row is complete.
 
     Raises
     ------
-    UsageError : where a setting cannot be meant, and where the source is a terminal or another format.
+    UsageError : if a setting is invalid, or if the source is a terminal or not raw samples but a known file format.
     """
     if source.isatty():
         raise UsageError(f"listen hears what is piped into it, such as by: {_EXAMPLE}")
     if isinstance(sink, io.TextIOWrapper):
-        sink.reconfigure(encoding="utf-8", newline="\n")  # as JSON has to be, whatever a terminal would like
+        sink.reconfigure(encoding="utf-8", newline="\n")  # as JSON requires, whatever the locale
     try:
         stream = EmotionStream(**vars(settings))
     except ValueError as error:
@@ -64,14 +64,14 @@ def run(settings: ListenSettings, source: BinaryIO, sink: TextIO, stop: StopSign
             status = stopped.exit_status
         _tell(stream.finish(), stream.speakers, sink)
     except BrokenPipeError:
-        pass  # as of `listen | head`: who has read enough ends the pipe
+        pass  # the reader closed the pipe, as in `listen | head`
     return status
 
 
 def _samples(source: BinaryIO, settings: ListenSettings, stop: StopSignals) -> Iterator[np.ndarray]:
-    """The samples that are there, shaped (channels, samples), int16, until there are no more.
+    """Yield the available samples, int16 shaped (channels, samples), until the input ends.
 
-    Raises Stopped at a signal. What is left at the end and is no sample of every channel, is left out.
+    Raises Stopped at a signal. An incomplete frame at the end (not one sample of every channel) is dropped.
     """
     frame = _SAMPLE_BYTES * settings.channels
     most = max(1, round(_LONGEST_READ_S * settings.rate)) * frame
@@ -92,13 +92,13 @@ def _samples(source: BinaryIO, settings: ListenSettings, stop: StopSignals) -> I
 
 
 def _check_raw(head: bytes) -> None:
-    """Raise UsageError where the sound begins as a file does, and not with samples."""
+    """Raise UsageError if the input begins like a file of a known format instead of with raw samples."""
     if found := sniff(head):
         raise UsageError(f"listen hears raw samples, and this is a file of the format {found}. Such as: {_EXAMPLE}")
 
 
 def _tell(rows: list[Row], speakers: tuple[str, ...], sink: TextIO) -> None:
-    """Write a line for each row, each at once; raises OSError where they cannot be written."""
+    """Write a line for each row and flush it at once; raises OSError if it cannot be written."""
     for row in rows:
         sink.write(json_line(None, row, speakers[row.channel - 1]) + "\n")
         if error := lost_by(sink):

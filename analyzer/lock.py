@@ -1,4 +1,4 @@
-"""One run at a time per output folder: a lock of the kernel's, which a crash frees."""
+"""One run at a time per output folder: a kernel lock, which is released if the process crashes."""
 
 import os
 import socket
@@ -17,12 +17,13 @@ FILE_NAME = ".lock"
 
 @dataclass
 class Hold:
-    """An output folder that is held.
+    """State of a locked output folder.
 
     Attributes
     ----------
-    died_before : whether the last night there did not come to its end.
-    over : whether that can be said of this one; once the folder is free, the next will know.
+    died_before : whether the previous run in this folder did not finish.
+    over : whether this run has finished. The lock file stores it, for the next run, when the lock is released. The
+        initial value keeps the state that the previous run left.
     """
 
     died_before: bool
@@ -31,16 +32,16 @@ class Hold:
 
 @contextmanager
 def held(output: Path, wait_s: float, stop: StopSignals) -> Iterator[Hold]:
-    """Hold an output folder while the block runs; it is made where there is none.
+    """Lock an output folder while the block runs; creates the folder if it does not exist.
 
-    The lock file names who holds it, and whoever comes to the end of a night empties it. That is the last that a run
-    does: one that is killed before has not ended, and one that is killed after has nothing left to do. Raises
-    AnotherRun where another run holds the folder for longer than `wait_s` seconds, CannotWork where it cannot be used.
+    The lock file names the process that holds the lock. A run that finishes empties it as its last action: a run killed
+    before that counts as unfinished, and a run killed after it has nothing left to do. Raises AnotherRun if another run
+    holds the lock for longer than `wait_s` seconds, CannotWork if the folder cannot be used.
     """
     from filelock import FileLock, Timeout
 
     path, left = output / FILE_NAME, list[bytes]()
-    # Never a lock file without the kernel: that would stay after a crash.
+    # No fallback to a lock without the kernel: its file would remain locked after a crash.
     lock = FileLock(
         path, mode=0o640, poll_interval=0.2, fallback_to_soft=False, on_acquired=lambda file: left.append(_sign(file))
     )
@@ -67,7 +68,7 @@ def held(output: Path, wait_s: float, stop: StopSignals) -> Iterator[Hold]:
 
 
 def _sign(descriptor: int) -> bytes:
-    """Write into the file who holds it, for those who come second; returns what was left there."""
+    """Write the holder into the lock file, for runs that find it locked; returns the previous content."""
     now = datetime.now().astimezone().isoformat(timespec="seconds")
     who = f"process {os.getpid()} on {socket.gethostname()}, since {now}"
     os.lseek(descriptor, 0, os.SEEK_SET)

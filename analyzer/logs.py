@@ -1,4 +1,4 @@
-"""Where the tool says what it does: on standard error, for a person or cron's mail; in a file, for later."""
+"""Logging: to standard error, for a person or the mail of cron, and optionally to a file."""
 
 import json
 import logging
@@ -15,17 +15,17 @@ from analyzer.names import show
 
 LOGGER = "call-emotions"
 FORMATS = ("text", "json")
-#: What a line may carry besides its message, as the fields of a JSON object.
+#: Extra attributes of log records that the JSON format writes as fields.
 _FIELDS = ("recording", "status", "reason", "length_s", "exit_status", "statuses", "audio_s", "traceback")
 
 
 def set_up(quiet: bool = False, verbose: bool = False, file: Path | None = None, form: str = "text") -> None:
-    """Say only trouble where it is `quiet`, and a line per recording where it is `verbose`.
+    """Set up logging: only warnings and errors if `quiet`, a line per recording if `verbose`.
 
-    With a `file`, that gets everything as well but for lines per recording that are not asked for, with times, in the
-    given form; without one the form is that of standard error. Raises CannotWork where the file cannot be written.
+    A `file` receives all messages with times, in the given form; `quiet` does not affect it, but lines per recording
+    need `verbose`. Without a file, the form applies to standard error. Raises CannotWork if the file cannot be written.
     """
-    logging.raiseExceptions = False  # a disk that is full must not end the night by its log
+    logging.raiseExceptions = False  # a failed log write, as on a full disk, must not end the run
     level = logging.DEBUG if verbose else logging.INFO
     logger = logging.getLogger(LOGGER)
     logger.setLevel(level)
@@ -45,17 +45,20 @@ def set_up(quiet: bool = False, verbose: bool = False, file: Path | None = None,
 
 
 def close() -> None:
-    """Let go of what `set_up` opened."""
+    """Remove and close the handlers that `set_up` added."""
     logger = logging.getLogger(LOGGER)
     for handler in list(logger.handlers):
-        if isinstance(handler, logging.StreamHandler):  # the file's handler is one, too
+        if isinstance(handler, logging.StreamHandler):  # the file handler is a subclass of it
             logger.removeHandler(handler)
-            with suppress(OSError):  # as of a disk that is full
+            with suppress(OSError):  # such as on a full disk
                 handler.close()
 
 
 class _LogFile(logging.handlers.WatchedFileHandler):
-    """A file, opened again when logrotate has moved it away; or a pipe or a device, which is never waited for."""
+    """Log file that is reopened after logrotate has moved it.
+
+    It may also be a pipe or a device; logging never waits for the reader of one.
+    """
 
     def _open(self) -> TextIOWrapper:
         descriptor = destinations.open_stream(Path(self.baseFilename))
@@ -65,7 +68,7 @@ class _LogFile(logging.handlers.WatchedFileHandler):
 
 
 class _Plain(logging.Formatter):
-    """For a person who watches: the message, and the tool's name where it fails; tracebacks where that is asked for."""
+    """Console format: the message, with the name of the tool before errors, and tracebacks if `verbose`."""
 
     def __init__(self, verbose: bool) -> None:
         super().__init__()
@@ -81,19 +84,19 @@ def _time(record: logging.LogRecord) -> str:
 
 
 def _traceback(record: logging.LogRecord) -> str:
-    """Where an error comes from, on lines of their own; nothing for most records."""
+    """Return the traceback of a record on separate, indented lines; empty for most records."""
     return "".join(f"\n  {line}" for line in (getattr(record, "traceback", None) or "").splitlines())
 
 
 class _Dated(logging.Formatter):
-    """A line with time, ISO 8601 with its offset, and level."""
+    """Log file format: time (ISO 8601 with UTC offset), level and message."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{_time(record)} {record.levelname} {record.getMessage()}{_traceback(record)}"
 
 
 class _Json(logging.Formatter):
-    """An object per line."""
+    """One JSON object per line."""
 
     def format(self, record: logging.LogRecord) -> str:
         told = {"time": _time(record), "level": record.levelname.lower(), "message": record.getMessage()}

@@ -1,4 +1,7 @@
-"""Telephone numbers in names, replaced by a keyed hash: the same number by the same, and none can be told from it."""
+"""Replace telephone numbers in names by a keyed hash.
+
+Equal numbers get equal hashes, and no number can be derived from its hash.
+"""
 
 import hmac
 import os
@@ -9,30 +12,30 @@ from dataclasses import dataclass
 from analyzer.name_pattern import NamePattern
 from analyzer.names import Identity
 
-#: Digits that may be a number that somebody can be called at.
+#: Digits that may be a telephone number.
 NUMBER = re.compile(r"\d{7,}")
 
 
 @dataclass(frozen=True)
 class Mask:
-    """Replaces runs of seven digits or more by eight hex digits of a hash that nobody without the key can make.
+    """Replaces runs of seven or more digits by eight hex digits of a hash that cannot be computed without the key.
 
-    The date and the time that `pattern` finds in a name stay as they are, unless they may be part of such a number.
+    The date and the time that `pattern` finds in a name are kept, unless they may be part of such a number.
     """
 
     key: bytes
     pattern: NamePattern | None = None
 
     def text(self, text: str) -> str:
-        """A text with its runs of digits replaced."""
+        """Return a text with its runs of digits replaced."""
         return NUMBER.sub(lambda run: self._hash(run[0]), text)
 
     def texts(self, texts: Mapping[str, str]) -> dict[str, str]:
-        """The same of several texts, whatever they are about."""
+        """Return several texts with their runs of digits replaced; keys stay as they are."""
         return {key: self.text(text) for key, text in texts.items()}
 
     def identity(self, identity: Identity) -> Identity:
-        """The name of a recording with its runs of digits replaced, but for date and time."""
+        """Return the name of a recording with its runs of digits replaced, except date and time."""
         return Identity(self._name(identity.label), self._name(identity.path))
 
     def _name(self, name: str) -> str:
@@ -44,7 +47,7 @@ class Mask:
         return "".join(pieces) + self.text(name[at:])
 
     def _hash(self, run: str) -> str:
-        """Eight hex digits; anew where so many of them are digits that they look like a number themselves."""
+        """Return eight hex digits of the hash; hash again while they contain a run of seven decimal digits."""
         for count in range(1 << 16):
             told = hmac.digest(self.key, b"%d:" % count + os.fsencode(run), "sha256").hex()[:8]
             if not NUMBER.search(told):

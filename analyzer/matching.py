@@ -1,4 +1,4 @@
-"""Which recording a row of the metadata is about, where its name is not written just as that of the recording."""
+"""Match rows of the metadata to recordings, also if the names are not exactly equal."""
 
 import os
 import re
@@ -16,22 +16,22 @@ from analyzer.signatures import is_recording_name
 from analyzer.storage import Location
 
 _ABSOLUTE = re.compile(r"/|[A-Za-z]:/")
-#: How far a name may be from that of a recording, the nearest first: with its extension or without, in the same case or
-#: not; and what it is: an absolute path; label and path below it, or that path, or the bare file name; label and path
-#: at the end of an absolute path of another machine.
+#: Levels of a match, the closest first: with or without extension; same case or case-insensitive; and the scope of the
+#: name: an absolute path; label and path below it, or that path, or the bare file name; label and path at the end of an
+#: absolute path of another machine.
 _LEVELS = tuple(product((True, False), (True, False), ("absolute", "relative", "tail")))
 
 
 @dataclass
 class Rows:
-    """The rows of the metadata, by the names that they give, and what has been found for them.
+    """The rows of the metadata, by the names that they give, and the recordings that they match.
 
     Attributes
     ----------
-    names : all of them.
-    used : those that are the name of a recording, written as it is, and how many recordings of that name there are.
-    matched : by recording, the only row that plainly means it though it is written otherwise.
-    ambiguous : rows that may mean several recordings, or that mean one which another row means, too.
+    names : the names of all rows.
+    used : rows whose name is exactly that of a recording, and the number of recordings of that name.
+    matched : by recording, the only row that clearly matches it though its name is written differently.
+    ambiguous : rows that match several recordings, or one recording that another row matches, too.
     """
 
     names: Collection[str]
@@ -41,18 +41,18 @@ class Rows:
 
     @property
     def unmatched(self) -> list[str]:
-        """The rows that are about no recording, in their order; without those that may mean several."""
+        """The rows that match no recording, in their order; ambiguous rows are not included."""
         taken = {*self.used, *self.matched.values(), *self.ambiguous}
         return [name for name in self.names if name not in taken]
 
     @property
     def of_several(self) -> list[str]:
-        """The rows that are about several recordings at once, which have the same name in different folders."""
+        """The rows that match several recordings at once, which have the same name in different folders."""
         return [name for name, count in self.used.items() if count > 1]
 
 
 def exact_names(*identities: Identity) -> Iterator[str]:
-    """The ways to name a recording in a metadata file, the clearest first; each as it is, and as tables show it."""
+    """Yield the exact names of a recording in a metadata file, the most specific first; also as shown in tables."""
     names = [name for one in identities for name in (f"{one.label}/{one.path}", one.shown)]
     yield from names
     yield from (name.partition("/")[2] for name in names)
@@ -60,12 +60,12 @@ def exact_names(*identities: Identity) -> Iterator[str]:
 
 
 def match_rows(names: Collection[str], recordings: Iterable[tuple[Identity, Identity, Input]]) -> Rows:
-    r"""Find the recordings that the rows of a metadata file are about.
+    r"""Find the recordings that the rows of a metadata file describe.
 
-    `recordings` are their names as files have them and as results have them, and the inputs that they lie below. A name
-    that is just that of a recording always wins. Else a row means the only recording whose name is the same but for, in
-    this order: the form of Unicode, `\` for `/`, `./` and the way from the root of the file system; upper and lower
-    case; a missing extension.
+    `recordings` gives for each recording its file name, its name in results, and its input. A row with the exact name
+    of a recording always wins. Otherwise a row matches the only recording whose name differs in no more than, in this
+    order: the Unicode form, `\` for `/`, `./` and the path from the root of the file system; upper and lower case; a
+    missing extension.
     """
     rows = Rows(names)
     loose: dict[tuple[int, str], list[str]] = {}
@@ -89,7 +89,7 @@ def match_rows(names: Collection[str], recordings: Iterable[tuple[Identity, Iden
 
 
 def _decide(rows: Rows, candidates: dict[str, dict[int, set[Identity]]], taken: set[Identity]) -> None:
-    """Give each recording the only row that means it, of the rows whose name is that of no recording."""
+    """Assign to each recording the only row that matches it, among the rows without an exact match."""
     wanted = dict[Identity, list[str]]()
     for name in rows.names:
         if name in rows.used or name not in candidates:
@@ -107,7 +107,7 @@ def _decide(rows: Rows, candidates: dict[str, dict[int, set[Identity]]], taken: 
 
 
 def _row_keys(name: str) -> Iterator[tuple[int, str]]:
-    """What a row may mean, by how far it is from the name of a recording: the lower the level, the nearer."""
+    """Yield the level and key of each possible match of a row; the lower the level, the closer the match."""
     plain = _plain(name)
     parts = plain.split("/")
     tails = ["/".join(parts[k:]) for k in range(1, len(parts) - 1)] if _ABSOLUTE.match(plain) else []
@@ -118,7 +118,7 @@ def _row_keys(name: str) -> Iterator[tuple[int, str]]:
 
 
 def _recording_keys(identity: Identity, source: Input) -> Iterator[tuple[int, str]]:
-    """What rows may call a recording, by level as `_row_keys`."""
+    """Yield the level and key of each name that a row may give a recording, as in `_row_keys`."""
     below, folders = _plain(identity.path), _folders(source.folder)
     full = tuple(dict.fromkeys(f"{one}/{below}" for one in (_plain(identity.label), folders[0].rpartition("/")[2])))
     names = {
@@ -136,13 +136,13 @@ def _recording_keys(identity: Identity, source: Input) -> Iterator[tuple[int, st
 
 @lru_cache
 def _folders(folder: Location) -> tuple[str, ...]:
-    """The absolute paths of an input's folder, as it was named and where links lead."""
+    """Return the absolute paths of an input's folder: as it was named, and with links resolved."""
     real = os.path.realpath(folder) if isinstance(folder, Path) else folder
     return tuple(dict.fromkeys((_plain(str(folder)), _plain(str(real)))))
 
 
 def _plain(name: str) -> str:
-    """A path in one form of Unicode, with `/` between its parts and without what means nothing."""
+    """Normalise a path or file:// URL: Unicode NFC, `/` between its parts, no empty parts and no `.`."""
     if name[:7].lower() == "file://":
         name = re.sub(r"^/(?=[A-Za-z]:)", "", unquote(name[7:].removeprefix("localhost")))
     scheme, separator, rest = name.rpartition("://")

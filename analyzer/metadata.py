@@ -1,4 +1,4 @@
-"""A CSV that says of recordings what their sound does not: which file each row is about, and what it says of it."""
+"""Read the metadata CSV: which file each row describes, and its recording time, speaker roles and groups."""
 
 import csv
 import io
@@ -17,21 +17,21 @@ from analyzer.text_files import read_text
 #: Columns that are not groups.
 _FILE, _RECORDED, _CHANNEL = "file", "recorded", re.compile(r"channel_([1-9]\d?)")
 _SEPARATORS = ",;\t"
-#: The line by which a spreadsheet is asked to use another separator.
+#: The first line by which a file makes a spreadsheet use another separator.
 _SEP_LINE = re.compile(r'"?sep=([^\s"]|\t)', re.IGNORECASE)
-#: A day and a time as German spreadsheets write them.
+#: Date and time as German spreadsheets write them.
 _DOTTED = re.compile(r"(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[ T]+(\d{1,2}):(\d{2})(?::(\d{2}))?)?")
 
 
 @dataclass(frozen=True)
 class Told:
-    """What a metadata file says of a recording.
+    """What a metadata file says about a recording.
 
     Attributes
     ----------
-    recorded : local time, as `2026-11-24 09:15:00` or only the date; empty where it does not say.
+    recorded : local time, as `2026-11-24 09:15:00` or only the date; empty if not given.
     speakers : roles by channel.
-    groups : what the recording belongs to, such as `queue`, and which.
+    groups : values by group name, such as `queue`.
     """
 
     recorded: str = ""
@@ -39,16 +39,16 @@ class Told:
     groups: Mapping[str, str] = field(default_factory=dict)
 
     def masked(self, mask: Mask) -> "Told":
-        """The same without numbers that somebody can be called at."""
+        """Return a copy in which telephone numbers are masked."""
         speakers = tuple(mask.text(role) for role in self.speakers)
         return Told(self.recorded, speakers, mask.texts(self.groups))
 
 
 def read_metadata(path: Path) -> dict[str, Told]:
-    """What is told by file name, from a CSV with a column `file`.
+    """Read the metadata by file name from a CSV with a column `file`.
 
-    Besides it there may be `recorded` (ISO 8601 or 24.11.2026 09:15, local time) and the roles `channel_1`, `channel_2`
-    and so on; every other column is a group. `file` is the name that tables show, the path below the input, or the bare
+    Optional columns are `recorded` (ISO 8601 or 24.11.2026 09:15, local time) and the roles `channel_1`, `channel_2`
+    and so on; every other column is a group. `file` is the name shown in tables, the path below the input, or the bare
     file name. Cells are separated by commas, semicolons or tabs. Raises UsageError with the line that is wrong.
     """
     shown = show(str(path))
@@ -65,7 +65,7 @@ _Row = tuple[int, list[str]]
 
 
 def _table(text: str, shown: str) -> tuple[list[str], Iterator[_Row]]:
-    """The names of the columns, and the rows below them that are not empty."""
+    """Return the names of the columns, and the rows below them that are not empty."""
     said = _SEP_LINE.match(text)
     headers = []
     for separator in dict.fromkeys([*([said[1]] if said else []), *_SEPARATORS]):
@@ -83,7 +83,7 @@ def _table(text: str, shown: str) -> tuple[list[str], Iterator[_Row]]:
 
 
 def _rows(text: str, separator: str, has_sep_line: bool) -> Iterator[_Row]:
-    """The rows that have a cell which is not empty."""
+    """Yield the rows that have at least one non-empty cell."""
     lines = io.StringIO(text, newline="")
     if has_sep_line:
         next(lines)
@@ -95,7 +95,7 @@ def _rows(text: str, separator: str, has_sep_line: bool) -> Iterator[_Row]:
 
 
 def _known_name(column: str) -> str:
-    """The name of a column: those that mean something here may be in any case."""
+    """Return the name of a column; reserved names may be in any case and become lower case."""
     lower = column.casefold()
     return lower if lower in (_FILE, _RECORDED) or _CHANNEL.fullmatch(lower) else column
 

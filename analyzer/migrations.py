@@ -1,7 +1,7 @@
-"""The schema of the ledger, and how ledgers that older versions of this tool wrote are brought up to it.
+"""The schema of the ledger, and the migration of ledgers that older versions of this tool wrote.
 
-A ledger is migrated where it lies, in one transaction: a run that is killed meanwhile leaves it as it was. Before that
-it is copied to a file beside it that names its version, such as `ledger.sqlite.v2`, for a way back to the older tool.
+A ledger is migrated in place, in one transaction: a run that is killed meanwhile leaves it unchanged. Before that, it
+is copied to a file beside it that names its version, such as `ledger.sqlite.v2`, to allow a return to the older tool.
 """
 
 import filecmp
@@ -60,14 +60,14 @@ COMMIT;
 
 
 def read_version(connection: sqlite3.Connection) -> int:
-    """The version of a ledger's schema, 0 where there are no tables yet."""
+    """Return the schema version of a ledger, 0 if it has no tables yet."""
     version: int = connection.execute("PRAGMA user_version").fetchone()[0]
-    # The first release wrote its tables before the number.
+    # The first release wrote its tables before the version number.
     return 1 if version == 0 and _columns(connection, "recording") else version
 
 
 def is_outdated(connection: sqlite3.Connection) -> bool:
-    """Whether a ledger has tables, and they are those of an older version."""
+    """Whether a ledger has tables, and their schema is of an older version."""
     return 0 < read_version(connection) < _VERSION
 
 
@@ -77,11 +77,11 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None, keep_old
     Parameters
     ----------
     path : the ledger's file; None for a ledger in memory.
-    keep_old : whether it is copied before it is migrated.
+    keep_old : whether to copy the file before its migration.
 
     Raises
     ------
-    CannotWork : where a newer version wrote the ledger, or it cannot be copied or migrated; it stays as it was then.
+    CannotWork : if a newer version wrote the ledger, or it cannot be copied or migrated; the ledger stays unchanged.
     """
     version = read_version(connection)
     if version > _VERSION or version < 0:
@@ -96,7 +96,7 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None, keep_old
             if path and keep_old:
                 _back_up(connection, path, version)
             _migrate(connection, version)
-        except Exception as error:  # whatever is odd about a row, the ledger stays as it was
+        except Exception as error:  # whatever is wrong with a row, the ledger stays unchanged
             raise CannotWork(
                 f"{show(str(path))} is of an older version of this tool and cannot be brought up to date ({error}). "
                 "Nothing was changed: make room, or mend what is wrong, and start again"
@@ -104,13 +104,13 @@ def bring_up_to_date(connection: sqlite3.Connection, path: Path | None, keep_old
 
 
 def backups(path: Path) -> list[Path]:
-    """The copies that migrations made of a ledger."""
+    """Return the copies that migrations made of a ledger."""
     pattern = re.compile(re.escape(path.name) + r"\.v\d+(\.\d+)?")
     return sorted(other for other in path.parent.glob(f"{path.name}.v*") if pattern.fullmatch(other.name))
 
 
 def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
-    """Copy a ledger beside itself; a copy that is there already is kept, and not made a second time."""
+    """Copy a ledger to a file beside it, unless there is an identical copy; existing copies are kept."""
     before = backups(path)
     name = f"{path.name}.v{version}"
     names = (name if k == 1 else f"{name}.{k}" for k in count(1))
@@ -119,10 +119,10 @@ def _back_up(connection: sqlite3.Connection, path: Path, version: int) -> None:
         replacing(copy, mode=stat.S_IMODE(path.stat().st_mode)) as temporary,
         closing(sqlite3.connect(temporary, isolation_level=None)) as target,
     ):
-        target.execute("PRAGMA journal_mode = OFF")  # it would lie beside the temporary file after a crash
+        target.execute("PRAGMA journal_mode = OFF")  # a crash would leave a journal beside the temporary file
         connection.backup(target)
     if any(filecmp.cmp(copy, other, shallow=False) for other in before):
-        copy.unlink()  # a run made one, and was killed before it could migrate
+        copy.unlink()  # an earlier run made one and was killed before it could migrate
 
 
 def _migrate(connection: sqlite3.Connection, version: int) -> None:
@@ -142,7 +142,7 @@ def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     return [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
 
 
-#: Columns of a recording that ledgers of version 1 lack, some of them all and some only the last two.
+#: Columns of a recording that version 1 ledgers lack: some lack all of them, some only the last two.
 _NEW_IN_2 = {
     "checksum": "TEXT NOT NULL DEFAULT ''",
     "night": "INTEGER NOT NULL DEFAULT 0",
@@ -153,7 +153,7 @@ _NEW_IN_2 = {
     "other": "TEXT",
     "written": "TEXT NOT NULL DEFAULT ''",
 }
-#: Figures of a channel that they lack.
+#: Figures of a channel that version 1 ledgers lack.
 _FIGURES_NEW_IN_2 = (
     *("first_third", "last_third", "passages", "passage_start_s", "passage_end_s", "passage_emotion"),
     *("passage_negative_s", "passage_mean"),
@@ -161,14 +161,14 @@ _FIGURES_NEW_IN_2 = (
 
 
 def _to_2(connection: sqlite3.Connection) -> None:
-    """Details, formats and figures that version 1 did not know; they are empty where nothing tells them."""
+    """Add the details, formats and figures that version 1 lacks; they are empty if nothing stored gives them."""
     known = _columns(connection, "recording")
     for name, definition in _NEW_IN_2.items():
         if name not in known:
             connection.execute(f"ALTER TABLE recording ADD COLUMN {name} {definition}")
     connection.execute("CREATE TABLE IF NOT EXISTS pruned (hash BLOB PRIMARY KEY) WITHOUT ROWID")
     connection.execute("UPDATE recording SET other = '[]' WHERE envelope IS NOT NULL")
-    connection.execute("DELETE FROM note WHERE key LIKE '%views'")  # tables are to be written anew
+    connection.execute("DELETE FROM note WHERE key LIKE '%views'")  # forces the tables to be rewritten
     rows = connection.execute("SELECT label, path, figures FROM recording WHERE figures <> '{}'").fetchall()
     for label, path, figures in rows:
         channels = {
@@ -181,9 +181,9 @@ def _to_2(connection: sqlite3.Connection) -> None:
 
 
 def _to_3(connection: sqlite3.Connection) -> None:
-    """The day of the last failure in place of the number of the run: attempts are counted by days.
+    """Replace the number of the run by the day of the last failure, because attempts are counted by days.
 
-    Rows without failures are left alone. To write them all would need as much room again as the ledger takes.
+    Rows without failures are left alone. Writing them all would need as much disk space again as the ledger takes.
     """
     connection.create_function("day_of", 1, _days_in(_time_zone(connection)), deterministic=True)
     connection.execute("ALTER TABLE recording RENAME COLUMN night TO failed_on")
@@ -192,7 +192,7 @@ def _to_3(connection: sqlite3.Connection) -> None:
 
 
 def _time_zone(connection: sqlite3.Connection) -> tzinfo:
-    """The time zone of the results, UTC where none is noted or this machine does not know it."""
+    """Return the time zone of the results; UTC if none is stored or this machine does not know it."""
     noted = connection.execute("SELECT value FROM note WHERE key = 'time zone'").fetchone()
     try:
         return ZoneInfo(noted[0]) if noted else UTC
@@ -211,9 +211,9 @@ def _days_in(zone: tzinfo) -> Callable[[str], int]:
 
 
 def day_number(moment: date) -> int:
-    """A day as the ledger writes it, such as 20261124."""
+    """Return a day as the ledger stores it, such as 20261124."""
     return int(moment.strftime("%Y%m%d"))
 
 
-#: What leads to a version from the one before it, in order.
+#: Migration steps by the version that they lead to, in order.
 _STEPS: Mapping[int, Callable[[sqlite3.Connection], None]] = {2: _to_2, 3: _to_3}

@@ -1,4 +1,4 @@
-"""The regular expression of --name-pattern: what it finds in names, and how long that may take."""
+"""The regular expression of --name-pattern: what it finds in names, and its time limits."""
 
 import re
 import time
@@ -7,27 +7,27 @@ from collections.abc import Iterator, Mapping
 from analyzer import dates
 from analyzer.errors import UsageError
 
-#: Seconds of processor time that the search in one name may take. A usual pattern takes some millionths.
+#: Maximum processor time of the search in one name, in seconds. A usual pattern takes some microseconds.
 _LONGEST_S = 0.25
-#: Names that take longer than this are slow, and all of them together may take so long.
+#: A name that takes longer than the first limit is slow; the second limits the total time of slow names.
 _SLOW_S, _SLOW_TOGETHER_S = 0.05, 2.5
 
 
 class NamePattern:
-    r"""A regular expression as of Python's `re`, whose search in a name ends after a quarter of a second.
+    r"""A regular expression in the syntax of Python's `re`, whose search in a name is aborted after 0.25 s.
 
-    Without that limit, one such as `(\w+\s?)+-` does not end on some names. Such a name counts as one that the
-    pattern does not match.
+    Without that limit, a pattern such as `(\w+\s?)+-` does not end on some names. A name whose search is aborted
+    counts as not matched.
 
     Attributes
     ----------
     text : the expression.
-    too_long : names on which the search was given up.
+    too_long : names on which the search was aborted.
     """
 
     def __init__(self, text: str) -> None:
-        """Compile an expression; raises ValueError where it is none, or names no group."""
-        import regex  # searches as `re` does, and can be given a time limit
+        """Compile an expression; raises ValueError if it is invalid or has no named group."""
+        import regex  # searches as `re` does, but supports a timeout
 
         try:
             re.compile(text)
@@ -49,11 +49,11 @@ class NamePattern:
         return frozenset(self._compiled.groupindex)
 
     def find(self, name: str) -> "Found | None":
-        """What the pattern finds in the last part of a name, else in the whole; None where it does not match.
+        """Return what the pattern finds in the last part of a name, else in the whole; None if it does not match.
 
-        It is the first match whose group `date` is a date and no part of a longer number, as the first eight digits of
-        `0821123456_20261124.wav` are; else the first with a date; else the first. Raises UsageError where the searches
-        in many names take so long that there is no end to them.
+        That is the first match whose group `date` is a date and not part of a longer number, as the first eight digits
+        of `0821123456_20261124.wav` are; else the first with a date; else the first. Raises UsageError if slow searches
+        take too long in total.
         """
         if name in self.too_long:
             return None
@@ -76,7 +76,10 @@ class NamePattern:
         return best
 
     def _matches(self, name: str, started: float) -> "Iterator[Found]":
-        """Matches in the last part of a name and in the whole, overlapping ones too; one of each without dates."""
+        """Yield the matches in the last part of a name, then in the whole name.
+
+        With a group `date` that includes overlapping matches; without one, only the first match in each.
+        """
         for start in (name.rfind("/") + 1, 0):
             text, at = name[start:], 0
             while at <= len(text):
@@ -98,7 +101,7 @@ class NamePattern:
 
 
 class Found:
-    """What a pattern found in a name: its groups, with their text and where they stand in `text`.
+    """A match of a pattern in a name: the groups, with their text and their position in `text`.
 
     `text` is the part of the name that begins at position `offset`.
     """
@@ -108,30 +111,30 @@ class Found:
 
     @property
     def moment(self) -> str:
-        """The date and the time of day, as tables show them; empty where there is no such day."""
+        """The date and the time of day, as shown in tables; empty if there is no valid date."""
         day, clock = dates.day(self._group("date")), dates.clock(self._group("time"))
         return f"{day} {clock}" if day and clock else day
 
     @property
     def others(self) -> dict[str, str]:
-        """The groups besides date and time that found something."""
+        """The non-empty groups other than date and time."""
         return {key: value for key, (value, _) in self._parts.items() if value and key not in ("date", "time")}
 
     @property
     def spans(self) -> list[tuple[int, int]]:
-        """Start and end of date and time in the name, as far as they are such and no part of a number."""
+        """Start and end of date and time in the name, as far as they are valid and not part of a longer number."""
         return [(start + self._offset, end + self._offset) for start, end in self._real] if self.stands_alone else []
 
     @property
     def stands_alone(self) -> bool:
-        """Whether there is a date, and date and time border on no other digits."""
+        """Whether there is a valid date, and date and time are not adjacent to other digits."""
         inside = {k for start, end in self._real for k in range(start, end)}
         borders = {k + step for k in inside for step in (-1, 1)} - inside
         return bool(self.moment) and not any(self._text[k : k + 1].isdecimal() for k in borders if k >= 0)
 
     @property
     def _real(self) -> list[tuple[int, int]]:
-        """Start and end of the date and the time, as far as they are such."""
+        """Start and end of the date and the time in `text`, as far as they are valid."""
         read = (("date", dates.day), ("time", dates.clock))
         return [self._parts[group][1] for group, known in read if known(self._group(group))]
 

@@ -1,4 +1,4 @@
-"""What a recording is called, in tables and as a file name. See `Identity`."""
+"""Names of recordings, in tables and as file names. See `Identity`."""
 
 import hashlib
 import os
@@ -8,23 +8,23 @@ import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
-#: The longest file name in bytes that results are given; file systems take 255, a temporary name needs some of it.
+#: Maximum length in bytes of a result's file name. File systems allow 255; a temporary name needs some of it.
 LONGEST_NAME = 200
-#: The longest path that the system takes: characters on Windows, else bytes without the zero at its end.
+#: Maximum path length of the system: in characters on Windows, otherwise in bytes without the terminating zero.
 LONGEST_PATH = {"win32": 259, "darwin": 1023}.get(sys.platform, 4095)
-#: Bytes of the name of a temporary file beside a result, see `outputs.replacing`.
+#: Bytes reserved for the name of a temporary file beside a result, see `outputs.replacing`.
 _TEMPORARY_NAME = 32
-#: Bytes of its name that a result keeps whose whole path is too long.
+#: Bytes kept from the end of a result's name if its whole path is too long.
 _LONGEST_END = 60
 _FORBIDDEN = frozenset('<>:"\\|?*%/')
-#: Characters that turn the direction of what follows: behind one `vaw.exe` looks like `exe.wav`.
+#: Characters that change the text direction: after one of them, `vaw.exe` looks like `exe.wav`.
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
 
 
 @dataclass(frozen=True)
 class Identity:
-    """The name of a recording for good: the label of its input, and its path below that input.
+    """The permanent name of a recording: the label of its input, and its path below that input.
 
     `label` and `path` are strings as the operating system gives them (undecodable bytes as surrogates); `path` has
     `/` between its parts on every system.
@@ -35,20 +35,20 @@ class Identity:
 
     @property
     def sort_key(self) -> bytes:
-        """Orders by the bytes of label and path, the same on every machine."""
+        """Sort key by the bytes of label and path, for the same order on every machine."""
         return os.fsencode(f"{self.label}/{self.path}")
 
     @property
     def shown(self) -> str:
-        """The name as tables show it."""
+        """The name as shown in tables."""
         return show(f"{self.label}/{self.path}")
 
     def result_path(self, folder: Path, extension: str) -> Path:
-        """Where a result of this recording lies below `folder`: its path, its extension kept, and one more.
+        """Return the path of a result below `folder`: the recording's path with `extension` appended.
 
-        A folder that has that extension already, such as `a.wav.csv` beside `a.wav`, gets another name. Where the
-        system does not take a path of that length, the result lies directly in the folder of its label, and is called
-        by a hash of the recording's name and the end of it.
+        A folder whose name ends in that extension already, such as `a.wav.csv` beside `a.wav`, gets another name. If
+        the path is too long for the system, the result lies directly in the folder of its label, named after a hash of
+        the recording's name and the end of that name.
         """
         *folders, name = (self.label, *self.path.split("/"))
         escaped = [file_name(part) for part in folders]
@@ -63,7 +63,7 @@ class Identity:
 
 
 def _is_taken(path: Path) -> bool:
-    """Whether the system takes a path of this length, and that of a temporary file beside it."""
+    """Whether the system accepts a path of this length, and that of a temporary file beside it."""
     folder = os.path.abspath(path.parent)
     lengths = map(len, (folder, path.name) if sys.platform == "win32" else map(os.fsencode, (folder, path.name)))
     of_folder, of_name = lengths
@@ -71,9 +71,10 @@ def _is_taken(path: Path) -> bool:
 
 
 def show(name: str) -> str:
-    r"""A name as text that any table, log or terminal takes: undecodable bytes and control characters become \xNN.
+    r"""Return a name as printable text: undecodable bytes and control characters become \xNN or \uNNNN.
 
-    Those that turn the direction of what follows, too: a name must not look like another.
+    Any table, log or terminal can show the result. Characters that change the text direction are escaped too, since a
+    name must not look like another.
     """
     return name if name.isprintable() else "".join(_shown(character) for character in name)
 
@@ -88,10 +89,10 @@ def _shown(character: str) -> str:
 
 
 def file_name(name: str) -> str:
-    """One part of a path as a file name that Linux, macOS and Windows take; different names stay different.
+    """Convert one part of a path to a file name valid on Linux, macOS and Windows; distinct names stay distinct.
 
-    What is forbidden somewhere becomes %NN, as in addresses; a name that is too long ends in %~ and a hash of it. An
-    empty one, which only object storage knows, becomes %~.
+    Characters that are forbidden on any of them become %NN, as in URLs. A name that is too long ends in %~ and a hash
+    of it. An empty name, possible only in object storage, becomes %~.
     """
     if not name:
         return "%~"

@@ -1,4 +1,4 @@
-"""Settings that have had no effect in a run, or another than was meant: a line for each, for the end of the run."""
+"""Remarks on settings that had no effect in a run, or an unintended one; logged at the end of the run."""
 
 import logging
 from collections.abc import Iterator, Sequence
@@ -16,15 +16,15 @@ from analyzer.roles import MIXED
 from analyzer.settings import RunSettings
 from analyzer.signals import StopSignals
 
-#: A level of `logging`, and what to say.
+#: Log level and message.
 Remark = tuple[int, str]
 
-#: How many names a line gives.
+#: Maximum number of names in a remark.
 _NAMED = 5
 
 
 def rows_of(naming: Naming, inputs: Sequence[Input], settings: RunSettings, stop: StopSignals) -> Rows:
-    """Which recordings below the inputs the rows of the metadata are about."""
+    """Match the rows of the metadata to the recordings below the inputs."""
 
     def recordings() -> Iterator[tuple[Identity, Identity, Input]]:
         for source in inputs:
@@ -36,7 +36,7 @@ def rows_of(naming: Naming, inputs: Sequence[Input], settings: RunSettings, stop
 
 
 def of_metadata(rows: Rows, naming: Naming, ledger: Ledger, inputs: Sequence[Input]) -> Iterator[Remark]:
-    """What to say of rows of the metadata that are about no recording, or about several."""
+    """Yield remarks on rows of the metadata that match no recording, or several."""
     if not rows.names:
         yield logging.WARNING, "--metadata: the file has no rows"
     if unmatched := _never_seen(rows.unmatched, naming, ledger, inputs):
@@ -57,7 +57,7 @@ def of_metadata(rows: Rows, naming: Naming, ledger: Ledger, inputs: Sequence[Inp
 
 
 def _never_seen(names: Sequence[str], naming: Naming, ledger: Ledger, inputs: Sequence[Input]) -> list[str]:
-    """Those of some rows that are not about recordings of earlier runs either, which have gone since."""
+    """Return the names that match no recording of earlier runs either; those recordings may be gone now."""
     if not names:
         return []
     called = {naming.called(Identity("", name)).path: name for name in names}
@@ -71,7 +71,7 @@ def _never_seen(names: Sequence[str], naming: Naming, ledger: Ledger, inputs: Se
 
 
 def of_recordings(seen: Seen, naming: Naming) -> Iterator[Remark]:
-    """What to say of the name pattern, and of recordings whose time lies in the future."""
+    """Yield remarks on the name pattern, and on recordings whose time is in the future."""
     if naming.pattern and seen.recordings:
         yield from _of_pattern(seen, naming)
     if seen.in_future:
@@ -105,7 +105,7 @@ def _of_pattern(seen: Seen, naming: Naming) -> Iterator[Remark]:
 
 
 def of_inputs(seen: Seen) -> Iterator[Remark]:
-    """What to say where there is no recording below the inputs."""
+    """Yield a remark if there is no recording below the inputs."""
     if seen.recordings or seen.pruned:
         return
     if seen.skipped:
@@ -118,9 +118,9 @@ def of_inputs(seen: Seen) -> Iterator[Remark]:
 
 
 def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -> Iterator[Remark]:
-    """What to say where an input overlaps with one of earlier runs that has another name."""
+    """Yield a remark for each input that overlaps with an input of earlier runs under another label."""
     labels = {source.label for source in inputs}
-    for label, folder in ledger.labels() if not naming.mask else ():  # a masked folder is not to be found
+    for label, folder in ledger.labels() if not naming.mask else ():  # the path of a masked folder is unknown
         earlier = Input(label, folder if storage.is_address(folder) else Path(folder))
         for source in inputs:
             if label not in labels and discovery.overlap(source, earlier):
@@ -132,7 +132,10 @@ def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], naming: Naming) -
 
 
 def of_results(account: Account, settings: RunSettings) -> Iterator[Remark]:
-    """What to say of roles that no recording of this run has; the next run may have some, so it is no warning."""
+    """Yield remarks on roles that no recording of this run has.
+
+    They are no warnings, because recordings of the next run may have these roles.
+    """
     if not account.with_speech:
         return
     roles = len(settings.speakers)
@@ -151,7 +154,7 @@ def of_results(account: Account, settings: RunSettings) -> Iterator[Remark]:
 
 
 def _named(names: Sequence[str], naming: Naming) -> str:
-    """The first of some names, without numbers where these are masked."""
+    """Return the first of the names as text, with masked numbers if names are masked."""
     shown = [show(naming.mask.text(name) if naming.mask else name) for name in names[:_NAMED]]
     more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
     return ", ".join(shown) + more

@@ -1,4 +1,4 @@
-"""Ogg files: all recordings that one holds, and what follows missing pages at its time."""
+"""Read Ogg files: all chained recordings, with sound after missing pages placed at its time."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,17 +13,18 @@ from analyzer.ogg_pages import Link, Run, read_links
 from analyzer.splice import Spliced
 from analyzer.stream import LONGEST_HOURS, AudioStream, Source, clock
 
-#: A recording that was cut out of a longer one goes on with its times. Where pages are missing before its first sound,
-#: no more than this counts as missing.
+#: A recording that was cut out of a longer one keeps its timestamps. So if pages are missing before the first sound, a
+#: first timestamp above this, in seconds, is still taken as the start, not as the length of the missing sound.
 _LONGEST_LOST_S = 600.0
-#: Seconds that sound after missing pages may overlap with what is before them; FFmpeg gives less where it is not sure.
+#: Seconds by which sound after missing pages may overlap with sound before them; if FFmpeg is not sure of a timestamp,
+#: it gives a lower one.
 _EARLY_S = 0.1
 _MISSING = "damaged: data are missing"
 
 
 @contextmanager
 def open_ogg(source: Source, handle: BinaryIO) -> Iterator[AudioStream]:
-    """An Ogg file; `source` reads `handle`. Raises UnreadableRecording where nothing in it can be read."""
+    """Open an Ogg file; `source` reads `handle`. Raises UnreadableRecording if nothing in it can be read."""
     links = read_links(handle)
     if len(links) == 1 and len(links[0].runs) == 1 and not links[0].has_strange:
         with open_ffmpeg(_source(handle, links[0], links[0].runs[0]), "ogg") as stream:
@@ -41,9 +42,10 @@ def open_ogg(source: Source, handle: BinaryIO) -> Iterator[AudioStream]:
 
 
 class _OggStream(AudioStream):
-    """Recordings one after the other, and stretches between missing pages.
+    """Chained recordings, and stretches between missing pages, as one stream.
 
-    Those of other rates than the first are resampled. One channel stands on all channels where others have more.
+    All are resampled to the highest sample rate. Mono is copied to all channels if others have more; a recording with
+    several channels is padded with silent ones.
     """
 
     def __init__(self, handle: BinaryIO, links: list[Link], codec: str) -> None:
@@ -74,7 +76,7 @@ class _OggStream(AudioStream):
             self.notes.append("a part of it was not read: its beginning is missing")
 
     def _link(self, link: Link) -> Iterator[np.ndarray]:
-        """The sound of one of the recordings."""
+        """Yield the sound of one of the recordings."""
         done, start_s = 0, None
         for run in link.runs:
             try:
@@ -92,7 +94,7 @@ class _OggStream(AudioStream):
                 self._errors.append(str(error))
 
     def _fitted(self, stream: FFmpegStream) -> Iterator[np.ndarray]:
-        """The sound of a stretch at the rate of the whole and with all channels."""
+        """Yield the sound of a stretch at the sample rate of the whole stream and with all its channels."""
         for block in _at_rate(stream, self.rate):
             if len(block) == 1:
                 yield np.repeat(block, self.channels, axis=0)
@@ -115,6 +117,6 @@ def _source(handle: BinaryIO, link: Link, run: Run) -> Source:
 
 
 def _set_start(stream: FFmpegStream, link: Link) -> float:
-    """Begin where the sound begins, unless pages are missing before it; returns that time of the container."""
+    """Start the stream at its first sound, unless pages are missing before it; return this container time."""
     stream.start_s = stream.first_s if link.starts_whole or stream.first_s > _LONGEST_LOST_S else 0.0
     return stream.start_s

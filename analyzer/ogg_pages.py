@@ -1,8 +1,8 @@
-"""The pages of an Ogg file: which belong together, and where some are missing.
+"""Read the pages of an Ogg file: which belong together, and where some are missing.
 
-FFmpeg reads an Ogg file as one stream without gaps. So each stretch of it without a gap is read as a file of its own,
-with the headers before it: its first page then says when it is due. A file may also hold several recordings one
-after the other ("chained"), each with headers of its own.
+FFmpeg reads an Ogg file as one stream without gaps. So each stretch without a gap is read as a separate file, with the
+headers before it: its first page then gives its time. A file may also hold several recordings one after the other
+("chained"), each with its own headers.
 """
 
 import struct
@@ -13,19 +13,19 @@ from typing import BinaryIO
 
 from analyzer.splice import Piece
 
-#: Pieces of a file that are kept; what is more damaged than that is read from there on as if nothing were missing.
+#: Maximum number of pieces of a file; a file with more damage is read from there on as if nothing were missing.
 _MOST_PIECES = 2_000
 _BEGINS = 2
 _SEARCHED_AT_A_TIME = 1 << 16
 _MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
-#: How the first packet of an encoding starts, and how many packets of headers there are.
+#: First bytes of the first packet of an encoding, and its number of header packets.
 _HEADERS = {b"OpusHead": 2, b"\x01vorbis": 3, b"Speex   ": 2}
 _OTHER_HEADERS = 3
 
 
 @dataclass(frozen=True)
 class Page:
-    """A page: its place in the file, what its header says, and how many packets end in it."""
+    """A page: its place in the file, its header fields, how many packets end in it, and the head of its body."""
 
     start: int
     end: int
@@ -38,13 +38,13 @@ class Page:
 
     @property
     def begins(self) -> bool:
-        """Whether it is the first of a stream."""
+        """Whether it is the first page of a stream."""
         return bool(self.flags & _BEGINS)
 
 
 @dataclass
 class Run:
-    """A stretch of a recording without a gap: the pieces of the file that it consists of, and when it ends."""
+    """A stretch of a recording without a gap: its pieces of the file, and when it ends."""
 
     pieces: list[Piece] = field(default_factory=list)
     end_s: float = 0.0
@@ -52,15 +52,15 @@ class Run:
 
 @dataclass
 class Link:
-    """One of the recordings that a file holds one after the other.
+    """One of the chained recordings of a file.
 
     Attributes
     ----------
     headers : the pages before any sound.
     runs : stretches without a gap.
     starts_whole : whether no page is missing between headers and sound.
-    has_strange : whether there are pages between its own whose first page is missing.
-    channels, rate, length_s : of all its tracks; 0 where that is not known.
+    has_strange : whether it contains pages of a stream whose first page is missing.
+    channels, rate, length_s : sum of the channels, highest sample rate and longest length of its tracks; 0 if unknown.
     """
 
     headers: list[Piece] = field(default_factory=list)
@@ -73,18 +73,18 @@ class Link:
     _tracks: dict[int, "_Track"] = field(default_factory=dict)
 
     def takes_tracks(self) -> bool:
-        """Whether a first page may be that of another track: they all come before any other page."""
+        """Whether the next first page may add a track: all first pages come before any other page."""
         return all(track.is_new for track in self._tracks.values())
 
     def begin(self, page: Page) -> None:
-        """Add a track by its first page."""
+        """Add the track that this page begins."""
         track = self._tracks[page.serial] = _Track(page)
         self.headers.append((page.start, page.end))
         self.channels += track.channels
         self.rate = max(self.rate, track.rate)
 
     def add(self, page: Page, may_split: bool) -> int:
-        """Add a page of a track, unless it is there already or belongs to none; returns the number of new pieces."""
+        """Add a page unless it is a duplicate or belongs to no track; return the number of new pieces."""
         track = self._tracks.get(page.serial)
         self.has_strange |= track is None
         if track is None or track.is_double(page):
@@ -105,7 +105,7 @@ class Link:
 
 
 class _Track:
-    """What is known of a logical stream of a link."""
+    """The state of a logical stream of a link."""
 
     def __init__(self, page: Page) -> None:
         head = page.head
@@ -127,11 +127,11 @@ class _Track:
 
     @property
     def length_s(self) -> float:
-        """When its last page ends, in seconds."""
+        """End of its last page in seconds."""
         return max(0, self.granule - self._skipped) / self.rate if self.rate else 0.0
 
     def is_double(self, page: Page) -> bool:
-        """Whether a page has been there before."""
+        """Whether a page is a duplicate of an earlier one."""
         return page.number <= self.number and 0 < page.granule <= self.granule
 
     def misses(self, page: Page) -> bool:
@@ -139,13 +139,13 @@ class _Track:
         return page.number > self.number + 1
 
     def take(self, page: Page) -> None:
-        """Go on to a page."""
+        """Update the state with the next page."""
         self.number, self.is_new = page.number, False
         self.granule = page.granule if page.granule > 0 else self.granule
 
 
 def read_links(handle: BinaryIO) -> list[Link]:
-    """The recordings that an Ogg file holds, as far as its pages are whole."""
+    """Return the recordings that the undamaged pages of an Ogg file hold."""
     links, pieces = list[Link](), 0
     for page in _pages(handle):
         may_split = pieces < _MOST_PIECES
@@ -171,7 +171,7 @@ def _append(pieces: list[Piece], page: Page, may_split: bool) -> int:
 
 
 def _pages(handle: BinaryIO) -> Iterator[Page]:
-    """The whole pages of a file; what is damaged is passed over."""
+    """Yield the undamaged pages of a file and skip the others."""
     at: int | None = 0
     while at is not None:
         page = _page(handle, at)
@@ -183,7 +183,7 @@ def _pages(handle: BinaryIO) -> Iterator[Page]:
 
 
 def _page(handle: BinaryIO, at: int) -> Page | None:
-    """The page at a place; None where there is none, or one that is damaged."""
+    """Read the page at an offset; return None if there is none, or if it is damaged."""
     handle.seek(at)
     head = handle.read(27)
     if len(head) < 27 or head[:5] != b"OggS\0":
@@ -201,13 +201,13 @@ def _page(handle: BinaryIO, at: int) -> Page | None:
 
 
 def _checksum(page: bytes) -> int:
-    """The CRC of Ogg: that of zlib with the bits of all bytes the other way round, and without its inversions."""
+    """Return the CRC of Ogg: that of zlib with the bits of all bytes reversed, and without its inversions."""
     mirrored = zlib.crc32(page.translate(_MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
     return int(f"{mirrored:032b}"[::-1], 2)
 
 
 def _next_page(handle: BinaryIO, at: int) -> int | None:
-    """Where the next page may begin."""
+    """Return the offset at which the next page may begin; None if there is no more."""
     while True:
         handle.seek(at)
         content = handle.read(_SEARCHED_AT_A_TIME)

@@ -1,4 +1,4 @@
-"""The command line of `call-emotions`, and what its options may be."""
+"""The command line of `call-emotions` and the values that its options accept."""
 
 import argparse
 from datetime import date
@@ -27,7 +27,7 @@ _RUN, _WHO, _WHICH, _NOISE = ("the run", "who speaks, and what it is called", "w
 
 
 def command_line() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
-    """The parser of the command line, and the part of it that a configuration file is about."""
+    """Return the parser of the command line and that of `analyze`, whose options a configuration file may set."""
     whole = argparse.ArgumentParser(
         prog="call-emotions",
         description="Emotion timelines and spreadsheets from folders of call recordings, offline.",

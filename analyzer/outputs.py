@@ -1,4 +1,4 @@
-"""Result files: written beside their place and moved into it, so that a reader never meets half of one."""
+"""Result files: written to a temporary file and moved into place, so that a reader never sees a partial file."""
 
 import csv
 import os
@@ -15,10 +15,10 @@ from analyzer.formats import EXTENSIONS
 from analyzer.names import Identity, show
 from analyzer.timeline import Row
 
-#: The folder of timelines below the output.
+#: The folder of timelines below the output folder.
 TIMELINES = "timelines"
 TIMELINE_COLUMNS = ("start", "end", "channel", "speaker", "emotion", "confidence", *EMOTIONS, "level_db")
-#: A spreadsheet runs a text cell that begins with one of these as a formula.
+#: A spreadsheet evaluates a text cell that begins with one of these as a formula.
 _FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -27,11 +27,12 @@ _UNFINISHED = ".writing-"
 
 @contextmanager
 def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iterator[Path]:
-    """A temporary path in the same folder, that takes the place of `path` when the block ends well.
+    """Yield a temporary path in the same folder; the file replaces `path` if the block succeeds.
 
-    It ends in `suffix`, for writers who look at that. Results tell of people: they are for the owner and the group
-    alone, unless `mode` says otherwise. Of a symbolic link the target is replaced, and the link stays. Raises
-    CannotWrite where the file system refuses, or where `path` is a folder, a pipe or a device.
+    The temporary name ends in `suffix`, for writers that depend on the extension. Results are personal data: they are
+    accessible to the owner and the group only, unless `mode` is given. If `path` is a symbolic link, its target is
+    replaced and the link stays. Raises CannotWrite if the file system refuses, or if `path` is a folder, a pipe or a
+    device.
     """
     with _refusing(path, "written"):
         make_folders(path.parent)
@@ -51,7 +52,7 @@ def replacing(path: Path, suffix: str = ".tmp", mode: int | None = None) -> Iter
 
 @contextmanager
 def _refusing(path: Path, what: str) -> Iterator[None]:
-    """Raise CannotWrite where the file system refuses what is done with a file."""
+    """Raise CannotWrite if the file system refuses the operation on a file in this block."""
     try:
         yield
     except OSError as error:
@@ -60,16 +61,16 @@ def _refusing(path: Path, what: str) -> Iterator[None]:
 
 
 def make_folders(folder: Path) -> None:
-    """Make a folder and those above it, as far as they are missing; raises OSError. No depth is too deep for it."""
+    """Create a folder and its missing parents, at any depth; raises OSError."""
     missing = takewhile(lambda above: not above.exists(), (folder, *folder.parents))
     for above in reversed(list(missing)):
         above.mkdir(exist_ok=True)
 
 
 def files_below(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, links and special files too; nothing where it cannot be listed.
+    """Yield every file below a folder, at any depth, including links and special files.
 
-    Links to folders are followed only where `folder` itself is one. No depth is too deep for it.
+    Folders that cannot be listed are ignored. Links to folders are not followed, except `folder` itself.
     """
     folders = [folder]
     while folders:
@@ -82,7 +83,7 @@ def files_below(folder: Path) -> Iterator[Path]:
 
 
 def clear_unfinished(output: Path) -> None:
-    """Remove what a run that was killed left half written, also where a folder of results is a link."""
+    """Remove the partial files of a killed run, also below folders of results that are links."""
     linked = [path for name in (TIMELINES, *EXTENSIONS) if (path := output / name).is_symlink()]
     for folder in (output, *linked):
         for path in files_below(folder):
@@ -91,13 +92,13 @@ def clear_unfinished(output: Path) -> None:
 
 
 def write_text(path: Path, text: str, mode: int | None = None) -> None:
-    """Write a text file whole, as UTF-8 with plain line feeds."""
+    """Write a text file with `replacing`, as UTF-8 with plain line feeds."""
     with replacing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8", newline="\n")
 
 
 def write_text_or_stream(path: Path, text: str, mode: int | None = None) -> None:
-    """Write a text file as `write_text` does, or into the pipe or device that stands there; raises CannotWrite."""
+    """Write a text file as `write_text` does, or into the pipe or device at `path`; raises CannotWrite."""
     with _refusing(path, "written"):
         descriptor = destinations.open_stream(path)
         if descriptor is not None:
@@ -107,7 +108,10 @@ def write_text_or_stream(path: Path, text: str, mode: int | None = None) -> None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
-    """Write a table as CSV: comma, dot, line feed. Numbers come formatted, text harmless for spreadsheets."""
+    """Write a table as CSV, with commas and line feeds.
+
+    The caller has formatted the numbers, with a decimal point, and made text safe for spreadsheets, see `harmless`.
+    """
     with replacing(path) as temporary, open(temporary, "w", encoding="utf-8", newline="") as handle:
         writer = csv.writer(handle, lineterminator="\n")
         writer.writerow(columns)
@@ -115,48 +119,51 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Sequence[object
 
 
 def harmless(text: str) -> str:
-    """Text that no spreadsheet runs as a formula: an apostrophe before what would start one."""
+    """Return text that no spreadsheet evaluates as a formula: an apostrophe precedes what would start one."""
     return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def number(value: float | None, decimals: int) -> str:
-    """A number with a fixed count of decimals; nothing for None."""
+    """Format a number with a fixed number of decimals; None becomes an empty text."""
     return "" if value is None else f"{value:.{decimals}f}"
 
 
 def timeline_path(output: Path, identity: Identity) -> Path:
-    """Where the timeline of a recording lies."""
+    """Return the path of the timeline of a recording."""
     return identity.result_path(output / TIMELINES, ".csv")
 
 
 def format_path(output: Path, identity: Identity, name: str) -> Path:
-    """Where a recording is written in a format for people or for other tools."""
+    """Return the path of a recording's file in the format `name`, for people or for other tools."""
     return identity.result_path(output / name, EXTENSIONS[name])
 
 
 def format_paths(output: Path, identity: Identity) -> list[Path]:
-    """Every file that is made from the timeline of a recording."""
+    """Return the paths of all files that are made from the timeline of a recording."""
     return [format_path(output, identity, name) for name in EXTENSIONS]
 
 
 def remove_empty_folders(folder: Path, output: Path) -> None:
-    """Remove a folder of results and those above it, as far as they are empty: names of folders tell of people, too."""
-    with suppress(OSError):  # the first one that is not empty
+    """Remove a folder of results and its parents as far as they are empty.
+
+    Names of folders can be personal data, too.
+    """
+    with suppress(OSError):  # raised by the first folder that is not empty
         while folder not in (output, *output.parents):
             folder.rmdir()
             folder = folder.parent
 
 
 def delete_results(output: Path, identity: Identity) -> None:
-    """Delete every file that tells of this recording alone; raises CannotWork where the file system refuses."""
+    """Delete every file about this recording alone; raises CannotWrite if the file system refuses."""
     delete_formats(output, identity)
     delete(timeline_path(output, identity), output)
 
 
 def delete_formats(output: Path, identity: Identity, but: Collection[str] = ()) -> None:
-    """Delete what was made of a recording that is not told so any more; raises CannotWork as above.
+    """Delete the files made from a recording's timeline, once they are out of date; raises CannotWrite as above.
 
-    `but` are formats that are written anew anyway.
+    `but` are formats to leave, because they will be rewritten anyway.
     """
     for name in EXTENSIONS:
         path = format_path(output, identity, name)
@@ -165,9 +172,10 @@ def delete_formats(output: Path, identity: Identity, but: Collection[str] = ()) 
 
 
 def delete(path: Path, output: Path, keep_link: bool = False) -> None:
-    """Delete a result, and the folders above it that are empty then; raises CannotWrite where that is refused.
+    """Delete a result, and its parent folders that are empty then; raises CannotWrite if the file system refuses.
 
-    Of a link the target is deleted, which was written through it, and the link as well unless it is to be kept.
+    If `path` is a link, its target is deleted, since the result was written there, and so is the link unless
+    `keep_link` is set.
     """
     with _refusing(path, "deleted"):
         if path.is_symlink() and (target := _target(path)):
@@ -178,7 +186,7 @@ def delete(path: Path, output: Path, keep_link: bool = False) -> None:
 
 
 def _target(link: Path) -> Path | None:
-    """The file that is written through a link; None where nothing is."""
+    """Return the file that is written through a link; None if there is none."""
     try:
         return destinations.regular_file(link)
     except OSError:
@@ -186,7 +194,7 @@ def _target(link: Path) -> Path | None:
 
 
 def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> None:
-    """Write the timeline of one recording; `speakers` are those of its channels."""
+    """Write the timeline of one recording; `speakers` are the names by channel."""
     lines = (
         (
             number(row.start, 3),
@@ -204,7 +212,7 @@ def write_timeline(path: Path, rows: Iterable[Row], speakers: Sequence[str]) -> 
 
 
 def read_timeline(path: Path) -> list[Row]:
-    """The rows of a timeline that `write_timeline` wrote; raises DamagedResult where it is none."""
+    """Read the rows of a timeline that `write_timeline` wrote; raises DamagedResult if it is missing or invalid."""
     try:
         with open(path, encoding="utf-8", newline="") as handle:
             lines = csv.DictReader(handle)

@@ -1,9 +1,9 @@
-"""Negative passages: the stretches of a call for which somebody might want to listen to it.
+"""Negative passages: the parts of a call that may be worth listening to.
 
-A single segment proves little, whatever its probability; a caller who is upset is so for a while. So segments that
-are more probably negative than is usual are put together across what is said between them, and a passage counts as
-much as the time for which it is negative: the strongest and longest come first (training/EXPERIMENTS.md has how calls
-are ranked by it).
+A single segment proves little, whatever its probability, whereas an upset caller stays upset for a while. Segments with
+an unusually high negative probability are therefore joined into passages, across speech between them. Passages are
+ranked by their negative time, so the strongest and longest come first (see training/EXPERIMENTS.md for the ranking of
+calls).
 """
 
 from collections.abc import Iterator, Sequence
@@ -12,24 +12,24 @@ from dataclasses import dataclass
 from analyzer.emotions import EMOTIONS, NEGATIVE
 from analyzer.timeline import Row
 
-#: A segment belongs to a passage from this probability of a negative emotion on.
+#: Minimum negative probability of a segment in a passage.
 _NEGATIVE_FROM = 0.35
-#: Seconds between two of them in one passage, at most: the other one's turn, or a calmer sentence.
+#: Maximum gap in seconds between two such segments: a turn of the other speaker, or a calmer sentence.
 _BRIDGE_S = 12.0
-#: Seconds of negative speech that a passage holds at least.
+#: Minimum total length in seconds of these segments in a passage.
 _LEAST_S = 3.0
 
 
 @dataclass(frozen=True)
 class Passage:
-    """A stretch of one channel that is negative.
+    """A negative passage of one channel.
 
     Attributes
     ----------
     start, end : seconds from the start of the recording.
-    emotion : the negative emotion that is most probable over it.
-    negative_s : seconds of it that are negative, each weighed by its probability.
-    mean : mean probability of a negative emotion over those.
+    emotion : the most probable negative emotion over the passage.
+    negative_s : negative time: length of its segments in seconds, weighted by their negative probabilities.
+    mean : mean negative probability of its segments, weighted by length.
     """
 
     start: float
@@ -40,12 +40,12 @@ class Passage:
 
 
 def passages(rows: Sequence[Row]) -> list[Passage]:
-    """The passages of one channel, in order; `rows` are its segments in order."""
+    """Return the passages of one channel, in order; `rows` are its segments in order."""
     return [_passage(run) for run in _runs(rows) if round(sum(row.seconds for row in run), 3) >= _LEAST_S]
 
 
 def _runs(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Negative rows that belong together; compared as rounded as they are told: sums are a bit less than that here."""
+    """Yield groups of negative rows that form a passage; values are rounded as in the output to avoid float errors."""
     run: list[Row] = []
     for row in rows:
         if round(row.negative or 0.0, 4) < _NEGATIVE_FROM:

@@ -1,4 +1,4 @@
-"""Decoded sound at the times that its container gives: gaps become silence, and what overlaps is there once."""
+"""Place decoded sound at the times that its container gives: gaps become silence, overlapping sound is kept once."""
 
 from collections.abc import Iterator
 
@@ -6,25 +6,25 @@ import numpy as np
 
 from analyzer.stream import check_length
 
-#: Times of frames are rounded and jitter: sound is moved only where it would be further than this from its time.
+#: Timestamps of frames are rounded and jitter: sound is moved only if it would be off by more than this, in seconds.
 TOLERATED_S = 0.04
-#: Sound whose time lies so far back does not overlap with other sound: its clock was set back.
+#: A timestamp further back than this is no overlap: the clock was set back.
 _LONGEST_OVERLAP_S = 1.0
-#: A gap as long as this has to be confirmed by the next frame, since the time of a single one may be damaged.
+#: A gap longer than this must be confirmed by the next frame, since a single timestamp may be damaged.
 _LONG_GAP_S = 60.0
 
 
 class Placement:
-    """Puts one track together from frames and their times, without gaps and from 0 on.
+    """Assembles one track from frames and their times, without gaps and starting at 0.
 
     Parameters
     ----------
-    rate, channels : of the track.
-    most : samples per channel of silence in one block.
+    rate, channels : sample rate and number of channels of the track.
+    most : maximum number of samples per channel in a block of silence.
 
     Attributes
     ----------
-    restarts : the positions, in seconds, at which the times of the container jumped back.
+    restarts : positions, in seconds, at which the times of the container jumped back.
     """
 
     def __init__(self, rate: int, channels: int, most: int) -> None:
@@ -34,10 +34,10 @@ class Placement:
         self.restarts: list[float] = []
 
     def place(self, samples: np.ndarray, at_s: float | None) -> Iterator[np.ndarray]:
-        """The blocks that a frame adds, shaped (channels, samples) as it is; without a time, it follows the last one.
+        """Yield the blocks that a frame adds, shaped (channels, samples) like the frame.
 
-        A gap is filled in many blocks of silence, so that a long one takes no memory. Raises UnreadableRecording where
-        it makes the recording longer than any that is read.
+        A frame without a time follows the previous one. A gap is filled with many blocks of silence, so that a long one
+        needs no memory. Raises UnreadableRecording if a gap makes the recording too long.
         """
         if self._doubtful:
             yield from self._confirmed(at_s)
@@ -48,16 +48,16 @@ class Placement:
             yield from self._placed(samples, late_s)
 
     def finish(self) -> Iterator[np.ndarray]:
-        """What is left, once all frames have been placed."""
+        """Yield what is left after all frames have been placed."""
         if self._doubtful:
             yield from self._confirmed(None)
 
     def _late_s(self, at_s: float | None) -> float:
-        """How long after the end of what has been placed a frame is due."""
+        """Return how many seconds after the end of the placed sound a frame starts; negative for an overlap."""
         return 0.0 if at_s is None else at_s + self._shift_s - self._done / self._rate
 
     def _confirmed(self, next_s: float | None) -> Iterator[np.ndarray]:
-        """A frame that is due at an unlikely time, now that the time of the next one is known."""
+        """Place a frame with an unlikely time, now that the time of the next one is known."""
         assert self._doubtful
         samples, at_s = self._doubtful
         self._doubtful = None
@@ -75,7 +75,7 @@ class Placement:
 
     def _placed(self, samples: np.ndarray, late_s: float) -> Iterator[np.ndarray]:
         late = round(late_s * self._rate)
-        # Once sound overlaps, it is left out to the last sample; and so is what is due before the start.
+        # Once sound overlaps, it is cut to the exact sample, without a tolerance; so is sound before the start.
         self._overlaps = late_s < -TOLERATED_S or (late < 0 and (self._overlaps or not self._done))
         if self._overlaps:
             samples = samples[:, -late:]

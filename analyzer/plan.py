@@ -1,4 +1,4 @@
-"""What a run has to do: the files that are there, against what the ledger knows of them."""
+"""The plan of a run: a comparison of the files below the inputs with the ledger."""
 
 import os
 from collections.abc import Iterable, Sequence
@@ -20,7 +20,7 @@ from analyzer.signals import StopSignals
 from analyzer.signatures import UNREADABLE
 from analyzer.storage import Location
 
-#: Why a recording is due, in the order in which they are analysed.
+#: Reasons why a recording is pending, in the order in which recordings are analysed.
 NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REASONS = (
     "new",
     "changed",
@@ -32,39 +32,39 @@ NEW, CHANGED, INCOMPLETE, FAILED, GIVEN_UP, MISSING, STALE, MASKED, FORCED = REA
     "its emotions were masked",
     "forced",
 )
-#: Days on which a recording may fail before it is given up.
+#: A recording is given up after it has failed on this many days.
 DAYS = 3
 _NO_AUDIO = "no audio: neither by its name nor by its content"
-#: A time of change in the future by no more than this comes from a clock that is a little ahead.
+#: A modification time at most this far in the future comes from a clock that is slightly fast.
 _CLOCKS_DIFFER_S = 24 * 3600
 
 
 def looked_key(label: str) -> str:
-    """The note of the ledger that says which version has looked into the files of a label in object storage."""
+    """Return the key of the ledger note with the analysis version that last read a label's files in object storage."""
     return f"looked into {os.fsencode(label).hex()}"
 
 
 def failed_status(attempts: int) -> str:
-    """The status of a recording that has failed on so many days in a row."""
+    """Return the status of a recording that has failed on this many days in a row."""
     return "given_up" if attempts >= DAYS else "failed"
 
 
 @dataclass(frozen=True)
 class Rules:
-    """What decides which recordings are due.
+    """The rules that decide which recordings are pending.
 
     Attributes
     ----------
-    fingerprint : of the model and settings of this run.
-    now : seconds since 1970, when the run began.
-    today : the day then, in the time zone of the results, such as 20261124.
-    naming : what recordings are called, and what is known of them besides their sound.
+    fingerprint : fingerprint of the model and settings of this run.
+    now : start of the run in seconds since 1970.
+    today : day of the start, in the time zone of the results, such as 20261124.
+    naming : how recordings are named and where their metadata come from.
     only : roles whose emotions may be inferred, empty for all.
-    min_age_s : files that changed later than so long ago are still being written.
-    version : of the analysis. Files in object storage that another version skipped for their content are opened again,
-        since this one may read more formats.
-    looks_again : whether that is so for the input that is walked; `make_plan` sets it.
-    force, retry_failed, checksum, follow_links : as the options of `analyze`.
+    min_age_s : files that changed less than this many seconds before the run may still be being written.
+    version : version of the analysis. Files in object storage that another version skipped for their content are
+        opened again, since this version may read more formats.
+    looks_again : whether such files are opened again in the input that is walked; `make_plan` sets it.
+    force, retry_failed, checksum, follow_links : the options of `analyze`.
     """
 
     fingerprint: str
@@ -83,7 +83,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Due:
-    """A recording to analyse, why, on how many days before `today` it has failed, and what is known of it."""
+    """A recording to analyse: why, on how many days before `today` it has failed (`attempts`), and its metadata."""
 
     found: Found
     why: str
@@ -94,14 +94,14 @@ class Due:
 
 @dataclass
 class Seen:
-    """The files below the inputs, counted.
+    """Counts of the files below the inputs.
 
     Attributes
     ----------
-    recordings, skipped, pruned : number of files that are or may be recordings, that are not read, and whose results
-        were pruned.
-    unreadable : number of those skipped that are recordings in a format which this version cannot read.
-    matched, dated : number of recordings whose name --name-pattern matches, and finds a date in.
+    recordings, skipped, pruned : number of files that are or may be recordings, of files that are skipped, and of
+        files whose results were pruned.
+    unreadable : number of skipped files that are recordings in a format which this version cannot read.
+    matched, dated : number of recordings whose name matches --name-pattern, and in whose name it finds a date.
     in_future : names of recordings whose time is found to lie in the future for the first time.
     """
 
@@ -114,7 +114,7 @@ class Seen:
     in_future: list[str] = field(default_factory=list)
 
     def count(self, identity: Identity, details: Details, known: Entry | None, verdict: tuple[str, str] | None) -> None:
-        """Count a file; `known` is what the ledger knows of it, `verdict` its status and reason if it is not opened."""
+        """Count a file; `known` is its ledger entry, `verdict` its status and reason if it cannot be analysed."""
         if verdict and verdict[0] == "skipped":
             self.skipped += 1
             self.unreadable += verdict[1].startswith(UNREADABLE)
@@ -128,23 +128,23 @@ class Seen:
 
 @dataclass
 class Plan:
-    """What a run has to do.
+    """The work that a run has to do.
 
     Attributes
     ----------
     due : recordings to analyse, in order.
-    verdicts : ledger entries of files that need no look inside: not audio, not to be opened, or not whole yet.
-    amended : entries whose analysis stands and of which something else is told now, and their roles.
-    gone, back : recordings whose file has vanished or come back since the ledger was written.
-    dropped : entries to delete from the ledger: of copies that have arrived under their name, of folders that can be
-        listed again, and of files of the system that older versions looked at and that gave no result.
-    tracebacks : of verdicts over errors that were not foreseen, where these come from.
-    doubles : what recordings would be called whose name is that of another already, as two masked ones may be.
-    unchanged, given_up, waiting : number of recordings whose results stand, that are not tried any more, and that are
-        still being written as in the last run.
-    looked_into : labels of folders in object storage, in which by now every file that was skipped for its content was
-        so by this version.
-    seen : what files were seen, whatever is to be done about them.
+    verdicts : new ledger entries of files that are not analysed: not audio, not readable, or not complete yet.
+    amended : entries whose analysis is still valid but whose metadata changed, with their roles.
+    gone, back : recordings whose file has vanished or reappeared since the ledger was written.
+    dropped : entries to delete from the ledger: of unfinished copies whose temporary name is gone, of folders that can
+        be listed again, and of system files that older versions read and that gave no result.
+    tracebacks : tracebacks of the verdicts that unexpected errors caused.
+    doubles : duplicate names, of recordings whose name an earlier recording already has (possible after masking).
+    unchanged, given_up, waiting : number of recordings whose results are up to date, that are not retried, and that
+        are still being written as in the last run.
+    looked_into : labels of folders in object storage. After this plan, this version has checked every file there that
+        is skipped for its content.
+    seen : counts of all files, whatever the plan does with them.
     """
 
     due: list[Due] = field(default_factory=list)
@@ -163,9 +163,9 @@ class Plan:
 
 
 def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rules, stop: StopSignals) -> Plan:
-    """Compare files and ledger; nothing is written.
+    """Compare the files with the ledger and return the plan; nothing is written.
 
-    Raises CannotWork where an input is empty that held recordings before, as an unmounted share is.
+    Raises CannotWork if an input is empty that held recordings before, such as an unmounted share.
     """
     plan, done = Plan(), dict[Identity, Location]()
     for source in inputs:
@@ -197,24 +197,24 @@ def make_plan(ledger: Ledger, inputs: Sequence[Input], output: Path, rules: Rule
 
 
 def _held_recordings(ledger: Ledger, absent: Iterable[Identity]) -> bool:
-    """Whether any of these files was more than a file of the system or a folder."""
+    """Whether any of these files was neither a system file without results nor an unlisted folder."""
     return any((entry := ledger.get(identity)) and not _is_obsolete(entry) for identity in absent)
 
 
 def _is_below(identity: Identity, folders: Sequence[Identity]) -> bool:
-    """Whether a file lies in a folder that could not be listed, so that nothing is known of it now."""
+    """Whether a file lies in a folder that could not be listed, so that it may still exist."""
     return any(folder.path == "." or identity.path.startswith(f"{folder.path}/") for folder in folders)
 
 
 def _is_obsolete(entry: Entry) -> bool:
-    """Whether the entry of a file that was not found is of no use any more; see `Plan.dropped`."""
+    """Whether the entry of a file that was not found is obsolete; see `Plan.dropped`."""
     if entry.reason.startswith(NOT_LISTED):
         return True
     return system_files.is_below_one(entry.identity.path) and entry.status not in ("ok", "no_speech")
 
 
 def _note_absence(plan: Plan, entry: Entry | None) -> None:
-    """Note what becomes of the entry of a file that was not found."""
+    """Plan what to do with the entry of a file that was not found: delete it, or mark the file as gone."""
     if entry is None:
         return
     if _is_obsolete(entry) or (entry.present and copied_name(entry.identity.path)):
@@ -224,16 +224,17 @@ def _note_absence(plan: Plan, entry: Entry | None) -> None:
 
 
 def _urgency(due: Due) -> tuple[int, int]:
-    """New first, then changed and so on; of what only another model made, the newest first.
+    """Return the sort key of a pending recording: by reason, in the order of `REASONS`.
 
-    Of all else the longest first, so that no core idles at the end while another has just begun with it.
+    Recordings that are stale, masked or forced are sorted by modification time, newest first. All others are sorted by
+    file size, largest first, so that no core idles at the end while another has just begun a long recording.
     """
     newest_first = due.why in (STALE, MASKED, FORCED)
     return REASONS.index(due.why), -(due.found.mtime_ns if newest_first else due.found.size)
 
 
 def _called(naming: Naming, identity: Identity) -> Identity:
-    """The name of a recording in every result; where the name pattern fails over it, dates in it are masked, too."""
+    """Return the name of a recording in all results; if the name pattern fails on it, dates in it are masked, too."""
     try:
         return naming.called(identity)
     except Exception:
@@ -241,7 +242,7 @@ def _called(naming: Naming, identity: Identity) -> Identity:
 
 
 def _sort_in_alone(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
-    """Find out what to do with a file; one over which that fails has failed itself, and the others go on."""
+    """Plan what to do with a file; an error marks only this file as failed, unless it would affect every other file."""
     try:
         _sort_in(plan, found, identity, ledger, output, rules)
         where = found.traceback
@@ -261,7 +262,7 @@ def _sort_in_alone(plan: Plan, found: Found, identity: Identity, ledger: Ledger,
 
 
 def _known(ledger: Ledger, identity: Identity) -> Entry | None:
-    """What is known of a recording; None where its row in the ledger cannot be read."""
+    """Return the ledger entry of a recording; None if there is none or its row cannot be read."""
     try:
         return ledger.get(identity)
     except Exception:
@@ -269,10 +270,10 @@ def _known(ledger: Ledger, identity: Identity) -> Entry | None:
 
 
 def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, output: Path, rules: Rules) -> None:
-    """Find out what to do with a file; `identity` is what it is called in results."""
+    """Plan what to do with a file; `identity` is its name in the results."""
     if any(ledger.is_pruned(name, found.size, found.mtime_ns) for name in {identity, found.identity}):
         plan.seen.pruned += 1
-        return  # perhaps when names were not masked yet
+        return  # both names are checked: it may have been pruned before names were masked
     known = ledger.get(identity)
     details = _details(found, known, rules.naming)
     found = replace(found, identity=identity)
@@ -299,14 +300,17 @@ def _sort_in(plan: Plan, found: Found, identity: Identity, ledger: Ledger, outpu
 
 
 def _details(found: Found, known: Entry | None, naming: Naming) -> Details:
-    """What is known of a file besides its sound; `found` has the name that it has itself."""
+    """Return the metadata of a file; `found` has its original name, not the masked one."""
     told = naming.told(found.identity) or (known.told if known else Told())
     earlier = known.recorded if known and known.recorded_from == "run" else None
     return naming.not_in_future(naming.details(found.identity, told), found.mtime_ns, earlier)
 
 
 def _is_same(found: Found, known: Entry | None, rules: Rules) -> tuple[bool, str]:
-    """Whether a file is the one that the ledger knows, and its checksum where that was looked at."""
+    """Whether a file is unchanged since the ledger was written, and its checksum.
+
+    The checksum is that of the ledger if it was not computed now, and empty for a new file.
+    """
     if known is None:
         return False, ""
     same = (known.size, known.mtime_ns) == (found.size, found.mtime_ns)
@@ -320,19 +324,22 @@ def _is_same(found: Found, known: Entry | None, rules: Rules) -> tuple[bool, str
 
 
 def _attempts(known: Entry | None, rules: Rules) -> int:
-    """On how many days before today a file has failed."""
+    """Return the number of days before today on which a file has failed."""
     if known is None or known.status != "failed":
         return 0
     return known.attempts - (known.failed_on == rules.today)
 
 
 def _verdict(found: Found, known: Entry | None, rules: Rules) -> tuple[str, str] | None:
-    """Status and reason of a file that need not be opened: no recording, none that can be read, or not whole yet."""
+    """Return the status and reason of a file that cannot be analysed, else None.
+
+    Such a file is no recording, a recording that cannot be read, or not complete yet.
+    """
     if found.is_link_out:
         return "skipped", "a link out of the input, which is not followed (see --follow-links)"
     if found.problem:
         return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
-    is_remote = isinstance(found.path, str)  # each look into object storage is a request
+    is_remote = isinstance(found.path, str)  # each read from object storage is a request
     if known and is_remote and not rules.looks_again and _was_skipped_for_content(known):
         return known.status, known.reason
     whole_name = copied_name(found.identity.path)
@@ -351,7 +358,7 @@ def _was_skipped_for_content(known: Entry) -> bool:
 
 
 def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rules: Rules) -> str | None:
-    """Why a file is not whole yet, as far as that can be told without opening it."""
+    """Return why a file is not complete yet, as far as its name and modification time show it; else None."""
     if whole_name:
         return "its name says that it is still being copied"
     is_settled = known is not None and known.status != "incomplete"
@@ -361,7 +368,10 @@ def _why_waiting(found: Found, known: Entry | None, whole_name: str | None, rule
 
 
 def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None, rules: Rules) -> None:
-    """Note what was found out of a file that is not opened, where that is news."""
+    """Add the verdict on a file that is not analysed to the plan, unless the ledger holds the same one.
+
+    A failure is always added, since it counts as an attempt, unless the file was given up.
+    """
     status, reason = verdict
     found, attempts, failed_on = item.found, 0, 0
     if status == "failed":
@@ -369,7 +379,7 @@ def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None,
             plan.given_up += 1
             return
         attempts, failed_on = item.attempts + 1, item.today
-        status = status if found.is_folder else failed_status(attempts)  # never silent about a whole folder
+        status = status if found.is_folder else failed_status(attempts)  # a folder is never given up
     elif known and (known.status, known.reason) == verdict:
         plan.waiting += status == "incomplete"
         return
@@ -378,7 +388,7 @@ def _judge(plan: Plan, item: Due, verdict: tuple[str, str], known: Entry | None,
 
 
 def _amend(plan: Plan, known: Entry, found: Found, details: Details, roles: Roles, checksum: str) -> None:
-    """Note what is told otherwise of a recording whose analysis stands."""
+    """Queue a metadata update for a recording whose analysis is still valid."""
     entry = replace(
         known,
         size=found.size,
@@ -392,7 +402,7 @@ def _amend(plan: Plan, known: Entry, found: Found, details: Details, roles: Role
 
 
 def _why_due(found: Found, known: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
-    """Why an unchanged file is due; `known` is None for a new one."""
+    """Return why a new or unchanged file is pending, None if it is not; `known` is None for a new file."""
     if known is None:
         return NEW
     if known.status == "given_up":

@@ -1,4 +1,4 @@
-"""Results deleted for good: of recordings that are older than wanted, or of one person who asks to be forgotten."""
+"""Permanent deletion of results: of recordings above a given age, or of a person who asks for erasure."""
 
 import logging
 import re
@@ -34,14 +34,14 @@ _DAYS = {"d": 1, "w": 7, "m": 30, "y": 365}
 
 @dataclass(frozen=True)
 class PruneSettings:
-    """Which results to delete: those of recordings to which all of this applies.
+    """Which results to delete: those of recordings that meet all criteria.
 
     Attributes
     ----------
-    days : they are older than this.
-    pattern : their name fits it, with * and ?.
-    where : groups, such as `customer`, and the value that each of them has.
-    dry_run : only say what would be deleted.
+    days : recordings older than this many days.
+    pattern : recordings whose name matches this pattern, with * and ?.
+    where : groups, such as `customer`, and the required value of each.
+    dry_run : only print what would be deleted.
     """
 
     output: Path
@@ -54,7 +54,7 @@ class PruneSettings:
 
 
 def parse_age(text: str) -> int:
-    """Days of an age such as 90d, 12w, 6m (of 30 days) or 2y (of 365); raises ValueError."""
+    """Convert an age such as 90d, 12w, 6m (of 30 days) or 2y (of 365 days) to days; raises ValueError."""
     match = _AGE.fullmatch(text)
     if match is None:
         raise ValueError(f"{text!r} is no age: give one such as 90d, 12w, 6m or 2y")
@@ -62,7 +62,7 @@ def parse_age(text: str) -> int:
 
 
 def parse_where(text: str) -> tuple[str, str]:
-    """A group and its value, from a text such as customer=4711; raises ValueError."""
+    """Parse a group and its value from a text such as customer=4711; raises ValueError."""
     column, _, value = (part.strip() for part in text.partition("="))
     if not column or not value:
         raise ValueError(f"{text!r} is no COLUMN=VALUE: give one such as customer=4711")
@@ -70,12 +70,12 @@ def parse_where(text: str) -> tuple[str, str]:
 
 
 def run(settings: PruneSettings, stop: StopSignals) -> int:
-    """Say what will be deleted, then delete it; returns the exit status."""
+    """Print what will be deleted, then delete it; return the exit status."""
     if not (settings.output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(settings.output))}: name their folder with -o")
     with (
         held(settings.output, settings.lock_wait_s, stop),
-        # No copy of an older ledger: it would hold what is to be deleted.
+        # No backup of a ledger of an older version: it would contain what is to be deleted.
         closing(Ledger(settings.output, writable=not settings.dry_run, keep_old=False)) as ledger,
     ):
         try:
@@ -107,10 +107,10 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
     if chosen:
         ledger.remember("has traces", "yes")
         ledger.mark_pruned(entry.identity for entry in chosen)
-        # Its inputs may name a single recording.
+        # The inputs in the manifest may name a single recording.
         outputs.delete(settings.output / tables.MANIFEST, settings.output, keep_link=True)
     failures = finish(ledger, settings.output)
-    ledger.delete_backups()  # they name recordings that no table shows any more
+    ledger.delete_backups()  # they contain recordings that no table shows any more
     failures += tables.bring_up_to_date(ledger, settings.output, tables.there(settings.output))
     for failure in failures:
         failure.tell()
@@ -121,7 +121,7 @@ def _prune(ledger: Ledger, settings: PruneSettings, stop: StopSignals) -> int:
 
 
 def _criteria(settings: PruneSettings, mask: Mask | None) -> str:
-    """Which recordings are meant, in words; without numbers that are masked in their names."""
+    """Describe the selected recordings in words; numbers are masked if they are masked in names."""
     parts = [f"older than {settings.days} days"] if settings.days is not None else []
     parts += [f"named {show(settings.pattern)}"] if settings.pattern is not None else []
     parts += [f"with {show(column)} {show(value)}" for column, value in settings.where]
@@ -143,7 +143,7 @@ def _chosen(ledger: Ledger, settings: PruneSettings) -> Iterator[Entry]:
 
 
 def _column(asked: str, ledger: Ledger) -> str:
-    """The group that is meant; raises UsageError, with all that there are, where none is called like this."""
+    """Return the group of this name; raises UsageError, with a list of all groups, unless exactly one matches."""
     known = sorted({column for entry in ledger.entries() for column in entry.groups})
     same = [column for column in known if _normal(column) == _normal(asked)]
     same = same or [column for column in known if _normal(column).casefold() == _normal(asked).casefold()]
@@ -157,14 +157,17 @@ def _column(asked: str, ledger: Ledger) -> str:
 
 
 def _ways_to_say(value: str, ledger: Ledger) -> set[str]:
-    """What the ledger may hold for a value that somebody gives: with numbers masked, and as tables show it."""
+    """Return the forms in which the ledger may hold a value that the user gives.
+
+    The value may be copied from a table, with an apostrophe before a formula start; its numbers may be masked.
+    """
     mask = stored_mask(ledger)
     plain = {value, value.removeprefix("'")} if value == harmless(value.removeprefix("'")) else {value}
     return {_normal(form) for text in plain for form in (text, mask.text(text) if mask else text)}
 
 
 def _normal(text: str) -> str:
-    """A text without blanks around it, in the one of its Unicode forms in which equal texts have equal characters."""
+    """Strip a text and normalise it to Unicode NFC, so that equal texts compare equal."""
     return unicodedata.normalize("NFC", text.strip())
 
 
@@ -174,9 +177,9 @@ def _is_older(entry: Entry, days: int, zone: ZoneInfo) -> bool:
 
 
 def finish(ledger: Ledger, output: Path) -> list[Failure]:
-    """Delete the results of whatever is marked as pruned, also by a run that was killed over it.
+    """Delete the results of all recordings that are marked as pruned, also by a run that was killed while pruning.
 
-    Returns what could not be deleted; it stays marked, and the next run tries it again.
+    Returns what could not be deleted; it stays marked, and the next run tries again.
     """
     failures, mask = list[Failure](), stored_mask(ledger)
     for entry in ledger.being_pruned():

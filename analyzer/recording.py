@@ -1,4 +1,4 @@
-"""One recording down the whole way: audio, speech, features, classifier, timeline."""
+"""Analysis of one recording: audio, voice activity detection, features, classifier, timeline."""
 
 from dataclasses import dataclass, field, replace
 
@@ -19,23 +19,23 @@ from analyzer.storage import Location
 from analyzer.stream import TOLERATED_LOSS, AudioStream
 from analyzer.timeline import Sketch
 
-#: Raised by hand whenever the same recording and model would give other results than before.
+#: Increase by hand whenever the same recording and model would give different results than before.
 ANALYSIS_VERSION = 10
 
 
 @dataclass(frozen=True)
 class Analysis:
-    """What was heard in one recording.
+    """Result of the analysis of one recording.
 
     Attributes
     ----------
-    status : `ok`, or `no_speech` where nobody speaks.
-    codec, rate, channels, length_s : what the file is.
-    note : what a reader should know of it, such as `fake stereo` or `truncated: 58:12 of 60:00`.
+    status : `ok`, or `no_speech` if there is no speech.
+    codec, rate, channels, length_s : properties of the file.
+    note : anything unusual about the recording, such as `fake stereo` or `truncated: 58:12 of 60:00`.
     rows : the timeline, ordered.
-    speakers : what the speaker of each channel is called.
-    figures : what recordings.csv says, a dictionary per channel, by channel.
-    sketch : what pictures need of the sound besides.
+    speakers : name of the speaker of each channel.
+    figures : columns of recordings.csv and of the workbook, a dictionary per channel, by channel.
+    sketch : further data needed to draw the recording.
     """
 
     status: str
@@ -55,8 +55,8 @@ def analyse(
 ) -> Analysis:
     """Analyse one recording.
 
-    Raises UnreadableRecording with the reason where that cannot be done, and IncompleteRecording where it has to be
-    `whole` and its header promises more than is there.
+    Raises UnreadableRecording with the reason if it cannot be analysed. Raises IncompleteRecording if it must be
+    `whole` and more than TOLERATED_LOSS of what its header announces is missing.
     """
     rate = classifier.settings.front_end.rate
     stereo = _stereo_verdict(path, rate) if roles.only and roles.speakers else None
@@ -70,9 +70,9 @@ def analyse(
 
 
 def _stereo_verdict(path: Location, rate: int) -> Verdict:
-    """Whether both channels carry one conversation; for that a recording is read an extra time.
+    """Whether both channels carry one conversation; reads the recording an extra time.
 
-    It decides whose emotions may be inferred, so it has to be known before the network runs.
+    The verdict decides whose emotions may be inferred, so it must be known before the network runs.
     """
     with open_audio(path) as stream:
         comparison = ChannelComparison(rate)
@@ -83,7 +83,7 @@ def _stereo_verdict(path: Location, rate: int) -> Verdict:
 
 
 class _Listener:
-    """What has been heard of a recording so far; its size does not grow with the sound, only with the rows."""
+    """State of an analysis in progress; its size grows with the number of rows, and by the envelope."""
 
     def __init__(
         self,
@@ -106,7 +106,7 @@ class _Listener:
         self._samples = 0
 
     def hear(self, block: np.ndarray) -> None:
-        """Take the next samples of all channels, shaped (channels, samples)."""
+        """Process the next samples of all channels, shaped (channels, samples)."""
         self._samples += block.shape[1]
         if self._comparison:
             self._comparison.push(block)
@@ -114,7 +114,7 @@ class _Listener:
         self._keep(self._hearing.push(block))
 
     def conclude(self) -> Analysis:
-        """The analysis, once all samples were heard."""
+        """Return the analysis after all samples were processed."""
         if not self._samples:
             raise UnreadableRecording("it holds no sound")
         self._keep(self._hearing.finish())
@@ -147,7 +147,7 @@ class _Listener:
         )
 
     def _notes(self, stereo: Verdict, by_channel: dict[int, Figures]) -> list[str]:
-        """What is odd about the recording; channels are those of the file."""
+        """Return anything unusual about the recording; channel numbers are those of the file."""
         offsets = self._envelope.offsets.tolist()
         if stereo.is_one:
             offsets = [offset if k == stereo.channel else 0.0 for k, offset in enumerate(offsets, start=1)]
@@ -156,7 +156,7 @@ class _Listener:
         return [*self._stream.notes, *filter(None, [stereo.note]), *level_notes(offsets, speech_db)]
 
     def _masked_channels(self, stereo: Verdict) -> set[int]:
-        """The channels whose emotions are not to be inferred; both or none of one conversation."""
+        """Return the channels whose emotions must not be inferred; both or none if they carry one conversation."""
         speakers = self._roles.of(self._stream.channels, stereo.is_one)
         if stereo.is_one:
             speakers = speakers[:1] * 2
@@ -169,5 +169,5 @@ class _Listener:
 
 
 def _only_channel(pieces: list[timeline.Piece], channel: int) -> list[timeline.Piece]:
-    """The rows or spans of one channel, as those of channel 1: of two that are one, there is no second."""
+    """Return the rows or spans of one channel, renumbered to channel 1, if both channels carry one conversation."""
     return [replace(piece, channel=1) for piece in pieces if piece.channel == channel]

@@ -1,6 +1,6 @@
-"""What is stored of a recording, told anew when it is said otherwise who speaks, or whose emotions may be inferred.
+"""Rewrite stored results after the speaker roles, the `--only` rule or the masking of names changed.
 
-Nothing is listened to again: a stricter rule blanks what is stored, a looser one has to wait for another analysis.
+No audio is read. A stricter `--only` rule blanks stored emotions; a looser one takes effect with the next analysis.
 """
 
 import os
@@ -34,13 +34,13 @@ from analyzer.roles import EVERYBODY, Roles
 
 
 def speakers(entry: Entry, roles: Roles) -> tuple[str, ...]:
-    """What the speakers of a recording's channels are called."""
+    """Return the speaker name of each channel of a recording."""
     channels = entry.channels or len(entry.figures or ())
     return roles.of(channels, alike=channels == 2 and len(entry.figures or ()) == 1)
 
 
 def is_told_otherwise(entry: Entry, roles: Roles) -> bool:
-    """Whether what is stored names other speakers, or shows emotions that are not to be inferred."""
+    """Whether the stored results name other speakers than `roles`, or show emotions that must not be inferred."""
     wanted = speakers(entry, roles)
     return any(
         figures["speaker"] != wanted[channel - 1]
@@ -50,7 +50,7 @@ def is_told_otherwise(entry: Entry, roles: Roles) -> bool:
 
 
 def lacks_emotions(entry: Entry, roles: Roles) -> bool:
-    """Whether emotions that may be inferred now are masked in what is stored."""
+    """Whether the stored results mask emotions that may now be inferred."""
     wanted = speakers(entry, roles)
     return any(
         bool(figures.get("masked")) and not roles.is_masked(wanted[channel - 1])
@@ -59,9 +59,9 @@ def lacks_emotions(entry: Entry, roles: Roles) -> bool:
 
 
 def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
-    """The row of a recording with other speakers; its timeline is written again, other formats are deleted.
+    """Return the entry of a recording with the speakers and masking of `roles`.
 
-    Raises CannotWork where that timeline cannot be read or written.
+    Rewrites its timeline and deletes its other formats. Raises CannotWork if the timeline cannot be read or written.
     """
     wanted = speakers(entry, roles)
     masked = {channel for channel, name in enumerate(wanted, start=1) if roles.is_masked(name)}
@@ -80,9 +80,9 @@ def told_anew(entry: Entry, roles: Roles, output: Path) -> Entry:
 
 
 def drop(ledger: Ledger, output: Path, entry: Entry, failure: Failure, mask: Mask | None) -> Entry:
-    """Delete what is stored of a recording that cannot be told anew; returns the row that it has from now on.
+    """Delete the results of a recording that cannot be relabelled; returns its new entry, which is failed.
 
-    Raises CannotWork where the machine refuses that.
+    Raises CannotWork on an error that would affect every recording, such as a full disk.
     """
     refused = list[Failure]()
     with isolated(entry.identity.shown, output, refused, mask):
@@ -95,13 +95,12 @@ def drop(ledger: Ledger, output: Path, entry: Entry, failure: Failure, mask: Mas
 def mask_stored_emotions(
     ledger: Ledger, output: Path, only: frozenset[str], naming: Naming, failures: list[Failure]
 ) -> bool:
-    """Blank the emotions of all speakers but these in everything stored, whether its recording is still there or not.
+    """Blank the emotions of all speakers except `only` in all stored results, also of recordings that are gone.
 
-    Speakers keep the roles that they were given; those who were given none are called as `naming` says.
-    This looks at every recording, so it does nothing where the last run asked for the same. What a run has begun that
-    was killed over it is brought to its end first, lest timelines say one thing and tables another. Returns whether
-    there was anything to do. What could not be blanked is deleted and added to `failures`; the next run looks at all of
-    it again.
+    Speakers keep their stored roles; those without a role get the one from `naming`. This scans every recording, so it
+    does nothing if the last run had the same `only`. If an earlier run was killed while blanking, its rule is applied
+    first, so that timelines and tables agree. Returns whether there was anything to do. Results that could not be
+    blanked are deleted and added to `failures`; the next run then scans all results again.
     """
     asked, begun = ",".join(sorted(only)), ledger.note("begun only") or ""
     if asked == (ledger.note("only") or "") and not begun:
@@ -133,11 +132,11 @@ def _blank(ledger: Ledger, output: Path, only: frozenset[str], naming: Naming, f
 
 
 def mask_stored_names(ledger: Ledger, output: Path, mask: Mask, failures: list[Failure]) -> bool:
-    """Mask the names that earlier runs left as they were, in the ledger and of the result files; once is enough.
+    """Mask the names in the ledger and of the result files that earlier runs left unmasked; does so only once.
 
-    How they are masked is noted first: no run may go on otherwise where this one was killed. Returns whether there was
-    anything to do. Results that could not be renamed are deleted and added to `failures`; the next run looks at all of
-    it again.
+    The ledger stores the name pattern first, so that if this run is killed, later runs must mask in the same way.
+    Returns whether there was anything to do. Results that could not be renamed are deleted and added to `failures`; the
+    next run then scans all results again.
     """
     if ledger.note("all names masked") is not None:
         return False
@@ -160,10 +159,10 @@ def mask_stored_names(ledger: Ledger, output: Path, mask: Mask, failures: list[F
 
 
 def _mask_entry(ledger: Ledger, output: Path, entry: Entry, mask: Mask, failures: list[Failure]) -> None:
-    """Mask the name of a recording in the ledger and of its results."""
+    """Mask the name of a recording in the ledger and in its results."""
     renamed, wrong = _masked(entry, mask), list[Failure]()
     with isolated(renamed.identity.shown, output, wrong, mask):
-        delete_formats(output, entry.identity)  # they hold names, and lead to folders of names
+        delete_formats(output, entry.identity)  # they contain names, and link to folders with names in their path
         if renamed != entry:
             _move_timeline(output, entry.identity, renamed.identity)
             ledger.rename(entry.identity, renamed)
@@ -181,11 +180,11 @@ def _mask_entry(ledger: Ledger, output: Path, entry: Entry, mask: Mask, failures
 def _delete_strays(
     output: Path, labels: Iterable[str], heard: Iterable[Identity], mask: Mask | None, failures: list[Failure]
 ) -> None:
-    """Delete results of other recordings than these: no table tells of them, so they would stay as they are.
+    """Delete the results of all recordings except the given ones: no table lists them, so nothing else masks them.
 
-    A run leaves one that is killed before it notes what it has heard, or where an analysis that once went well fails.
-    Nothing else is deleted in a folder that has the name of a format by chance: only what lies below the labels, and
-    ends as results do.
+    A run leaves such results if it is killed before it records an analysis, or if the analysis of a recording fails
+    that succeeded before. A folder may have the name of a format by chance, so only files below the labels with the
+    extension of results are deleted.
     """
     known = {path for identity in heard for path in (timeline_path(output, identity), *format_paths(output, identity))}
     for name, extension in {TIMELINES: ".csv", **EXTENSIONS}.items():
@@ -209,7 +208,7 @@ def _masked(entry: Entry, mask: Mask) -> Entry:
 
 
 def _move_timeline(output: Path, identity: Identity, to: Identity) -> None:
-    """Give a timeline another name."""
+    """Rename a timeline."""
     before, after = timeline_path(output, identity), timeline_path(output, to)
     try:
         if before != after and before.exists():
@@ -221,7 +220,7 @@ def _move_timeline(output: Path, identity: Identity, to: Identity) -> None:
 
 
 def _known_speakers(entry: Entry, naming: Naming) -> tuple[str, ...]:
-    """The roles that the speakers of a recording were given, or are now."""
+    """Return the stored speaker roles of a recording, or those from `naming` if it has none."""
     stored = _stored_speakers(entry)
     unknown = stored == EVERYBODY.of(len(stored))
     return naming.details(entry.identity, naming.told(entry.identity) or entry.told).speakers if unknown else stored

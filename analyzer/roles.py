@@ -1,18 +1,18 @@
-"""Who speaks on which channel, and whom the network may listen to."""
+"""Speaker roles per channel, and the roles whose emotions may be inferred."""
 
 from dataclasses import dataclass
 
-#: The role of a channel on which everybody speaks, where roles are known.
+#: Role of a channel that carries all speakers, if several roles are given.
 MIXED = "mixed"
 
 
 @dataclass(frozen=True)
 class Roles:
-    """Who speaks on which channel.
+    """Speaker roles per channel.
 
     Attributes
     ----------
-    speakers : roles by channel, such as agent and customer; empty where nothing is known.
+    speakers : roles by channel, such as agent and customer; empty if unknown.
     only : roles whose emotions may be inferred; empty for all.
     """
 
@@ -20,23 +20,23 @@ class Roles:
     only: frozenset[str] = frozenset()
 
     def of(self, channels: int, alike: bool = False) -> tuple[str, ...]:
-        """What the speaker of each channel is called; `alike` where two channels carry one sound."""
+        """Return the name of the speaker of each channel; `alike` if two channels carry the same conversation."""
         if (channels == 1 or alike) and len(self.speakers) > 1:
             return (MIXED,) * channels
         named = self.speakers[:channels]
         return (*named, *(f"channel {k}" for k in range(len(named) + 1, channels + 1)))
 
     def is_masked(self, speaker: str) -> bool:
-        """Whether the emotions of a speaker are not to be inferred."""
+        """Whether the emotions of a speaker must not be inferred."""
         return bool(self.only) and speaker not in self.only
 
 
-#: Nothing is known of who speaks, and everybody may be listened to.
+#: Unknown roles; the emotions of all speakers may be inferred.
 EVERYBODY = Roles()
 
 
 def parse_roles(text: str) -> tuple[str, ...]:
-    """Roles as --speakers and --only take them; raises ValueError with what is wrong."""
+    """Parse the roles given to --speakers or --only; raises ValueError with the reason if they are invalid."""
     roles = tuple(part.strip() for part in text.split(","))
     if not all(roles):
         raise ValueError(f"{text!r} holds an empty role: give some such as agent,customer")

@@ -1,4 +1,4 @@
-"""What one run is asked to do, as `call-emotions analyze --help` says it."""
+"""Settings of one run, as documented by `call-emotions analyze --help`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,10 +10,10 @@ from analyzer.name_pattern import NamePattern
 
 @dataclass(frozen=True)
 class RunSettings:
-    """What one run is asked to do; the fields are the options of `analyze`.
+    """Settings of one run; the fields are the options of `analyze`.
 
-    `progress` draws a bar on standard error; `formats` are some of formats.FORMATS, csv always among them; `cluster` is
-    the address of a Dask scheduler whose workers do the work instead of `jobs` processes of this machine.
+    `progress` draws a bar on standard error. `formats` is a subset of formats.FORMATS that always includes csv.
+    `cluster` is the address of a Dask scheduler; its workers are used instead of `jobs` processes on this machine.
     """
 
     inputs: Sequence[str]

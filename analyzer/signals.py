@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: a run stops at the next place where nothing is half done, and a second one stops it at once."""
+"""Ctrl-C and SIGTERM: the first signal stops a run at the next safe point, a second one stops it at once."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from types import FrameType, TracebackType
 
 
 class Stopped(BaseException):
-    """A signal asked for the run to stop; `exit_status` is 128 and its number."""
+    """A signal requested the run to stop; `exit_status` is 128 plus the signal number."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -17,9 +17,9 @@ class Stopped(BaseException):
 
 
 class StopSignals:
-    """Takes note of signals while its block runs, in the main thread; elsewhere none arrive.
+    """Handle stop signals while the block runs. This needs the main thread; other threads receive no signals.
 
-    They are raised as Stopped where the run asks for them with `check`, and at once where it is `waiting`.
+    A signal raises Stopped at the next call of `check`, or at once inside a `waiting` block.
     """
 
     def __init__(self) -> None:
@@ -34,16 +34,16 @@ class StopSignals:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
         for number, handler in self._before.items():
-            signal.signal(number, handler)  # type: ignore[arg-type]  # it is what signal.signal gave
+            signal.signal(number, handler)  # type: ignore[arg-type]  # the value that signal.signal returned
 
     def check(self) -> None:
-        """Raise Stopped if a signal has come."""
+        """Raise Stopped if a signal has arrived."""
         if self._number is not None:
             raise Stopped(self._number)
 
     @contextmanager
     def waiting(self) -> Iterator[None]:
-        """In this block a signal raises Stopped at once: for waits that have nothing half done."""
+        """Let a signal in this block raise Stopped at once: for waits during which no work is half done."""
         self._waits = True
         try:
             self.check()

@@ -1,15 +1,15 @@
-"""What a file is, by its first bytes, and by its name only where the content does not say it."""
+"""Detect the format of a file by its first bytes, or by its name if the content does not show it."""
 
 import os
 from dataclasses import dataclass
 
-#: Bytes at the start of a file that `sniff` looks at.
+#: Bytes at the start of a file that `sniff` examines.
 SNIFFED_BYTES = 1024
 
 
 @dataclass(frozen=True)
 class Headerless:
-    """An encoding that only the extension tells: its rate, and libsndfile's subtype or FFmpeg's demuxer."""
+    """An encoding that only the extension indicates: its rate, and libsndfile's subtype or FFmpeg's demuxer."""
 
     rate: int
     subtype: str | None = None
@@ -33,7 +33,7 @@ _NAMED = (
 AUDIO_EXTENSIONS = frozenset(_NAMED.split()) | frozenset(HEADERLESS)
 
 _IMAGE_BRANDS = (b"heic", b"heix", b"mif1", b"msf1", b"avif", b"avis")
-#: Kinds of IFF and RIFF files.
+#: Formats of IFF and RIFF files, by the types of the outermost chunk and of its contents.
 _FORMS = {
     (b"RIFF", b"WAVE"): "wav",
     (b"RF64", b"WAVE"): "wav",
@@ -111,12 +111,13 @@ _UNREADABLE_SIGNATURES = {
     b"\x02#!SILK": "SILK",
 }
 UNREADABLE = "this format is not readable by this version"
-#: Bytes of a packet of a transport stream, those of a time before it as on Blu-ray discs or of a checksum after it.
+#: Packet size of a transport stream and offset of its sync byte, in bytes: plain, with a timestamp before each packet
+#: as on Blu-ray discs, and with a checksum after each packet.
 _TS_PACKETS, _TS_SYNC = ((188, 0), (192, 4), (204, 0)), 0x47
 
 
 def sniff(head: bytes) -> str | None:
-    """FFmpeg's name of the format whose signature `head`, a file's first `SNIFFED_BYTES` or fewer, carries; or None."""
+    """Return FFmpeg's name of the format by its signature, or None; `head` is up to `SNIFFED_BYTES` first bytes."""
     if head[4:8] == b"ftyp" and head[8:12] not in _IMAGE_BRANDS:
         return "mov"
     if known := _FORMS.get((head[:4], head[8:12])):
@@ -127,7 +128,7 @@ def sniff(head: bytes) -> str | None:
 
 
 def _is_transport_stream(head: bytes) -> bool:
-    """Whether there are packets of an MPEG transport stream, each with a payload and without an error."""
+    """Whether there are four MPEG transport stream packets without errors, each with payload or adaptation field."""
     for size, first in _TS_PACKETS:
         packets = [head[at : at + 4] for at in range(first, first + 4 * size, size)]
         if all(len(p) == 4 and p[0] == _TS_SYNC and not p[1] & 0x80 and p[3] & 0x30 for p in packets):
@@ -136,7 +137,7 @@ def _is_transport_stream(head: bytes) -> bool:
 
 
 def sniff_sync_word(head: bytes) -> str | None:
-    """MPEG audio and AC-3 without a tag. Two bytes prove little: they count only for a file that is named as audio."""
+    """Detect MPEG audio and AC-3 without a tag. Two bytes are weak evidence: use it only for audio file names."""
     if head[:2] == b"\x0b\x77" and len(head) > 5:
         return "eac3" if head[5] >> 3 > 10 else "ac3"
     if len(head) < 4 or head[0] != 0xFF or head[1] & 0xE0 != 0xE0:
@@ -148,17 +149,17 @@ def sniff_sync_word(head: bytes) -> str | None:
 
 
 def is_recording_name(path: str) -> bool:
-    """Whether the file's extension is one that recordings have."""
+    """Whether the file has the extension of a recording."""
     return os.path.splitext(path)[1].lower() in AUDIO_EXTENSIONS
 
 
 def unreadable_name(path: str) -> str | None:
-    """What a recording is, by its extension, that this version cannot read; None for any other file."""
+    """Return the format, by extension, of a recording that this version cannot read; None for any other file."""
     return _UNREADABLE_EXTENSIONS.get(os.path.splitext(path)[1].lower())
 
 
 def unreadable_content(head: bytes) -> str | None:
-    """What a recording is, by its first bytes, that this version cannot read; None for any other file."""
+    """Return the format, by first bytes, of a recording that this version cannot read; None for any other file."""
     if head[:4] == b"RIFF" and head[8:12] == b"QLCM":
         return "QCELP"
     return next((name for start, name in _UNREADABLE_SIGNATURES.items() if head.startswith(start)), None)

@@ -1,9 +1,9 @@
-"""What was heard before in the same voice: emotions last longer than a segment.
+"""Exponential smoothing of probabilities over the segments of a channel: emotions last longer than one segment.
 
-A segment's probabilities are averaged with those before it in the same channel, weighed by their length and the less
-the longer ago they were. A mean never becomes surer than what it is made of: a model that adds up the evidence calls a
-voice angry for a whole call because it sounds a little so throughout (training/EXPERIMENTS.md). Nothing waits for what
-comes later, so that a stream is told the same as a file; a first segment keeps its probabilities.
+A segment's probabilities are averaged with those of earlier segments of the same channel. Weights are the lengths of
+the segments and decay with time. A mean is never more confident than its inputs; a model that accumulates evidence
+would label a voice angry for a whole call because it sounds slightly angry throughout (training/EXPERIMENTS.md).
+The smoothing is causal, so a stream gives the same results as a file. The first segment keeps its probabilities.
 """
 
 from dataclasses import dataclass
@@ -13,13 +13,13 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Told:
-    """What is told of a segment.
+    """Smoothed probabilities of a segment: the state of a channel.
 
     Attributes
     ----------
-    end : seconds from the start of the recording.
-    seconds : of speech that count in the mean.
-    probabilities : of whatever was heard.
+    end : end of the segment in seconds from the start of the recording.
+    seconds : weight of the mean: decayed length of the speech in it, in seconds.
+    probabilities : smoothed probabilities, of the eight emotions or of non-speech.
     """
 
     end: float
@@ -28,14 +28,14 @@ class Told:
 
 
 def follow(heard: np.ndarray, start: float, end: float, before: Told | None, fades_s: float) -> Told:
-    """What to tell of a segment, given what was told of the one before.
+    """Smooth a segment's probabilities with the state of the same channel.
 
     Parameters
     ----------
-    heard : probabilities of this segment by itself: of the eight emotions, or of being no speech.
-    start, end : of the segment, in seconds.
-    before : the segment of the same voice before it; None for a first one.
-    fades_s : seconds from end to end after which what was heard counts 1/e as much.
+    heard : unsmoothed probabilities of this segment: of the eight emotions, or of non-speech.
+    start, end : start and end of the segment in seconds.
+    before : state after the previous segment of the same channel; None for the first segment.
+    fades_s : time constant in seconds, between the ends of segments: after it a weight has fallen to 1/e.
     """
     seconds = end - start
     if before is None:

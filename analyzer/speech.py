@@ -1,11 +1,14 @@
-"""Where somebody speaks: one channel's samples in, segments of speech out, as the sound goes by.
+"""Streaming voice activity detection for one channel: samples in, segments of speech out.
 
-Two questions are asked, both of short spectra between 200 and 3400 Hz, the band of a telephone line. Is this frame
-well above the noise of the line, the least level of the last seconds (minimum statistics: Martin, 2001)? And does the
-spectrum of a piece that is, move from syllable to syllable and hold more than a few lines, as in speech, or stand still
-as in steady noise, or hold two lines as the tones of a telephone do? Speech behind noise moves little: then a network
-may decide. Nothing waits for the end of the recording, so
-memory stays the same however long it is, and whoever listens while somebody speaks gets the same segments.
+Two tests use short spectra between 200 and 3400 Hz, the band of a telephone line:
+
+1. Is the frame well above the noise floor, the minimum level of the last seconds (minimum statistics: Martin, 2001)?
+2. Does the spectrum of a segment change from syllable to syllable and cover more than a few spectral lines, as in
+   speech? Steady noise does not change, and telephone tones consist of two lines. Speech in noise changes little; then
+   a network may decide.
+
+Nothing waits for the end of the recording. Memory use is therefore constant, and a live stream gets the same segments
+as a file.
 """
 
 from dataclasses import dataclass
@@ -17,58 +20,61 @@ from analyzer.levels import without_offset
 
 FRAME_S = 0.032
 HOP_S = 0.016
-#: Seconds of levels that are kept: more than the longest segment and the pause after it.
+#: Seconds of frame levels to keep: more than the longest segment and the pause after it.
 LEVELS_S = 6.0
 _BAND_EDGES_HZ = (200, 330, 460, 600, 760, 950, 1180, 1450, 1780, 2200, 2750, 3400)
 _POWER_FLOOR = 1e-12
-#: Frames over which the level is averaged before its minimum is taken for the noise.
+#: Frames over which the level is averaged before its minimum is taken as the noise floor.
 _SMOOTH = 6
-#: The noise of the line before anything was heard of it, so that a recording may begin in the middle of a word.
+#: Initial noise floor, so that a recording may begin in the middle of a word.
 _FIRST_NOISE_DB = -52.0
-#: Frames for which a level has to last to count as sustained: longer than a click.
+#: Frames for which a level must last to count as sustained: longer than a click.
 _SUSTAINED = 12
-#: How far below the loudest sustained level of the last minute speech may be, where that is soft.
+#: How far below the loudest sustained level of the last minute speech may be, if that level is low.
 _BELOW_SUSTAINED_DB = 28.0
-#: Pitches of voices; and how alike a frame and itself a period later have to be.
+#: Pitch range of voices, band for the autocorrelation, and minimum normalised autocorrelation of a voiced frame.
 _PITCHES_HZ, _HARMONICS_HZ, _VOICED = (65, 400), (150, 1600), 0.25
-#: How far the loudest frame of speech is above its mean level, at least.
+#: Minimum distance between the loudest frame of speech and its mean level.
 _PEAKS_DB = 5.0
-#: How far a soft frame beside speech has to be above the softest one there.
+#: How far a soft frame next to speech must be above the softest frame there.
 _STANDS_OUT_DB = 3.0
-#: Frames over which it is measured how soft a place is.
+#: Frames over which the level is averaged to find the softest place for a cut.
 _SOFT = 5
-#: Frames in one step of the movement of the spectrum; bands this far below the loudest count as still.
+#: Frames per block when spectral change is measured; levels are clipped this far below the loudest one.
 _BLOCK = 4
 _RANGE_DB = 45.0
-#: Lines that two tones fill: a Hann window widens each to three.
+#: Spectral lines that two tones occupy: a Hann window widens each tone to three lines.
 _LINES = 6
 
 
 @dataclass(frozen=True)
 class SpeechSettings:
-    """What counts as speech, and how it is cut.
+    """Parameters of voice activity detection and segmentation.
 
     Attributes
     ----------
-    margin_db : how far above the noise of the line speech has to be.
-    least_db : and above which level in dBFS, however quiet the line, once somebody has spoken louder than that.
-    below_peak_db : and how far below the loudest of the last `memory_s` it may be.
-    memory_s : seconds over which the noise and the loudest level are followed.
-    quietest_db : stands in for `least_db` where nothing louder than `least_db` plus `below_peak_db` was sustained
-        within the last `quiet_memory_s`.
-    voiced_share : of a stretch below `least_db`, the share of loud frames that has to be periodic, as a voice is.
-    edge_db : a stretch that counts as speech also takes in what is so much softer before and after it,
-    before_s, after_s : for so long.
-    bridge_s : pauses up to this length do not end a stretch of speech.
-    least_s : a shorter stretch is a click, not speech.
-    pad_s : added before and after a stretch, for soft consonants.
-    longest_s : a stretch that grows longer is cut,
-    cut_from_s, cut_to_s : where it is softest between these ages. So a segment's end is known `bridge_s` and what lies
-        between `cut_from_s` and `longest_s` after it: a stream has a second, see `api`.
-    movement_db : how far the spectrum has to move from syllable to syllable.
-    doubtful_db, doubtful_voiced : speech in steady noise moves less. From this movement on, or with this share of
-        periodic frames, a segment may still be speech.
-    tonality : share of the power in a few lines from which on a sound is a tone.
+    margin_db : minimum level of speech above the noise floor.
+    least_db : minimum level of speech in dBFS, however low the noise floor. It is lowered in quiet recordings, see
+        `quietest_db`.
+    below_peak_db : a frame this far below the peak level of the last `memory_s` is not speech.
+    memory_s : seconds over which the noise floor and the peak level are tracked.
+    quietest_db : lower limit of the minimum level. If the loudest level sustained within the last `quiet_memory_s` is
+        less than 28 dB above `least_db`, the minimum level is 28 dB below that loudest level, but not below this.
+    quiet_memory_s : seconds over which the loudest sustained level is tracked.
+    voiced_share : minimum share of periodic (voiced) frames among the loud frames of a segment below `least_db`.
+    edge_db : a segment is extended by adjacent frames that are below the threshold by at most this much.
+    before_s, after_s : maximum length of that extension at the start and at the end.
+    bridge_s : pauses up to this length do not end a segment.
+    least_s : a shorter segment is a click, not speech.
+    pad_s : padding before and after a segment, for soft consonants.
+    longest_s : a longer segment is cut.
+    cut_from_s, cut_to_s : the cut is at the softest place between these ages of the segment. The end of a segment is
+        therefore known at most `bridge_s` plus (`longest_s` - `cut_from_s`) after it. A stream must return it within
+        one second, see `api`.
+    movement_db : minimum spectral change from syllable to syllable.
+    doubtful_db, doubtful_voiced : speech in steady noise changes less. From this spectral change on, or from this share
+        of periodic frames on, a segment may still be speech.
+    tonality : a sound with at least this share of its power in a few spectral lines is a tone.
     """
 
     margin_db: float = 9.0
@@ -95,14 +101,14 @@ class SpeechSettings:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of one channel in which something sounds.
+    """A segment of one channel that contains sound: speech or anything else.
 
     Attributes
     ----------
     start, end : seconds from the start of the recording.
-    samples : the sound, shaped (samples,), at the rate of the detector.
-    is_speech : whether it sounds like speech; else it is a tone, noise or the like.
-    may_be_speech : whether it sounds like speech, or like speech in noise or music: a network has to decide.
+    samples : audio, shaped (samples,), at the sample rate of the detector.
+    is_speech : whether it is classified as speech; otherwise it is a tone, noise or similar.
+    may_be_speech : whether it is speech or possibly speech in noise or music; a network must decide.
     """
 
     start: float
@@ -118,19 +124,20 @@ class Segment:
 
 
 class SpeechDetector:
-    """Finds the segments of one channel in samples that are pushed to it piece by piece.
+    """Streaming voice activity detector for one channel.
 
-    What it finds does not depend on how the samples are cut into pieces.
+    The result does not depend on the block size of the pushed samples.
 
     Parameters
     ----------
     rate : samples per second.
-    settings : what counts as speech.
+    settings : parameters of the detector.
 
     Attributes
     ----------
-    levels : of the frames since `levels_from`, in dBFS in the band, shaped (frames,): those of the last push, and of
-        `LEVELS_S` before it.
+    levels : in-band levels of the frames since `levels_from`, in dBFS, shaped (frames,): the frames of the last push
+        and of the `LEVELS_S` before it.
+    levels_from : number of the first frame in `levels`.
     """
 
     def __init__(self, rate: int, settings: SpeechSettings) -> None:
@@ -140,17 +147,17 @@ class SpeechDetector:
         self._memory = self._frames(settings.memory_s)
         self._samples = np.empty(0, np.float32)
         self._spectra = np.empty((0, len(self._bands)), np.float32)
-        self._kept_from = 0  # the frame at which the kept samples and spectra begin
+        self._kept_from = 0  # number of the first frame of the kept samples and spectra
         self._past = np.full(self._memory + _SMOOTH - 1, 10 ** (_FIRST_NOISE_DB / 10), np.float32)
         self._sustained = np.full(self._frames(settings.quiet_memory_s), 10 * np.log10(_POWER_FLOOR), np.float32)
         self.levels, self.levels_from = np.empty(0, np.float32), 0
-        self._least = np.empty(0, np.float32)  # the level in dBFS above which each kept frame counts
+        self._least = np.empty(0, np.float32)  # threshold in dBFS of each kept frame
         self._open_at: int | None = None
         self._last_active = 0
-        self._ended_at = 0.0  # seconds; where the last segment ended
+        self._ended_at = 0.0  # end of the last segment in seconds
 
     def push(self, samples: np.ndarray) -> list[Segment]:
-        """Take the next samples, shaped (samples,); returns the segments that have ended by now, in order."""
+        """Process the next samples, shaped (samples,); return the segments that have ended, in order."""
         self._samples = np.concatenate([self._samples, samples])
         framed = self._kept_from + len(self._spectra)
         fresh = self._samples[len(self._spectra) * self._hop :]
@@ -170,18 +177,18 @@ class SpeechDetector:
         return found
 
     def finish(self) -> list[Segment]:
-        """The segments that the end of the recording ends."""
+        """Return the segments that end with the recording."""
         return self._end() if self._open_at is not None else []
 
     def level_at(self, seconds: float) -> int:
-        """The index into `levels` of the frame that begins at a time."""
+        """Return the index into `levels` of the frame that starts at this time."""
         return round(seconds * self.rate / self._hop) - self.levels_from
 
     def _frames(self, seconds: float) -> int:
         return max(1, round(seconds / HOP_S))
 
     def _least_levels(self, power: np.ndarray) -> np.ndarray:
-        """Above which level in dBFS each new frame stands out of the last seconds; `power` is shaped (frames,)."""
+        """Return the speech threshold in dBFS of each new frame; `power` is shaped (frames,)."""
         if not len(power):
             return np.empty(0, np.float32)
         known = np.concatenate([self._past, power])
@@ -192,7 +199,7 @@ class SpeechDetector:
         return np.maximum(least, running(np.maximum, recent, self._memory) - settings.below_peak_db)
 
     def _floor(self, recent: np.ndarray) -> np.ndarray:
-        """The level that counts as too soft for speech: lower where all of the last minute was soft."""
+        """Return the minimum level of speech, which is lower if all of the last minute was soft."""
         new = running(np.minimum, recent[self._memory - _SUSTAINED :], _SUSTAINED)
         known = np.concatenate([self._sustained[1:], new])
         self._sustained = np.concatenate([self._sustained, new])[-len(self._sustained) :]
@@ -200,7 +207,7 @@ class SpeechDetector:
         return np.clip(loudest - _BELOW_SUSTAINED_DB, self.settings.quietest_db, self.settings.least_db)
 
     def _follow(self, active: np.ndarray) -> list[Segment]:
-        """Carry the stretch under way through the new active frames, given by their numbers."""
+        """Extend the open segment with new active frames, given by number; return the segments that ended."""
         found: list[Segment] = []
         bridge = self._frames(self.settings.bridge_s)
         breaks = np.flatnonzero(np.diff(active) > bridge) + 1
@@ -216,7 +223,7 @@ class SpeechDetector:
         return found
 
     def _cut(self) -> list[Segment]:
-        """End segments inside a stretch that has grown longer than one may be."""
+        """Cut the open segment while it is too long; return the segments cut off."""
         assert self._open_at is not None
         found = []
         while self._last_active - self._open_at >= self._frames(self.settings.longest_s):
@@ -226,14 +233,14 @@ class SpeechDetector:
         return found
 
     def _softest(self) -> int:
-        """The frame at which the stretch under way is softest, of those where it may be cut."""
+        """Return the softest frame of the open segment within the range where it may be cut."""
         assert self._open_at is not None
         first, last = (self._open_at + self._frames(s) for s in (self.settings.cut_from_s, self.settings.cut_to_s))
         levels = self._spectra[first - self._kept_from : last - self._kept_from].sum(axis=1)
         return first + _SOFT // 2 + int(np.convolve(levels, np.ones(_SOFT), mode="valid").argmin())
 
     def _end(self) -> list[Segment]:
-        """End the stretch under way at its last active frame."""
+        """Close the open segment at its last active frame; return it unless it is too short."""
         assert self._open_at is not None
         first, self._open_at = self._open_at, None
         if self._last_active - first + 1 < self._frames(self.settings.least_s):
@@ -241,7 +248,7 @@ class SpeechDetector:
         return [self._segment(first, self._last_active + 1)]
 
     def _segment(self, first: int, last: int, is_cut: bool = False) -> Segment:
-        """The segment of the frames from `first` up to `last` and softer ones around, after it unless it `is_cut`."""
+        """Return the segment of frames `first` to `last` (exclusive), with soft edges; `is_cut`: no edge at its end."""
         settings, kept, pad = self.settings, self._kept_from, round(self.settings.pad_s * self.rate)
         room = max(0, self._frames(settings.longest_s) - (last - first))
         before = _leading(self._is_soft(max(kept, first - self._frames(settings.before_s)), first)[::-1], room)
@@ -256,15 +263,16 @@ class SpeechDetector:
         return Segment(start / self.rate, self._ended_at, samples, *self._is_speech(first, last, samples))
 
     def _is_soft(self, first: int, last: int) -> np.ndarray:
-        """Which of these frames are not quite loud enough, but stand out of the softest of them."""
+        """Return which frames reach the lower threshold for edges and are clearly above the softest of them."""
         levels = self.levels[first - self.levels_from : last - self.levels_from]
         least = self._least[first - self._kept_from : last - self._kept_from] - self.settings.edge_db
         return levels > np.maximum(least, levels.min(initial=0.0) + _STANDS_OUT_DB)
 
     def _is_speech(self, first: int, last: int, samples: np.ndarray) -> tuple[bool, bool]:
-        """Whether a segment of these frames is speech, and whether it may be.
+        """Whether a segment of these frames is speech, and whether it may be speech.
 
-        Speech is no tone and, where it is soft, has a voice in it; and it moves, or may do so behind noise.
+        Speech is not a tone, and soft speech must be voiced. Its spectrum must change; in noise, less change or enough
+        voiced frames make it possible speech.
         """
         settings, spectra = self.settings, self._spectra[first - self._kept_from : last - self._kept_from]
         if tonality(spectra) >= settings.tonality:
@@ -279,7 +287,7 @@ class SpeechDetector:
         return moves >= settings.movement_db, moves >= settings.doubtful_db or voiced >= settings.doubtful_voiced
 
     def _forget(self) -> None:
-        """Let go of what no later segment can begin in."""
+        """Drop the samples and frames that no later segment can need."""
         next_frame = self._kept_from + len(self._spectra)
         first = next_frame if self._open_at is None else self._open_at
         margin = self._frames(self.settings.before_s) + self._frames(self.settings.pad_s) + 1
@@ -290,10 +298,10 @@ class SpeechDetector:
 
 
 def voiced_share(samples: np.ndarray, rate: int) -> float:
-    """The share of the louder 40 ms frames that repeat with the pitch of a voice, 0 to 1; near 0 for noise.
+    """Return the share of the louder 40 ms frames that are periodic at a voice pitch, 0 to 1; near 0 for noise.
 
-    `samples` is shaped (samples,). The autocorrelation is that of the square root of the power spectrum in the band of
-    the lower harmonics, so that low frequencies, which repeat in noise as well, do not outweigh the rest.
+    `samples` is shaped (samples,). The autocorrelation is computed from the square root of the power spectrum in the
+    band of the lower harmonics. Low frequencies, which are periodic in noise as well, thus do not dominate.
     """
     size, hop = round(0.04 * rate), round(0.02 * rate)
     if len(samples) < size:
@@ -308,13 +316,15 @@ def voiced_share(samples: np.ndarray, rate: int) -> float:
 
 
 def _leading(flags: np.ndarray, most: int) -> int:
-    """How many of the first flags are set one after the other, at most `most`."""
+    """Return the number of consecutive set flags at the start, at most `most`."""
     clear = np.flatnonzero(~flags[:most])
     return int(clear[0]) if len(clear) else min(len(flags), max(0, most))
 
 
 def running(extreme: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
-    """The least or greatest (`extreme` is np.minimum or np.maximum) of each `size` values in a row.
+    """Return the running minimum or maximum (`extreme` is np.minimum or np.maximum) over windows of `size` values.
+
+    Uses two passes over blocks instead of `size` operations per value (van Herk, 1992).
 
     Parameters
     ----------
@@ -322,7 +332,7 @@ def running(extreme: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
 
     Returns
     -------
-    shaped (values - size + 1,): two passes over blocks instead of `size` looks at each value (van Herk, 1992).
+    shaped (values - size + 1,).
     """
     blocks = np.pad(values, (0, -len(values) % size), mode="edge").reshape(-1, size)
     so_far = extreme.accumulate(blocks, axis=1).ravel()
@@ -332,9 +342,9 @@ def running(extreme: np.ufunc, values: np.ndarray, size: int) -> np.ndarray:
 
 
 def movement(power: np.ndarray) -> float:
-    """How far the spectrum moves from one 64 ms to the next, in dB: the median of the mean over bands.
+    """Return the spectral change between successive blocks of 64 ms in dB: the median over time of the mean over bands.
 
-    `power` is shaped (frames, bands). About 1 for tones and steady noise, 5 and more for speech.
+    `power` is shaped (frames, bands). About 1 for tones and steady noise, 5 or more for speech.
     """
     whole = len(power) // _BLOCK * _BLOCK
     if whole < 2 * _BLOCK:
@@ -345,9 +355,9 @@ def movement(power: np.ndarray) -> float:
 
 
 def tonality(spectra: np.ndarray) -> float:
-    """The share of the power that lies in the six strongest lines, two tones' worth: the median over loud frames.
+    """Return the share of the power in the six strongest lines (the width of two tones): the median over loud frames.
 
-    `spectra` is shaped (frames, lines). Over 0.98 for the tones of a telephone; under it for nearly all speech.
+    `spectra` is shaped (frames, lines). Above 0.98 for telephone tones, below it for nearly all speech.
     """
     power = spectra.sum(axis=1)
     strongest = np.partition(spectra, -_LINES, axis=1)[:, -_LINES:].sum(axis=1)
@@ -356,7 +366,7 @@ def tonality(spectra: np.ndarray) -> float:
 
 
 def _median(values: np.ndarray) -> float:
-    """As numpy's, without its checks, which take several times as long for the few frames of a segment."""
+    """Median like numpy's, but without its checks, which take several times as long for the few frames of a segment."""
     middle = [(len(values) - 1) // 2, len(values) // 2]
     return float(np.partition(values, middle)[middle].mean())
 
@@ -366,7 +376,7 @@ def _decibel(power: np.ndarray) -> np.ndarray:
 
 
 def _band_filters(rate: int, frame: int) -> tuple[range, np.ndarray]:
-    """Which lines of a spectrum are in the band, and weights that sum those into mean squares per sub-band."""
+    """Return the spectral lines in the band, and weights that sum them to a mean square per sub-band."""
     lines = np.arange(frame // 2 + 1) * rate / frame
     in_band = (lines >= _BAND_EDGES_HZ[0]) & (lines < _BAND_EDGES_HZ[-1])
     sub_band = np.searchsorted(_BAND_EDGES_HZ, lines[in_band], side="right") - 1

@@ -1,4 +1,4 @@
-"""A file that is made of pieces of another: what lies between them is passed over, and nothing is copied."""
+"""A file that consists of pieces of another: what lies between them is skipped, and nothing is copied."""
 
 import io
 import os
@@ -7,16 +7,16 @@ from collections.abc import Sequence
 from itertools import accumulate
 from typing import BinaryIO
 
-#: Bytes of its own, or a range of the other file: where it begins and where it ends.
+#: Literal bytes, or a range (start, end) of the other file.
 Piece = bytes | tuple[int, int]
 
 
 class Spliced(io.RawIOBase):
-    """The pieces one after the other, as a file to read.
+    """The concatenated pieces, as a readable file.
 
     Parameters
     ----------
-    handle : the file that ranges refer to. It is moved to the right place before each read, so several may share it.
+    handle : the file that ranges refer to. Each read seeks first, so several objects may share it.
     pieces : bytes, and ranges (start, end) of `handle`.
     """
 

@@ -1,4 +1,4 @@
-"""Standard input, output and error as a process finds them: closed, non-blocking, on a full disk, without a reader."""
+"""Standard input, output and error in any state: closed, non-blocking, on a full disk, or without a reader."""
 
 import errno
 import io
@@ -11,9 +11,9 @@ from analyzer.errors import CannotWork
 
 
 class _LastingWriter(io.RawIOBase):
-    """Writes to a descriptor; after an error nothing more is written, and nothing is raised.
+    """Write to a descriptor; after an error, discard all further data and raise nothing.
 
-    A run does not end because nobody reads what it prints.
+    A run must not end because nothing reads its output.
     """
 
     def __init__(self, descriptor: int, error: OSError | None) -> None:
@@ -21,7 +21,7 @@ class _LastingWriter(io.RawIOBase):
         self._descriptor = descriptor
         self.error = error
 
-    def write(self, data) -> int:  # type: ignore[no-untyped-def]  # Buffer has no name before Python 3.12
+    def write(self, data) -> int:  # type: ignore[no-untyped-def]  # collections.abc.Buffer needs Python 3.12
         if self.error is None:
             try:
                 write_all(self._descriptor, data)
@@ -40,7 +40,7 @@ class _LastingWriter(io.RawIOBase):
 
 
 def write_all(descriptor: int, data: bytes) -> None:
-    """Write all of the data; where the descriptor is non-blocking and takes no more now, wait until it does."""
+    """Write all of the data; if a non-blocking descriptor accepts no more at the moment, wait until it does."""
     rest = memoryview(data)
     while rest:
         try:
@@ -50,7 +50,10 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def read_some(descriptor: int, most: int) -> bytes:
-    """Read what is there, at most so many bytes and nothing at the end; wait for it also where that is non-blocking."""
+    """Read the available data: at most `most` bytes, none at the end of the file.
+
+    Waits for data even if the descriptor is non-blocking.
+    """
     while True:
         try:
             return os.read(descriptor, most)
@@ -59,10 +62,10 @@ def read_some(descriptor: int, most: int) -> bytes:
 
 
 def install() -> None:
-    """Have printing and logging end no run, whatever standard output and error are.
+    """Make sure that printing and logging never end a run, whatever the state of standard output and error.
 
-    Descriptors that are closed are opened on the null device, also for the processes that this one starts: else the
-    next file that is opened, such as the ledger, would be written to by whatever prints.
+    Opens closed descriptors on the null device, also for child processes. Otherwise the next file that is opened, such
+    as the ledger, would get the descriptor of a standard stream and receive printed text.
     """
     closed = [stream is None for stream in (sys.stdin, sys.stdout, sys.stderr)]
     for descriptor in range(3):
@@ -83,28 +86,28 @@ def _open_if_closed(descriptor: int) -> None:
 
 
 def _lasting(stream: TextIO | None, descriptor: int, is_closed: bool) -> TextIO:
-    """A text stream that writes where a standard stream does, and goes on after an error."""
+    """Return a text stream that writes to the descriptor of a standard stream, and continues after an error."""
     if stream and os.name == "nt" and stream.isatty():
-        return stream  # its console takes no bytes
+        return stream  # a Windows console does not accept bytes
     error = OSError(errno.EBADF, "it is closed") if is_closed else None
     writer = io.BufferedWriter(_LastingWriter(descriptor, error))
     by_line = descriptor == 2 or writer.isatty() or bool(getattr(stream, "write_through", False))
     encoding = stream.encoding if stream else "utf-8"
-    # A name that a terminal cannot show ends no run either.
+    # A name that the encoding cannot represent must not end the run either.
     return io.TextIOWrapper(writer, encoding, errors="backslashreplace", line_buffering=by_line)
 
 
 def flush(stream: TextIO) -> None:
-    """Flush a stream, also one that another program has made non-blocking; raises OSError as `flush` does."""
+    """Flush a stream, even if another program has made it non-blocking; raises OSError as its `flush` does."""
     while True:
         try:
             return stream.flush()
-        except BlockingIOError:  # what was not written is still in the buffer
+        except BlockingIOError:  # the rest of the data is still in the buffer
             select.select([], [stream], [])
 
 
 def lost_by(stream: TextIO | None) -> OSError | None:
-    """Why lines that were printed are lost; None where they are not."""
+    """Return the error by which printed lines were lost, or None if none were lost."""
     if stream is None:
         return OSError(errno.EBADF, "it is closed")
     try:
@@ -116,18 +119,18 @@ def lost_by(stream: TextIO | None) -> OSError | None:
 
 
 def is_closed(stream: TextIO | None) -> bool:
-    """Whether a standard stream was closed when this process began."""
+    """Whether a standard stream was closed when this process started."""
     error = lost_by(stream)
     return error is not None and error.errno == errno.EBADF
 
 
 def is_unwanted(error: OSError) -> bool:
-    """Whether lines were lost since nobody wants them: the reader has gone, as of `| head`, or there never was one."""
+    """Whether lines were lost because nothing reads them: the reader has exited, as with `| head`, or never existed."""
     return isinstance(error, BrokenPipeError) or error.errno == errno.EBADF
 
 
 def check_printed() -> None:
-    """Raise CannotWork where lines that a command was started for could not be printed."""
+    """Raise CannotWork if printed lines, the purpose of the command, were lost although a reader exists."""
     error = lost_by(sys.stdout)
     if error and not is_unwanted(error):
         raise CannotWork(f"standard output cannot be written: {error.strerror or error}")

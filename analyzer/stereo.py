@@ -1,32 +1,32 @@
-"""Whether the two channels of a recording carry two speakers, or one conversation twice.
+"""Detection of fake stereo: whether two channels carry two speakers, or the same conversation twice.
 
-A mono mix that was stored as stereo is seldom bit-identical on both channels: a lossy codec, another gain, a filter or
-a short delay makes them differ. So the decision is made from the levels of both channels over the whole recording:
+A mono mix stored as stereo is seldom bit-identical on both channels: a lossy codec, a different gain, a filter or a
+short delay makes them differ. The decision is therefore based on the levels of both channels over the whole recording:
 
-1. Two speakers: each channel is at times clearly louder than the other one, for 0.3 s and longer. Where both channels
-   carry one mix, whatever its gain, delay, filter or noise, at most one of them is ever the louder one.
-2. Where this does not decide it, the channels carry one conversation if both are active at similar levels and their
-   waveforms are coherent: two people who always talk at once have similar levels, but unrelated waveforms.
+1. Two speakers: each channel is at times clearly louder than the other, for 0.3 s and longer (it "leads"). If both
+   channels carry one mix, at most one of them ever leads, whatever the gain, delay, filter or noise.
+2. If at most one channel leads, the channels carry one conversation if both are active at similar levels and their
+   waveforms are coherent. Two people who always talk at the same time have similar levels, but unrelated waveforms.
 
-Measured on composed calls of two actors and a real call:
+Measured on composed calls of two actors and on a real call:
 
-- 60 forms of one conversation (MP3, AAC, Opus and AMR at 5 to 128 kbit/s, gains to 12 dB, delays to 50 ms, filters,
-  mu-law, noise, clicks, automatic gain, lost packets, clock drift, polarity, offset, and mixtures of these): the
-  channel that leads less led for at most 0.1 % of the active time; coherence was at least 0.68, and 0.86 for delays of
-  up to 20 ms.
-- 40 forms of two speakers (crosstalk of -12 to -40 dB, delayed by up to 100 ms, low bit rates, gains, 75 % hold music
-  on both channels, two seconds of speech on one): each led for at least 2.8 %, but for two seconds that lay within the
-  other's speech, with crosstalk of -12 dB.
-- Two who always talk at once, also voices made by a program: coherence of at most 0.44 in four seconds, 0.24 in ten and
-  0.12 in thirty; with crosstalk of -20 dB 0.25 in ten and more. With crosstalk of -12 dB it is up to 0.85, so that they
-  may count as one conversation where neither ever talks alone.
-- With crosstalk of -6 dB the channels count as one conversation, from -8 dB on as two speakers; with crosstalk of -6 dB
-  that is 100 ms late as two speakers.
+- 60 variants of one conversation (MP3, AAC, Opus and AMR at 5 to 128 kbit/s, gains up to 12 dB, delays up to 50 ms,
+  filters, mu-law, noise, clicks, automatic gain, lost packets, clock drift, polarity, offset, and combinations): the
+  channel that leads less led for at most 0.1 % of the active time. Coherence was at least 0.68, and at least 0.86 for
+  delays of up to 20 ms.
+- 40 variants of two speakers (crosstalk of -12 to -40 dB, delayed by up to 100 ms, low bit rates, gains, 75 % hold
+  music on both channels, two seconds of speech on one): each channel led for at least 2.8 %. The exception is two
+  seconds of speech within the other speaker's speech, with crosstalk of -12 dB.
+- Two speakers who always talk at the same time, including synthetic voices: coherence of at most 0.44 over 4 s, 0.24
+  over 10 s and 0.12 over 30 s; with crosstalk of -20 dB, 0.25 over 10 s and more. With crosstalk of -12 dB it reaches
+  0.85, so they may count as one conversation if neither ever talks alone.
+- With crosstalk of -6 dB the channels count as one conversation, from -8 dB on as two speakers. With crosstalk of -6 dB
+  delayed by 100 ms they count as two speakers.
 
-The limits were chosen by these same measurements, so the margins on other recordings may be smaller.
+The thresholds were chosen on these same measurements, so the margins on other recordings may be smaller.
 
-Some cases look the same in the levels: crosstalk of -12 dB beside a side that says nothing counts as one conversation,
-and one conversation with a gain difference of more than 16 dB as two channels, one of which has crosstalk only.
+Levels cannot distinguish some cases. A silent speaker's channel with crosstalk of -12 dB counts as one conversation.
+One conversation with a gain difference of more than 16 dB counts as two channels, one of which has only crosstalk.
 """
 
 from dataclasses import dataclass
@@ -39,39 +39,42 @@ FAKE_STEREO = "fake stereo"
 #: Two channels whose difference is this far below their sum are identical.
 _IDENTICAL_DB = 40.0
 
-#: A frame is 0.1 s. Its power is the mean variance of pieces of 2.5 ms, which an offset or mains hum does not change.
+#: Frame length in seconds. The power of a frame is the mean variance of pieces of 2.5 ms, so that a constant offset or
+#: mains hum does not change it.
 FRAME_S = 0.1
 _PIECES = 40
-#: Levels are counted in bins of 1 dB from here on. Float samples may be far above full scale.
+#: Lowest level and number of the histogram bins of 1 dB. Float samples may be far above full scale.
 _LOWEST_DB, _BINS = -100, 201
 _OWN_BIN, _OTHER_BIN = np.ogrid[:_BINS, :_BINS]
-#: Levels are averaged over so many frames, and compared over so many of these averages, so that neither an onset that
-#: is delayed on one channel nor a single syllable makes a channel the louder one.
+#: Levels are averaged over `_SMOOTH` frames, and compared over `_HOLD` of these averages, so that neither a delayed
+#: onset on one channel nor a single syllable makes a channel the louder one.
 _SMOOTH, _HOLD = 5, 3
 
-#: Noise of a channel: this quantile of its levels, of those that are no digital silence.
+#: Noise level of a channel: this quantile of its levels, without digital silence, but at least `_LEAST_NOISE_DB`.
 _NOISE_QUANTILE, _SILENT_DB, _LEAST_NOISE_DB = 0.05, -85, -70
-#: A channel is active this far above its noise. It leads where it is active and so much louder than the other one.
+#: A channel is active this far above its noise level. It leads if it is active and this much louder than the other.
 _ACTIVE_DB, _LEADS_DB = 10, 7
-#: Each of two speakers leads for so long at least, and for so much of the active time.
+#: Minimum time for which each of two speakers leads, and minimum share of the active time.
 _LEAST_LEAD_S, _LEAST_LEAD_SHARE = 0.3, 0.01
-#: A channel that leads for so much more of the active time than the other one is the fuller one of one conversation.
+#: If the channels carry one conversation, the second is the more complete one if its lead is longer by this share of
+#: the active time.
 _FULLER_SHARE = 0.1
-#: Channels whose levels differ by more do not carry one sound: what is softer by so much is crosstalk.
+#: Maximum level difference of channels with the same audio: a channel that is softer by more carries crosstalk.
 _MOST_GAIN_DB = 16
-#: One conversation: both are active at similar levels for so long, and for so much of the time of the less active one.
+#: One conversation: minimum time for which both are active at similar levels, and minimum share of the active time of
+#: the less active channel.
 _LEAST_SHARED_S, _LEAST_SHARED_SHARE = 0.5, 0.5
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """What two channels are.
+    """Result of comparing two channels.
 
     Attributes
     ----------
-    is_one : whether they carry one conversation, and are to be analysed as one channel.
-    channel : the channel to analyse then, counted from 1: the fuller one, where one leads.
-    note : what a reader should know; empty where nothing is odd.
+    is_one : whether they carry one conversation and must be analysed as one channel.
+    channel : the channel to analyse in that case, counted from 1: the more complete one, if one leads.
+    note : anything unusual about the channels; empty if there is nothing.
     """
 
     is_one: bool
@@ -79,12 +82,12 @@ class Verdict:
     note: str
 
 
-#: The verdict on recordings that do not have two channels.
+#: Verdict on two separate channels, and on recordings that do not have two channels.
 NOT_STEREO = Verdict(False, 1, "")
 
 
 class ChannelComparison:
-    """Compares two channels of any length in constant memory; the verdict does not depend on the size of blocks.
+    """Comparison of two channels of any length in constant memory; the verdict does not depend on the block size.
 
     Parameters
     ----------
@@ -95,15 +98,15 @@ class ChannelComparison:
         self._piece = max(2, round(rate * FRAME_S / _PIECES))
         self._rest = np.empty((2, 0), np.float32)
         self._powers = np.zeros((2, 0), np.float32)
-        #: How often the channels had which levels at the same time, shaped (bins, bins).
+        #: Joint histogram of the simultaneous levels of both channels, shaped (bins, bins).
         self._levels = np.zeros((_BINS, _BINS), np.int64)
-        #: The same, of each channel's lowest and the other one's highest averaged level of 0.3 s.
+        #: Per channel: the same of its lowest and the other channel's highest averaged level within 0.3 s.
         self._sustained = np.zeros((2, _BINS, _BINS), np.int64)
         self._power = self._product = 0.0
         self._coherence = _Coherence(rate)
 
     def push(self, block: np.ndarray) -> None:
-        """Take the next samples, shaped (2, samples)."""
+        """Process the next samples, shaped (2, samples)."""
         samples = np.concatenate([self._rest, block], axis=1)
         frame = self._piece * _PIECES
         frames = samples.shape[1] // (2 * frame) * 2
@@ -116,7 +119,7 @@ class ChannelComparison:
         means = np.einsum("cfps->cfp", pieces) / self._piece
         powers = np.maximum(squares - np.square(means), 0).mean(axis=2)
         products = np.einsum("fs,fs->f", first, second) / frame
-        # One by one, so that the sums do not depend on how many frames come at a time.
+        # Added one by one, so that rounding of the sums does not depend on the block size.
         for power, product in zip(squares.mean(axis=2).sum(axis=0), products, strict=True):
             self._power += float(power)
             self._product += float(product)
@@ -124,7 +127,7 @@ class ChannelComparison:
         self._coherence.push(whole.reshape(2, frames // 2, 2 * frame), powers.reshape(2, -1, 2).mean(axis=2))
 
     def _count(self, powers: np.ndarray) -> None:
-        """Count the levels of new frames, whose powers are shaped (2, frames)."""
+        """Add new frames to the histograms; `powers` is shaped (2, frames)."""
         self._levels += _counted(*_bins(powers))
         window = np.lib.stride_tricks.sliding_window_view
         known = np.concatenate([self._powers, powers], axis=1)
@@ -138,7 +141,7 @@ class ChannelComparison:
 
     @property
     def verdict(self) -> Verdict:
-        """What the channels are, by all samples so far; one conversation where it cannot be decided."""
+        """The verdict on all samples so far; two separate channels unless the checks establish one conversation."""
         if self._is_identical:
             return Verdict(True, 1, FAKE_STEREO)
         silent = [not self._levels.sum(axis=1 - channel)[1:].any() for channel in range(2)]
@@ -153,7 +156,7 @@ class ChannelComparison:
 
     @property
     def may_be_one(self) -> bool:
-        """Whether the channels may carry one conversation, as long as there is little to go by."""
+        """Whether the channels may carry one conversation; a check for streams, usable after few samples."""
         return self._is_identical or (self._coherence.is_high and not self._both_lead)
 
     @property
@@ -163,7 +166,7 @@ class ChannelComparison:
 
     @property
     def _active_from(self) -> list[int]:
-        """The bin from which on each channel is active."""
+        """Lowest bin at which each channel is active."""
         return [_noise_bin(self._levels.sum(axis=1 - channel)) + _ACTIVE_DB for channel in range(2)]
 
     @property
@@ -183,12 +186,12 @@ class ChannelComparison:
 
     @property
     def _both_lead(self) -> bool:
-        """Whether each channel is the louder one for long enough."""
+        """Whether each channel leads for long enough to be a speaker of its own."""
         return min(self._lead_s) >= max(_LEAST_LEAD_S, _LEAST_LEAD_SHARE * self._active_s)
 
     @property
     def _share_speech(self) -> bool:
-        """Whether both channels are active together, at levels that a difference in gain explains."""
+        """Whether both channels are active at the same time, at levels that a difference in gain can explain."""
         first, second = self._active_from
         alike = np.abs(_OWN_BIN - _OTHER_BIN) <= _MOST_GAIN_DB
         shared = int(self._levels[alike & (first <= _OWN_BIN) & (second <= _OTHER_BIN)].sum())
@@ -197,18 +200,18 @@ class ChannelComparison:
 
 
 def _bins(power: np.ndarray) -> np.ndarray:
-    """The bin of each power."""
+    """Return the histogram bin of each power."""
     level = 10 * np.log10(np.maximum(power, 10 ** (_LOWEST_DB / 10)))
     return np.clip(np.rint(level - _LOWEST_DB), 0, _BINS - 1).astype(np.intp)
 
 
 def _counted(own: np.ndarray, other: np.ndarray) -> np.ndarray:
-    """How often each pair of bins occurs, shaped (bins, bins)."""
+    """Return the counts of all pairs of bins, shaped (bins, bins)."""
     return np.bincount(own * _BINS + other, minlength=_BINS * _BINS).reshape(_BINS, _BINS)
 
 
 def _noise_bin(counts: np.ndarray) -> int:
-    """The bin of a channel's noise by its counted levels, shaped (bins,)."""
+    """Return the bin of a channel's noise level, given its histogram `counts`, shaped (bins,)."""
     sounding = np.where(np.arange(_BINS) >= _SILENT_DB - _LOWEST_DB, counts, 0)
     if not sounding.any():
         return _BINS
@@ -217,11 +220,11 @@ def _noise_bin(counts: np.ndarray) -> int:
 
 
 class _Coherence:
-    """The coherence of two waveforms, over frames of 0.2 s in which both channels sound at similar levels.
+    """Coherence of two waveforms, over frames of 0.2 s in which both channels have sound at similar levels.
 
-    It is 1 where one channel is the other one through any filter, polarity and gain, falls with the delay, and is low
-    for unrelated waveforms. It is measured over stretches of 3.2 s of such frames and averaged, so that clocks that
-    drift and delays that change do not matter. Of a long recording a part of the stretches is enough.
+    It is 1 if one channel is a filtered, inverted or scaled copy of the other. It decreases with the delay between them
+    and is low for unrelated waveforms. It is measured over stretches of 3.2 s of such frames and averaged, so that
+    clock drift and changing delays do not matter. Of a long recording, only a part of the stretches is used.
     """
 
     _STRETCH = 16
@@ -239,7 +242,7 @@ class _Coherence:
         self._coherent = self._total = 0.0
 
     def push(self, frames: np.ndarray, powers: np.ndarray) -> None:
-        """Take the next frames, shaped (2, frames, samples), and their powers, shaped (2, frames)."""
+        """Process the next frames, shaped (2, frames, samples), and their powers, shaped (2, frames)."""
         level = 10 * np.log10(np.maximum(powers, 1e-12))
         alike = np.abs(level[0] - level[1]) <= _MOST_GAIN_DB
         for k in np.flatnonzero(alike & (level.min(axis=0) > self._LEAST_DB)):
@@ -255,7 +258,7 @@ class _Coherence:
         self._own = np.zeros((2, len(self._cross)))
 
     def _add(self, frame: np.ndarray, power: np.ndarray) -> None:
-        # Loud frames count for more, since noise matters less in them, but not as much more as they are louder.
+        # Loud frames weigh more because noise matters less in them, but less than in proportion to their power.
         spectra = np.fft.rfft(frame * self._window)[:, self._lines] / power[:, None] ** 0.25
         self._cross += spectra[0] * spectra[1].conj()
         self._own += np.square(np.abs(spectra))
@@ -267,7 +270,7 @@ class _Coherence:
         self._begin_stretch()
 
     def _stretch(self) -> tuple[float, float]:
-        """The coherent power of the present stretch, and all of its power."""
+        """Return the coherent power and the total power of the current stretch."""
         return float(np.square(np.abs(self._cross)).sum()), float(np.prod(self._own, axis=0).sum())
 
     @property
@@ -277,6 +280,6 @@ class _Coherence:
 
     @property
     def value(self) -> float:
-        """Between 0 and 1; 0 where there was nothing to compare, 1 of a single frame."""
+        """The coherence, between 0 and 1; 0 if there was nothing to compare, 1 for a single frame."""
         coherent, total = (self._coherent, self._total) if self._total else self._stretch()
         return coherent / total if total else 0.0

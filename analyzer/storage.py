@@ -1,8 +1,8 @@
-"""Where recordings lie: in folders of this machine, or in object storage under an address such as s3://bucket/calls.
+"""Access to recordings in local folders, or in object storage at addresses such as s3://bucket/calls.
 
-Object storage is read through fsspec, a piece at a time: nothing is copied to a local disk. Which addresses work hangs
-on what is installed beside it (s3fs for `s3://`, gcsfs for `gs://`, adlfs for `az://`); keys and endpoints come from
-the environment, as those packages and fsspec say.
+Object storage is read through fsspec, one piece at a time: nothing is copied to a local disk. The supported addresses
+depend on the packages that are installed with it (s3fs for `s3://`, gcsfs for `gs://`, adlfs for `az://`). Keys and
+endpoints come from the environment, as those packages and fsspec document.
 """
 
 import hashlib
@@ -18,21 +18,21 @@ from typing import Any, BinaryIO
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
 from analyzer.names import show
 
-#: A path of this machine, or an address in object storage.
+#: A local path, or an address in object storage.
 Location = Path | str
 
 _ADDRESS = re.compile(r"[a-z][a-z0-9+.-]+://", re.IGNORECASE)
-#: What is fetched at a time: a few minutes of a call.
+#: Bytes that are fetched at a time: a few minutes of a call.
 _FETCHED_BYTES = 8 << 20
-#: What kinds of object storage call the time of the last change.
+#: Keys for the modification time in the clients of object storage, in order of preference.
 _MODIFIED = ("mtime", "LastModified", "last_modified", "updated", "created")
 
 
 @dataclass(frozen=True)
 class Listed:
-    """What stands in a folder of object storage: its name there, and of a file its size and time of change.
+    """An item in a folder of object storage: its name there and, for a file, its size in bytes and modification time.
 
-    A file below a folder without a name, such as `calls//b.wav`, has a `/` at the beginning of its name.
+    The name of a file below a folder without a name, such as `calls//b.wav`, begins with `/`.
     """
 
     name: str
@@ -42,15 +42,15 @@ class Listed:
 
 
 def is_address(text: str) -> bool:
-    """Whether a text names a place in object storage."""
+    """Whether a text is an address in object storage."""
     return _ADDRESS.match(text) is not None
 
 
 def is_file(address: str) -> bool:
     """Whether an address is that of a single file.
 
-    Raises UsageError where there is nothing of that name, or no way to look, and CannotWork where the storage does not
-    answer.
+    Raises UsageError if nothing exists at the address or such addresses are not supported, CannotWork if the storage
+    does not answer.
     """
     storage, path = _opened(address)
     with _answering(address):
@@ -62,12 +62,12 @@ def is_file(address: str) -> bool:
 
 
 def listing(address: str) -> list[Listed]:
-    """What stands in a folder, by the bytes of the names; raises CannotWork where the storage does not answer."""
+    """Return the items of a folder, ordered by the bytes of their names; raises what `is_file` raises."""
     storage, path = _opened(address)
     with _answering(address):
         found = storage.ls(path, detail=True)
         unnamed = any(one["name"] == f"{path}/" and one.get("type") == "directory" for one in found)
-        # Asked for such a folder itself, clients list the one above it.
+        # For a folder without a name, `ls` of the clients lists its parent.
         below = storage.find(path, prefix="/", detail=True) if unnamed else {}
     names = [str(one["name"]).rstrip("/") for one in found]
     listed = [_listed(name.rpartition("/")[2], one) for name, one in zip(names, found, strict=True) if name != path]
@@ -80,7 +80,7 @@ def listing(address: str) -> list[Listed]:
 
 
 def look(folder: str, name: str) -> Listed:
-    """What is known of a single file without listing its folder; raises CannotWork as `listing` does."""
+    """Return the item of a single file without listing its folder; raises what `is_file` raises."""
     address = f"{folder}/{name}"
     storage, path = _opened(address)
     with _answering(address):
@@ -88,7 +88,7 @@ def look(folder: str, name: str) -> Listed:
 
 
 def open_to_read(location: Location) -> BinaryIO:
-    """A recording's bytes; raises OSError as `open` does, UnreadableRecording where the storage does not answer."""
+    """Open a recording; raises OSError as `open` does, UnreadableRecording if the storage does not answer."""
     if isinstance(location, Path):
         return open(location, "rb")
     storage, path = _opened(location)
@@ -96,14 +96,15 @@ def open_to_read(location: Location) -> BinaryIO:
         return storage.open(path, "rb", block_size=_FETCHED_BYTES, cache_type="readahead")
     except OSError:
         raise
-    except Exception as error:  # clients have errors of their own, without a common base
+    except Exception as error:  # the errors of the clients have no common base class
         raise UnreadableRecording(f"it cannot be fetched ({_told(error)})") from error
 
 
 def head(location: Location, size: int) -> bytes:
-    """The first bytes of a file, without fetching more.
+    """Return the first `size` bytes of a file, without fetching more.
 
-    Raises OSError as `open` does, CannotWork where the storage does not answer: what was not looked at is not judged.
+    Raises OSError as `open` does, CannotWork if the storage does not answer: a file that was not read must not be
+    classified.
     """
     if isinstance(location, Path):
         with open(location, "rb") as handle:
@@ -118,29 +119,29 @@ def head(location: Location, size: int) -> bytes:
 
 
 def digest(location: Location) -> str:
-    """A hash of a file's content; raises OSError and UnreadableRecording as `open_to_read` does."""
+    """Return the SHA-256 hash of a file's content; raises OSError and UnreadableRecording as `open_to_read` does."""
     with open_to_read(location) as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()  # type: ignore[arg-type]  # it has readinto
 
 
 def mount(folder: Location) -> int | None:
-    """Number of the file system that a folder lies on, 0 for object storage; None where it is gone, or empty."""
+    """Return the device number of a folder's file system, 0 for object storage; None if gone, empty or unreadable."""
     try:
         if not isinstance(folder, Path):
             storage, path = _opened(folder)
             return 0 if storage.exists(path) else None
         with os.scandir(folder) as names:
             return os.stat(folder).st_dev if any(True for _ in names) else None
-    except Exception:  # clients have errors of their own, without a common base
+    except Exception:  # the errors of the clients have no common base class
         return None
 
 
 def _opened(address: str) -> tuple[Any, str]:
-    """The storage of an address, and the path in it."""
+    """Return the fsspec file system of an address and the path in it; raises UsageError if it is not supported."""
     try:
         from fsspec.core import url_to_fs
 
-        # What was listed is not kept: an archive has more names than a night's memory should hold.
+        # Listings are not cached: the names of a large archive would take too much memory.
         storage, path = url_to_fs(address, use_listings_cache=False)
     except ImportError as error:
         raise UsageError(
@@ -160,7 +161,7 @@ def _listed(name: str, told: dict[str, Any]) -> Listed:
 
 
 def _bytes(size: object) -> int:
-    """A size as a client tells it; 0 where it is none."""
+    """Convert a size that a client reports; 0 if it is missing or not a number."""
     try:
         return int(size or 0)  # type: ignore[call-overload]
     except (ValueError, OverflowError, TypeError):
@@ -168,7 +169,10 @@ def _bytes(size: object) -> int:
 
 
 def _nanoseconds(modified: object) -> int:
-    """A time as a client tells it, in nanoseconds since 1970; 0 where it is none, since only changes of it matter."""
+    """Convert a time that a client reports to nanoseconds since 1970.
+
+    0 if it is missing or invalid; that is enough, since only changes of the time matter.
+    """
     try:
         moment = datetime.fromisoformat(modified) if isinstance(modified, str) else modified
         seconds = moment.timestamp() if isinstance(moment, datetime) else float(moment)  # type: ignore[arg-type]
@@ -179,17 +183,20 @@ def _nanoseconds(modified: object) -> int:
 
 @contextmanager
 def _answering(address: str) -> Iterator[None]:
-    """Turns whatever a storage's client raises into CannotWork: a listing that is not whole is none."""
+    """Turn any error of a storage client into CannotWork, since an incomplete listing must not be used.
+
+    FileNotFoundError becomes UsageError.
+    """
     try:
         yield
     except FileNotFoundError as error:
         raise UsageError(f"no such file or folder: {show(address)}") from error
-    except Exception as error:  # clients have errors of their own, without a common base
+    except Exception as error:  # the errors of the clients have no common base class
         raise CannotWork(f"{show(address)} cannot be listed ({_told(error)})") from error
 
 
 def _told(error: BaseException) -> str:
-    """What a client says, and what lies at the bottom of it: that nobody listens there, or no name or certificate."""
+    """Format a client's error with its root cause, such as a refused connection or an unknown host or certificate."""
     bottom = error
     while deeper := bottom.__cause__ or bottom.__context__:
         bottom = deeper

@@ -1,7 +1,7 @@
-"""A recording as a stream of blocks, and how much of one may be at most.
+"""A recording as a stream of blocks, and the limits on its size.
 
-Recordings come from outside, so nothing that a file says of itself may cost more memory or time than it deserves: what
-goes beyond the limits is refused.
+Recordings are untrusted input, so nothing that a file declares may cost excessive memory or time: recordings beyond
+the limits are refused.
 """
 
 import os
@@ -14,19 +14,19 @@ from analyzer.errors import UnreadableRecording
 from analyzer.levels import scale_note
 from analyzer.names import show
 
-#: A recording that lacks less than this share of what its header promises is whole: recorders pad and round.
+#: A recording that lacks up to this share of the data declared in its header is complete: recorders pad and round.
 TOLERATED_LOSS = 0.001
 #: Seconds of sound in a block.
 BLOCK_S = 10.0
-#: No recorder has more; a header that claims more is broken, or made to fill the memory.
+#: No recorder has more channels. A header that declares more is corrupt, or made to exhaust memory.
 MOST_CHANNELS = 32
-#: Samples per second. Telephones have 8,000, studios up to 384,000.
+#: Samples per second. Telephony has 8,000, studios up to 384,000.
 LOWEST_RATE, HIGHEST_RATE = 1_000, 384_000
-#: Hours of sound. A few hundred kilobytes of FLAC unpack to years of silence, and analysing those would take days.
+#: Hours of sound. A few hundred kilobytes of FLAC can expand to years of silence, which take days to analyse.
 LONGEST_HOURS = 24
-#: Samples in a block, over all channels: 16 MB, which ten seconds of stereo at any usual rate stay below.
+#: Samples in a block, over all channels: 16 MB. Ten seconds of stereo at any usual rate stay below this.
 MOST_IN_BLOCK = 1 << 22
-#: Bytes that FFmpeg may read at a stretch, for the headers or for one packet, which it keeps in memory whole.
+#: Bytes that FFmpeg may read for the headers or for one packet: it keeps either in memory as a whole.
 MOST_READ = 64 << 20
 
 
@@ -38,10 +38,10 @@ class AudioStream:
     codec : container and encoding, such as `wav ulaw`.
     rate : samples per second.
     channels : number of channels.
-    length_s : seconds that the header tells, 0 where it does not.
-    missing_share : the part of the data that a WAV's header promises and that is not there, 0 to 1; 0 if unknown.
-    notes : what was found wrong with the file; complete once `blocks` has been read to its end.
-    find_scale : returns the sample value that is full scale, where that may be another than 1; it reads the whole file.
+    length_s : length in seconds according to the header, 0 if it gives none.
+    missing_share : share of the data declared in a WAV header that is missing, 0 to 1; 0 if unknown.
+    notes : problems found in the file; complete once `blocks` has been read to its end.
+    find_scale : reads the whole file and returns the sample value that is full scale; None if that is 1.
     """
 
     def __init__(self, codec: str, rate: int, channels: int, length_s: float, missing_share: float = 0.0) -> None:
@@ -59,9 +59,10 @@ class AudioStream:
         self.find_scale: Callable[[], float] | None = None
 
     def blocks(self) -> Iterator[np.ndarray]:
-        """The samples from start to end, in blocks shaped (channels, samples), float32; each file once.
+        """Yield the samples from start to end, in blocks shaped (channels, samples), float32.
 
-        Raises UnreadableRecording where nothing can be decoded, and once there is more than `LONGEST_HOURS` of sound.
+        A stream can be read only once. Raises UnreadableRecording if nothing can be decoded, and as soon as there is
+        more than `LONGEST_HOURS` of sound.
         """
         done = 0
         scale = self.find_scale() if self.find_scale else 1.0
@@ -79,45 +80,46 @@ class AudioStream:
         raise NotImplementedError
 
     def block_size(self) -> int:
-        """Samples per channel in a block."""
+        """Return the number of samples per channel in a block."""
         return min(int(BLOCK_S * self.rate), MOST_IN_BLOCK // self.channels)
 
 
 def check_length(seconds: float) -> None:
-    """Raise UnreadableRecording for more sound than is read."""
+    """Raise UnreadableRecording if there is more than `LONGEST_HOURS` of sound."""
     if seconds > LONGEST_HOURS * 3600:
         raise UnreadableRecording(f"it unpacks to more than {LONGEST_HOURS} hours of sound, which is more than is read")
 
 
 class Source:
-    """A file as libsndfile and FFmpeg need it.
+    """A file object for libsndfile and FFmpeg.
 
-    It stays where it is when a damaged header makes libsndfile seek to before its start. And it keeps the error of a
-    read that failed, as on a share that has gone away, since libsndfile takes that for the end of the file.
+    Its position does not change if a damaged header makes libsndfile seek to before the start of the file. It stores
+    the error of a failed read, as on a network share that has become unavailable, because libsndfile takes that for the
+    end of the file.
     """
 
     def __init__(self, file: Any) -> None:
         self._file, self._at = file, 0
-        self._last: list[Source | None] = [None]  # which of all twins has moved the file last
+        self._last: list[Source | None] = [None]  # the twin that moved the file last, shared by all twins
         self._left: int | None = None
         self.error: Exception | None = None
 
     def twin(self) -> "Source":
-        """Another source on the same file, with a position of its own."""
+        """Return another source on the same file, with its own position."""
         other = Source(self._file)
         other._last = self._last
         return other
 
     def tell(self) -> int:
-        """The position, which reads by another source on the file do not move."""
+        """Return the position, which reads by another source on the file do not change."""
         return self._at
 
     def allow(self, size: int) -> None:
-        """Let no more than so many bytes be read from now on; `check` tells of more."""
+        """Limit further reads by `read` to `size` bytes in total; if one goes beyond, it fails and `check` raises."""
         self._left = size
 
     def read(self, size: int = -1) -> bytes:
-        """The next bytes, none where reading failed."""
+        """Return the next bytes; none if reading failed."""
         try:
             self._spend(size)
             self._go_on()
@@ -129,7 +131,7 @@ class Source:
         return found
 
     def readinto(self, buffer: Any) -> int:
-        """The number of bytes that were read into a buffer, 0 where reading failed."""
+        """Read into a buffer and return the number of bytes; 0 if reading failed."""
         try:
             self._go_on()
             found = int(self._file.readinto(buffer))
@@ -140,7 +142,7 @@ class Source:
         return found
 
     def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """The new position, as of any file; -1 where there is no such place, which FFmpeg takes for a refusal."""
+        """Move like any file and return the new position; -1 if it is invalid, which FFmpeg takes for an error."""
         self._last[0] = None
         try:
             if whence != os.SEEK_END:
@@ -161,7 +163,7 @@ class Source:
             raise UnreadableRecording(f"reading it failed: {show(what)}")
 
     def _go_on(self) -> None:
-        """Move the file to where this source is, unless it is there."""
+        """Move the file to the position of this source, unless it is there already."""
         if self._last[0] is not self:
             self._file.seek(self._at)
             self._last[0] = self
@@ -175,7 +177,7 @@ class Source:
 
 
 def clock(seconds: float) -> str:
-    """Seconds as m:ss, or h:mm:ss from an hour on."""
+    """Format seconds as m:ss, or as h:mm:ss from one hour on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,9 +1,9 @@
-"""Files and folders that operating systems, file servers and programs leave between recordings: never walked into."""
+"""Names of files and folders that operating systems, file servers and programs create; they are ignored."""
 
 import re
 
-#: Names that are ignored, in any case: of macOS; of Windows; of Linux and its desktops; of NAS devices and file
-#: servers, whose snapshots and recycle bins hold copies of every recording.
+#: Names that are ignored, in upper or lower case: macOS; Windows; Linux and its desktops; NAS devices and file servers,
+#: whose snapshots and recycle bins hold copies of every recording.
 NAMES = frozenset(
     name.casefold()
     for name in (
@@ -16,17 +16,17 @@ NAMES = frozenset(
         *("@__thumb", ".@__thumb", ".zfs", ".stversions", ".stfolder", ".sync"),
     )
 )
-#: Beginnings of names: AppleDouble files of macOS; recycle bins by user; snapshots of Windows shares; what NFS and FUSE
-#: call a file that was deleted while it was open.
+#: Prefixes of names that are ignored: AppleDouble files of macOS; recycle bins per user; snapshots of Windows shares;
+#: files on NFS and FUSE that were deleted while they were open.
 BEGINNINGS = ("._", ".trash-", "@gmt-", ".nfs0", ".fuse_hidden")
 _IGNORED = re.compile("|".join((f"(?:{'|'.join(map(re.escape, BEGINNINGS))}).+", *map(re.escape, sorted(NAMES)))))
 
 
 def is_system_file(name: str) -> bool:
-    """Whether a file or folder of this name is ignored below an input."""
+    """Whether files and folders of this name are ignored below an input."""
     return _IGNORED.fullmatch(name.casefold()) is not None
 
 
 def is_below_one(path: str) -> bool:
-    """Whether a part of a path, with `/` between its parts, is ignored."""
+    """Whether any part of a path is ignored; `/` separates the parts."""
     return any(map(is_system_file, path.split("/")))

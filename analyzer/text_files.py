@@ -1,16 +1,16 @@
-"""Text files that people write with the programs of their system, such as Notepad and Excel, in whatever encoding."""
+"""Read text files in the encodings that common programs, such as Notepad and Excel, write."""
 
 import codecs
 from pathlib import Path
 
 _BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
-    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is the beginning of this one
+    (codecs.BOM_UTF32_LE, "utf-32"),  # before UTF-16, whose mark is a prefix of this one
     (codecs.BOM_UTF32_BE, "utf-32"),
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-#: First bytes of files that are no text, and what such a file is.
+#: First bytes of files that are not text, and what such a file is.
 _NO_TEXT = (
     (b"PK\x03\x04", "a workbook or another packed file"),
     (b"\xd0\xcf\x11\xe0", "a workbook of an old version of Excel"),
@@ -19,9 +19,9 @@ _NO_TEXT = (
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8, in UTF-16 or UTF-32 with a byte order mark, or else in Windows-1252.
+    """Read a text file in UTF-8, in UTF-16, in UTF-32 with a byte order mark, or otherwise in Windows-1252.
 
-    Raises OSError where the file cannot be read, ValueError where it is no text.
+    Raises OSError if the file cannot be read, ValueError if it is not text.
     """
     data = path.read_bytes()
     if what := next((what for start, what in _NO_TEXT if data.startswith(start)), None):
@@ -44,7 +44,10 @@ def _decoded(data: bytes) -> str:
 
 
 def _utf_16_without_mark(data: bytes) -> str | None:
-    """UTF-16 by the zero bytes of its first characters, which are ASCII in all files that this tool reads."""
+    """Return the UTF-16 encoding of a file without a byte order mark; None if it is not UTF-16.
+
+    It is detected by the zero bytes of its first characters, which are ASCII in all files that this tool reads.
+    """
     start = data[:8]
     if len(start) == 8 and len(data) % 2 == 0:
         if start[1::2] == bytes(4) and 0 not in start[::2]:

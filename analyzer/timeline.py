@@ -1,4 +1,4 @@
-"""A timeline: rows of speech, what else sounds, and all that is told of one recording."""
+"""The timeline of a recording: rows of speech, spans of non-speech sound, and metadata."""
 
 import math
 from collections.abc import Sequence
@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Row:
-    """One segment of speech: seconds from the start, channel from 1, eight probabilities, level in dBFS.
+    """One segment of speech: times in seconds from the start, channel from 1, eight probabilities, level in dBFS.
 
-    Of a masked channel, whose emotions are not to be inferred, emotion and probabilities are empty. Everything is
-    rounded as the timeline shows it, so that whatever is counted from rows can be counted again from
-    the file.
+    Emotion and probabilities are empty for a masked channel, whose emotions must not be inferred. All values are
+    rounded as in the timeline file, so that all figures computed from rows can be reproduced from the file.
     """
 
     start: float
@@ -33,14 +32,14 @@ class Row:
 
     @property
     def confidence(self) -> float | None:
-        """The highest of the probabilities; None of a masked channel."""
+        """Highest of the probabilities; None for a masked channel."""
         return max(self.probabilities, default=None)
 
     @property
     def probability(self) -> float | None:
-        """The probability of the emotion that is named, of an uncertain segment the highest; None of a masked channel.
+        """Probability of the labelled emotion, or the highest if the label is uncertain; None for a masked channel.
 
-        It may be lower than `confidence`: a segment is negative by the sum of four probabilities.
+        It may be lower than `confidence`, because a segment is negative by the sum of four probabilities.
         """
         if self.probabilities and self.emotion in EMOTIONS:
             return self.probabilities[EMOTIONS.index(self.emotion)]
@@ -48,29 +47,29 @@ class Row:
 
     @property
     def seconds(self) -> float:
-        """Length of the segment."""
+        """Length of the segment in seconds."""
         return self.end - self.start
 
     @property
     def negative(self) -> float | None:
-        """Probability that the emotion is a negative one, see `emotions.NEGATIVE`; None of a masked channel."""
+        """Probability that the emotion is negative, see `emotions.NEGATIVE`; None for a masked channel."""
         return negative_probability(self.probabilities) if self.probabilities else None
 
 
 def row(segment: Segment, channel: int, probabilities: np.ndarray, labelling: Labelling) -> Row:
-    """The row of a segment; `probabilities` is shaped (8,), its emotion is as `labelling` decides."""
+    """Return the row of a segment; `probabilities` is shaped (8,), `labelling` decides the emotion."""
     start, end, level_db = round(segment.start, 3), round(segment.end, 3), round(segment.level_db, 1)
     return Row(start, end, channel, labelling.label(probabilities), rounded(probabilities), level_db)
 
 
 def masked_row(segment: Segment, channel: int) -> Row:
-    """The row of a segment whose emotion is not to be inferred."""
+    """Return the row of a segment whose emotion must not be inferred."""
     return Row(round(segment.start, 3), round(segment.end, 3), channel, "", (), round(segment.level_db, 1))
 
 
 @dataclass(frozen=True)
 class Span:
-    """Something that sounds on a channel and is not speech: seconds from the start."""
+    """Non-speech sound on a channel: times in seconds from the start, channel from 1."""
 
     start: float
     end: float
@@ -81,13 +80,13 @@ Piece = TypeVar("Piece", Row, Span)
 
 
 def ordered(pieces: Sequence[Piece]) -> list[Piece]:
-    """Rows or spans by start, then channel."""
+    """Return rows or spans sorted by start, then channel."""
     return sorted(pieces, key=lambda piece: (piece.start, piece.channel))
 
 
 @dataclass(frozen=True)
 class Sketch:
-    """What pictures need of a recording besides its rows: the packed `envelope`, and what sounds and is no speech."""
+    """Data for drawing a recording besides its rows: the packed `envelope`, and `other`, the non-speech sound."""
 
     envelope: bytes
     other: tuple[Span, ...]
@@ -95,17 +94,17 @@ class Sketch:
 
 @dataclass(frozen=True, eq=False)
 class Timeline:
-    """One recording, told whole: what every format for people and for other tools is made of.
+    """Complete result of one recording: the input of all exporters.
 
     Attributes
     ----------
-    recording : what the recording is called.
-    length_s : seconds of sound.
-    speakers : what the speaker of each channel is called.
+    recording : name of the recording.
+    length_s : length of the audio in seconds.
+    speakers : name of the speaker of each channel.
     rows : segments of speech, by start, then channel.
-    other : what sounds and is no speech, in the same order.
-    envelope : least and greatest sample per 0.1 s, shaped (channels, points, 2), between -1 and 1.
-    about : what else is known of it, by what it is, such as `recorded`, `queue`, `model` and `note`; in order.
+    other : non-speech sound, in the same order.
+    envelope : minimum and maximum sample per 0.1 s, shaped (channels, points, 2), between -1 and 1.
+    about : further metadata by key, such as `recorded`, `queue`, `model` and `note`; in order.
     """
 
     recording: str
@@ -118,17 +117,17 @@ class Timeline:
 
     @property
     def channels(self) -> range:
-        """The channels that are told of, counted from 1; one of two that carry one sound."""
+        """The channels of the timeline, counted from 1; only one if both channels carry one conversation."""
         return range(1, len(self.speakers) + 1)
 
     def speaker(self, row: Row) -> str:
-        """Who speaks in a row."""
+        """Return the name of the speaker of a row."""
         return self.speakers[row.channel - 1]
 
     def to_frame(self) -> "pd.DataFrame":
-        """A data frame of pandas with a line per row, in the columns of the timeline's file.
+        """Return a pandas data frame with one line per row and the columns of the timeline file.
 
-        Of masked channels emotion, confidence and probabilities are missing.
+        Emotion, confidence and probabilities are missing values for masked channels.
         """
         import pandas as pd
 
@@ -149,5 +148,5 @@ class Timeline:
 
 
 def span(segment: Segment, channel: int) -> Span:
-    """The span of a segment that is no speech."""
+    """Return the span of a non-speech segment."""
     return Span(round(segment.start, 3), round(segment.end, 3), channel)

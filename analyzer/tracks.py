@@ -1,4 +1,4 @@
-"""Packets of every track of a container, from one pass over the file as long as the tracks lie beside each other."""
+"""Read the packets of all tracks of a container, in one pass over the file as long as the tracks are interleaved."""
 
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -8,29 +8,29 @@ from typing import Any
 
 from analyzer.stream import MOST_READ, Source
 
-#: Bytes of packets that wait for another track, and what each takes besides.
+#: Maximum bytes of packets queued while another track is read, and overhead per packet.
 _MOST_WAITING, _OVERHEAD = 16 << 20, 1 << 10
 
-#: Opens the same container once more; the second is closed with the first.
+#: Opens the same container again; it is closed with the stack.
 Reopen = Callable[[ExitStack], tuple[Any, Source]]
 
 
 class Packets:
-    """Hands out the packets of tracks, each by itself.
+    """Provides the packets of each track separately.
 
-    Where so much of one track lies before the next packet of another that it does not fit into memory, that one is
-    read in a pass of its own.
+    If a track has more packets before the next packet of another track than fit into the queue, the rest of the former
+    is read in a separate pass.
 
     Parameters
     ----------
-    container, source : the open container, and what it is read from.
-    tracks : which streams of it are wanted.
-    reopen : opens it again, for such a pass.
-    stack : what is opened is closed with it.
+    container, source : the open container, and the source that it is read from.
+    tracks : indices of the wanted streams.
+    reopen : opens the container again for a separate pass.
+    stack : closes what `reopen` opens.
 
     Attributes
     ----------
-    broken : how often the container could not be read on.
+    broken : number of passes that ended with a read error.
     """
 
     def __init__(self, container: Any, source: Source, tracks: Sequence[int], reopen: Reopen, stack: ExitStack) -> None:
@@ -41,7 +41,7 @@ class Packets:
         self.broken = 0
 
     def of(self, track: int) -> Iterator[Any]:
-        """The packets of a track, in the order of the file."""
+        """Yield the packets of a track in file order."""
         given = 0
         while (waiting := self._waiting.get(track)) is not None:
             if waiting:
@@ -56,7 +56,7 @@ class Packets:
         yield from islice(own, given, None)
 
     def _read_one(self) -> bool:
-        """Read on by a packet; whether there was one."""
+        """Read the next packet; return whether there was one."""
         packet = next(self._all, None)
         if packet is None:
             return False
@@ -69,7 +69,7 @@ class Packets:
         return True
 
     def _read(self, container: Any, source: Source) -> Iterator[Any]:
-        """Packets of all streams. What is read counts for each alone; raises UnreadableRecording for one too large."""
+        """Yield the packets of all streams; raises UnreadableRecording for one that takes over `MOST_READ` to read."""
         import av
 
         packets = container.demux()
@@ -79,7 +79,7 @@ class Packets:
                 packet = next(packets)
             except (StopIteration, av.error.EOFError):
                 break
-            except IndexError:  # PyAV's, at the end, where a track has begun that was not known at the start
+            except IndexError:  # raised by PyAV at the end if a track began that was unknown at the start
                 break
             except av.error.FFmpegError:
                 self.broken += 1

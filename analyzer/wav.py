@@ -1,7 +1,7 @@
-"""Where the sound of a WAV file lies: its header often says less, or more, than the file holds.
+"""Locate the sound in a WAV file, whose header often declares less, or more, than the file holds.
 
-libsndfile reads what the header says: a truncated WAV without a word, nothing where a crashed recorder left the length
-at 0, and only the beginning where the length is out of date or does not fit 32 bits.
+libsndfile trusts the header: it reads a truncated WAV without a warning, nothing if a crashed recorder left the length
+at 0, and only the beginning if the length is out of date or does not fit into 32 bits.
 """
 
 import os
@@ -13,16 +13,16 @@ from analyzer.splice import Piece
 from analyzer.stream import clock
 from analyzer.wav_rest import Form, is_padding, is_sound
 
-#: Programs that write to a pipe give one of these as the length, less a header or rounded to blocks.
+#: Programs that write to a pipe use one of these as the length, minus a header or rounded to blocks.
 _PLACEHOLDERS, _ROUNDED_BY = (0x7FFFFFFF, 0xFFFFFFFF, (1 << 64) - 1), 1 << 16
 _LONGEST_HEADER = 1 << 20
-#: What comes before and after sound besides, in files of many programs.
+#: IDs of the other chunks that many programs write before and after the sound.
 _CHUNKS = (
     b"LISTid3 ID3 bextcue smplfactiXMLaxmlaXMLJUNKjunkFLLRPAD PEAKDISPchnaplstlablnoteinstafsplevlumidcart_PMXMD5 minf"
     b"elm1regnSNDMacidstrcwavlslntafmddbmdovwfLGWV"
 )
 _USUAL_CHUNKS = frozenset(_CHUNKS[at : at + 4] for at in range(0, len(_CHUNKS), 4))
-#: Second recordings in a file, and chunks after the sound, that are looked at.
+#: Maximum number of chunks and appended recordings after the sound that are examined.
 _MOST_PARTS = 10_000
 _MAGIC = (b"RIFF", b"RF64", b"BW64")
 
@@ -33,11 +33,11 @@ class Wav:
 
     Attributes
     ----------
-    header : the chunks `fmt ` and `fact`, whole; empty where there is no `fmt `.
-    ranges : where the sound lies in the file, (start, end) each.
-    promised_bytes : length that the header gives, None where it does not know.
-    is_plain : whether the header says just that.
-    notes : what a reader should know of it.
+    header : the complete chunks `fmt ` and `fact`; empty if there are none.
+    ranges : byte ranges of the sound in the file, (start, end) each.
+    promised_bytes : length of the sound according to the header, None if it does not give one.
+    is_plain : whether libsndfile finds exactly these ranges with the header of the file.
+    notes : problems to report to the user.
     """
 
     header: bytes = b""
@@ -48,18 +48,18 @@ class Wav:
 
     @property
     def present_bytes(self) -> int:
-        """How much sound the file holds."""
+        """Number of bytes of sound in the file."""
         return sum(end - start for start, end in self.ranges)
 
     @property
     def missing_share(self) -> float:
-        """The part of the promised data that is not there, 0 to 1."""
+        """Share of the declared data that is missing, 0 to 1."""
         if not self.promised_bytes:
             return 0.0
         return max(0.0, 1 - self.present_bytes / self.promised_bytes)
 
     def pieces(self) -> list[Piece]:
-        """The sound with a header that says where it lies; as RF64 where it is longer than RIFF can say."""
+        """Return the sound after a correct header; as RF64 if it is too long for RIFF."""
         size = self.present_bytes
         if size + len(self.header) + 20 < 0xFFFFFFFF:
             start = struct.pack("<4sI4s", b"RIFF", 12 + len(self.header) + size, b"WAVE") + self.header
@@ -70,12 +70,12 @@ class Wav:
 
 
 def read_wav(handle: BinaryIO) -> Wav | None:
-    """Find the sound of a RIFF, RF64 or BW64 WAV file; None where there is none within the first MiB."""
+    """Find the sound of a RIFF, RF64 or BW64 WAV file; return None if there is none within the first MiB."""
     return _read(handle, 0, handle.seek(0, os.SEEK_END))
 
 
 def _read(handle: BinaryIO, at: int, end: int, with_rest: bool = True) -> Wav | None:
-    """The WAV that begins at a place of the file, with or without what follows its first chunk of sound."""
+    """Read the WAV that begins at `at`; `with_rest` includes what follows its first chunk of sound."""
     handle.seek(at)
     head = handle.read(12)
     if len(head) < 12 or head[:4] not in _MAGIC or head[8:12] != b"WAVE":
@@ -107,7 +107,7 @@ def _read(handle: BinaryIO, at: int, end: int, with_rest: bool = True) -> Wav | 
 
 
 def _add_sound(wav: Wav, handle: BinaryIO, start: int, size: int, end: int, with_rest: bool) -> None:
-    """Take in the `data` chunk, and what follows it."""
+    """Add the `data` chunk and, if `with_rest`, the sound that follows it."""
     handle.seek(start)
     is_empty = size == 0 and handle.read(4) in _USUAL_CHUNKS
     if is_unknown(size, end - start) and not is_empty:
@@ -123,20 +123,20 @@ def _add_sound(wav: Wav, handle: BinaryIO, start: int, size: int, end: int, with
 
 
 def is_unknown(size: int, held: int) -> bool:
-    """Whether a length is none, but what programs write that do not know it, where so many bytes are held."""
+    """Whether a length is a placeholder of a program that did not know it; the file has `held` bytes left."""
     if size == 0:
         return True
     return size > held and any(abs(size - placeholder) <= _ROUNDED_BY for placeholder in _PLACEHOLDERS)
 
 
 class _Rest:
-    """What follows the sound that a header speaks of: chunks of other kinds, or more sound."""
+    """What follows the sound that the header describes: chunks of other kinds, or more sound."""
 
     def __init__(self, wav: Wav, handle: BinaryIO, form: Form, end: int) -> None:
         self._wav, self._handle, self._form, self._end = wav, handle, form, end
 
     def read(self, start: int, size: int) -> bool:
-        """Add what is sound to the WAV, and notes of what is not read; returns whether there was any sound.
+        """Add further sound to the WAV, and notes about what is not read; return whether there was any sound.
 
         `start` and `size` are those of the first chunk of sound.
         """
@@ -169,13 +169,13 @@ class _Rest:
         return found
 
     def _next(self, start: int, size: int) -> int:
-        """Where the chunk after one begins: after a byte of padding where its size is odd, unless that was left out."""
+        """Return where the next chunk begins: after a padding byte if the size is odd, unless it was omitted."""
         self._handle.seek(start + size)
         is_padded = size % 2 and self._handle.read(4) not in _USUAL_CHUNKS | {b"data", *_MAGIC}
         return start + size + bool(is_padded)
 
     def _second(self, at: int) -> int | None:
-        """Add another WAV, one after the other in the same file; returns where it ends, None if it cannot be added."""
+        """Add another WAV appended to the same file; return where it ends, None if it cannot be added."""
         other = _read(self._handle, at, self._end, with_rest=False)
         if other is None:
             self._note(at)
@@ -189,7 +189,7 @@ class _Rest:
         return None
 
     def _unmarked(self, at: int) -> bool:
-        """Bytes that belong to no chunk: sound where the header is out of date, or anything."""
+        """Add bytes that belong to no chunk if they are sound, as with an outdated header; return whether they are."""
         first_start, first_end = self._wav.ranges[0]
         goes_on = len(self._wav.ranges) == 1 and at <= first_end + 1
         start = first_end if goes_on else at
@@ -207,7 +207,7 @@ class _Rest:
         return self._add(start, self._end, self._end - start)
 
     def _add(self, start: int, end: int, promised: int) -> bool:
-        """More sound, after whole blocks of what there was."""
+        """Cut the last range to whole blocks and append another range; return whether that holds any sound."""
         last_start, last_end = self._wav.ranges[-1]
         self._wav.ranges[-1] = (last_start, last_end - (last_end - last_start) % self._form.block_bytes)
         if end <= start:

@@ -1,4 +1,4 @@
-"""Whether bytes that no header speaks of are sound of an encoding, padding, or anything else."""
+"""Decide whether bytes that no header describes are sound of an encoding, padding, or anything else."""
 
 import struct
 from dataclasses import dataclass
@@ -7,18 +7,19 @@ from typing import BinaryIO
 import numpy as np
 
 _PCM, _MS_ADPCM, _FLOAT, _ALAW, _MULAW, _IMA_ADPCM, _EXTENSIBLE = 1, 2, 3, 6, 7, 0x11, 0xFFFE
-#: Pieces that are looked at, spread over all, and blocks in each.
+#: Number of pieces examined, spread over the whole range, and blocks in each.
 _PIECES, _BLOCKS = 64, 4096
-#: Sound that jumps from sample to sample by more than this share of its mean level is noise; as loud as this in RMS,
-#: no recorder hears it, and it is more likely what other bytes look like.
+#: Samples whose mean step from one to the next exceeds this share of their mean level are noise. Noise above this RMS
+#: does not occur in recordings, and is more likely other data.
 _NOISE, _LOUD = 1.1, 0.15
-#: Text looks like samples of one sign only. Those of a recorder with an offset, of 16 bits or more, are below this.
+#: Text looks like samples of one sign only. So does quiet sound with a constant offset, but at 16 bits or more that
+#: offset is below this.
 _LARGE_OFFSET = 0.3
 
 
 @dataclass(frozen=True)
 class Form:
-    """What the `fmt ` chunk of a WAV says."""
+    """The contents of the `fmt ` chunk of a WAV."""
 
     tag: int
     channels: int
@@ -29,7 +30,7 @@ class Form:
 
     @staticmethod
     def read(header: bytes) -> "Form | None":
-        """From chunks of which one is `fmt `; None where that is missing or makes no sense."""
+        """Parse the `fmt ` chunk among the chunks in `header`; return None if it is missing or invalid."""
         at = 0
         while at + 24 <= len(header):
             kind, size = struct.unpack_from("<4sI", header, at)
@@ -43,7 +44,7 @@ class Form:
 
 
 def is_padding(handle: BinaryIO, start: int, end: int) -> bool:
-    """Whether a range of a file is one byte over and over, as where space was set aside."""
+    """Whether a range of a file repeats a single byte, as reserved space does."""
     handle.seek(start)
     first = handle.read(1)
     while start < end:
@@ -55,18 +56,18 @@ def is_padding(handle: BinaryIO, start: int, end: int) -> bool:
 
 
 def is_sound(handle: BinaryIO, form: Form, aligned: int, start: int, end: int) -> bool:
-    """Whether a range of a file looks like sound of an encoding, in blocks that begin at `aligned`."""
+    """Whether a range of a file looks like sound of an encoding, in blocks aligned to `aligned`."""
     start += (aligned - start) % form.block_bytes
     if form.tag in (_PCM, _FLOAT, _ALAW, _MULAW):
         return _is_sound_of_samples(handle, form, start, end)
     if form.tag in (_IMA_ADPCM, _MS_ADPCM):
         return _is_sound_of_adpcm(handle, form, start, end)
-    # Others cannot be told from anything else, but seldom does anything else end with a whole block.
+    # Other encodings cannot be distinguished from other data, but other data seldom end with a whole block.
     return form.block_bytes >= 32 and (end - aligned) % form.block_bytes == 0
 
 
 def _pieces(handle: BinaryIO, form: Form, start: int, end: int) -> list[bytes]:
-    """Whole blocks from all over a range."""
+    """Read whole blocks, spread over a range."""
     blocks = (end - start) // form.block_bytes
     size = min(_BLOCKS, max(1, (1 << 16) // form.block_bytes), blocks)
     found = []
@@ -100,13 +101,16 @@ def _is_sound_of_samples(handle: BinaryIO, form: Form, start: int, end: int) -> 
 
 
 def _is_absurd(samples: np.ndarray) -> bool:
-    """Whether floating-point numbers are of no size that samples have, scaled to 1 or to integers."""
+    """Whether over 1 % of floating-point numbers have a size that samples never have, scaled to 1 or to integers."""
     sizes = np.abs(samples)
     return float(((sizes > 1e10) | ((sizes > 0) & (sizes < 1e-20))).mean()) > 0.01
 
 
 def _samples(piece: bytes, form: Form) -> np.ndarray | None:
-    """Samples shaped (samples, channels) between -1 and 1; None for an encoding that is not known here."""
+    """Return samples shaped (samples, channels), full scale at 1.
+
+    Return None if the encoding is not supported, or the number of samples is no multiple of the channels.
+    """
     kinds = {(_PCM, 16): ("<i2", 2**15), (_PCM, 32): ("<i4", 2**31), (_FLOAT, 32): ("<f4", 1), (_FLOAT, 64): ("<f8", 1)}
     if form.tag in (_ALAW, _MULAW):
         flat = _CURVES[form.tag][np.frombuffer(piece, np.uint8)]
@@ -124,7 +128,7 @@ def _samples(piece: bytes, form: Form) -> np.ndarray | None:
 
 
 def _curves() -> dict[int, np.ndarray]:
-    """The samples that the bytes of A-law and mu-law stand for, near enough to judge them."""
+    """Return the sample of each A-law and mu-law byte by format tag, accurate enough for these checks."""
     codes = np.arange(256)
     mu, a = ~codes & 0xFF, codes ^ 0x55
     mu_size = ((((mu & 15) << 3) + 132) << (mu >> 4 & 7)) - 132
@@ -140,7 +144,7 @@ _CURVES = _curves()
 
 
 def _is_sound_of_adpcm(handle: BinaryIO, form: Form, start: int, end: int) -> bool:
-    """Whether blocks begin as those of ADPCM: IMA's step is at most 88, Microsoft's predictor at most 6."""
+    """Whether blocks begin like ADPCM blocks: IMA's step index is at most 88, Microsoft's predictor index at most 6."""
     likely = blocks = 0
     for piece in _pieces(handle, form, start, end):
         found = np.frombuffer(piece, np.uint8).reshape(-1, form.block_bytes)

@@ -1,4 +1,4 @@
-"""What a worker does, in whatever process or on whatever machine: one recording, from its place to its timeline."""
+"""The task of a worker, local or on a cluster: analyse one recording and write its timeline."""
 
 import time
 from dataclasses import dataclass, replace
@@ -27,13 +27,13 @@ from analyzer.timeline import Sketch
 
 
 class Result(NamedTuple):
-    """What came of a recording.
+    """Result of one recording.
 
     Attributes
     ----------
-    entry : its row for the ledger.
-    sketch : what pictures need besides, where there is a timeline.
-    traceback : where an error comes from that was not foreseen; for the log.
+    entry : its entry for the ledger.
+    sketch : data for plots that the timeline does not hold; None without a timeline.
+    traceback : traceback of an unexpected error, for the log.
     """
 
     entry: Entry
@@ -41,9 +41,10 @@ class Result(NamedTuple):
     traceback: str = ""
 
 
-#: A recording whose header promises more than is there is still being written, unless it has not changed for so long.
+#: A file shorter than its header says counts as still being written if it changed within this time. After that, it
+#: is analysed as it is.
 WAITS_S = 24 * 3600
-#: What introduces the reason of a recording that fails, by where it does.
+#: Prefixes of the failure reason, by the step that failed.
 _NOT_DECODED, _NOT_WRITTEN, NOT_ANALYSED, NOT_RECORDED = (
     "it cannot be decoded",
     "its results cannot be written",
@@ -54,11 +55,11 @@ _NOT_DECODED, _NOT_WRITTEN, NOT_ANALYSED, NOT_RECORDED = (
 
 @dataclass(frozen=True)
 class Work:
-    """What every worker needs to know: which model, how to listen and to whom, where recordings are and results go.
+    """Settings that every worker needs: model, analysis settings, roles to analyse, input and output folders.
 
-    `model` is a packaged model's name, or a path told whole, found anew by each machine; `folders` are those of this
-    machine's inputs; `checksum` asks for a hash of each recording's content; `mask` replaces numbers
-    in what is said of it.
+    `model` is the name of a packaged model or an absolute path; each machine resolves it itself. `folders` are the
+    input folders on this machine. `checksum` requests a hash of the content of each recording. `mask` replaces numbers
+    in reasons and tracebacks.
     """
 
     version: str
@@ -79,7 +80,7 @@ class Work:
 def analyse_due(due: Due, work: Work) -> Result:
     """Analyse one recording and write its timeline.
 
-    The row of one that has vanished says that it is not present. Raises CannotWork where no recording could be done.
+    The entry of a recording that has vanished is not `present`. Raises CannotWork if no recording could be analysed.
     """
     try:
         analysis, checksum = _analysed(due, work)
@@ -87,10 +88,10 @@ def analyse_due(due: Due, work: Work) -> Result:
         raise
     except VanishedRecording as error:
         return Result(replace(failed(due, error, work.mask).entry, present=False))
-    except Exception as error:  # whatever a decoder comes up with, it must not end the run
+    except Exception as error:  # decoders raise errors of any type, and none may end the run
         return _failed(due, error, work)
     try:
-        delete_formats(work.output, due.found.identity)  # they tell of what was heard before
+        delete_formats(work.output, due.found.identity)  # they show the previous analysis
         write_timeline(timeline_path(work.output, due.found.identity), analysis.rows, analysis.speakers)
     except Exception as error:
         if is_machines(error, work.output):
@@ -113,9 +114,10 @@ def analyse_due(due: Due, work: Work) -> Result:
 
 
 def _failed(due: Due, error: Exception, work: Work, what: str = _NOT_DECODED) -> Result:
-    """What comes of a recording that could not be analysed or written; results of what was there before are deleted.
+    """Return the result of a recording that could not be analysed or whose results could not be written.
 
-    Raises CannotWork where the machine refuses that.
+    If the file has changed, deletes the results, which belong to its previous contents. Raises CannotWork if that fails
+    with an error that would affect every recording.
     """
     if due.why == CHANGED:
         try:
@@ -128,10 +130,13 @@ def _failed(due: Due, error: Exception, work: Work, what: str = _NOT_DECODED) ->
 
 
 def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:
-    """What was heard, and the checksum if it is asked for, of a file that stayed the same meanwhile."""
+    """Analyse a recording and return its checksum, too, or an empty one if none is requested.
+
+    Raises IncompleteRecording if the file changes meanwhile.
+    """
     found = due.found
     check_unchanged(found)
-    # Clocks of file servers go wrong: what seems to come from a far future has to be taken as it is.
+    # The clocks of file servers can be wrong: a file dated far in the future counts as complete.
     may_grow = abs(time.time() - found.mtime_ns / 1e9) < WAITS_S
     classifier = load_classifier(find_model(work.model), work.prior, work.sensitivity)
     roles = Roles(due.details.speakers, work.only)
@@ -142,9 +147,9 @@ def _analysed(due: Due, work: Work) -> tuple[Analysis, str]:
 
 
 def failed(due: Due, error: BaseException, mask: Mask | None, what: str = _NOT_DECODED) -> Result:
-    """What comes of a recording that failed, or that waits for another run.
+    """Return the result of a recording that failed, or that is incomplete and waits for the next run.
 
-    `what` introduces the reason where the error was not written for a reader.
+    `what` is the prefix of the reason for errors whose message was not written for the user.
     """
     reason, where = _reason(error, what), traceback_of(error)
     if mask:
@@ -158,7 +163,7 @@ def failed(due: Due, error: BaseException, mask: Mask | None, what: str = _NOT_D
 
 
 def _described(due: Due) -> Entry:
-    """A row with what is known of a recording before anybody has listened to it."""
+    """Build the ledger entry of a recording from its metadata alone, before the analysis."""
     found = due.found
     return Entry(found.identity, found.size, found.mtime_ns, status="", **due.details.columns())
 

@@ -1,7 +1,7 @@
-"""Processes that analyse recordings, each one at a time: one that dies or hangs costs no more than its recording.
+"""Worker processes. Each analyses one recording at a time: if it dies or hangs, only that recording is affected.
 
-Every process is an executor of its own, of loky, which joblib brings: when one breaks, it is known which recording it
-had in hand, and the others go on.
+For the analysis, each worker is a separate executor of loky, which is part of joblib. If one breaks, it is known which
+recording it was analysing, and the others continue.
 """
 
 import os
@@ -21,17 +21,17 @@ from analyzer.signals import StopSignals
 from analyzer.stream import clock
 from analyzer.work import NOT_ANALYSED, Result, Work, analyse_due, failed
 
-#: A recording that takes longer hangs in a decoder: seconds to start a process, and bytes that even the densest
-#: encoding on a slow machine gets through in a second.
+#: Timeout of a recording, after which its decoder is considered hung: seconds to start a process, plus the size of the
+#: recording at a rate in bytes per second that a slow machine reaches even with the densest encoding.
 LEAST_S, BYTES_PER_S = 120.0, 20_000
-#: How often it is tried to start a process before it is the machine's fault, and seconds between: memory may be short
+#: Attempts to start a process before the machine is considered at fault, and seconds between them: memory may be short
 #: for a moment.
 _STARTS, _PAUSE_S = 10, 0.5
-#: How often a process looks whether the one that started it is still there.
+#: Seconds between the checks of a worker whether its parent process still exists.
 _LOOKS_EVERY_S = 0.5
 
-#: Items that each process has in hand, so that none waits for the next. loky sends no more of them ahead, and leaves a
-#: traceback where it is ended while it holds some back.
+#: Queue depth per worker, so that workers never idle. loky sends no more items ahead to its workers, and leaves a
+#: traceback if it is shut down while it holds some back.
 _IN_HAND = 2
 
 Item = TypeVar("Item")
@@ -41,15 +41,15 @@ Made = TypeVar("Made")
 def analyse_here(
     due: Sequence[Due], work: Work, processes: int, stop: StopSignals, ends_at: float | None = None
 ) -> Iterator[Result]:
-    """Results of the recordings, in the order in which the processes of this machine finish them.
+    """Analyse recordings in processes of this machine; yield the results in the order in which they are finished.
 
-    A recording whose process died is tried once more at the end, when no other is at work; it has failed if that
-    process dies, too. None is begun after `ends_at` on the clock of time.monotonic. Raises CannotWork where processes
-    die without a recording.
+    A recording whose process died is retried once at the end, when no other process runs; if that process dies, too,
+    the recording has failed. No recording is started after `ends_at` (time.monotonic). Raises CannotWork if processes
+    die before they have a recording.
     """
     from joblib import cpu_count
 
-    # Processes that share a core push each other's data out of its cache: four on two cores took a tenth longer.
+    # Processes that share a core evict each other's data from its cache: four on two cores took a tenth longer.
     slots = [_Slot() for _ in range(min(processes, cpu_count(), len(due)))]
     waiting, suspects = until(ends_at, due), []
     in_hand = {slot.begin(item, work): slot for slot, item in zip(slots, waiting, strict=False)}
@@ -73,10 +73,10 @@ def analyse_here(
 def each(
     function: Callable[[Item], Made], items: Iterable[Item], processes: int, stop: StopSignals
 ) -> Iterator[tuple[Item, Made | None]]:
-    """What a function makes of each item, in processes of this machine, in the order in which they are done.
+    """Call a function for each item in processes of this machine; yield items and results as they are finished.
 
-    Items that were in hand when a process died are tried once more, each in a process of its own; None is made of one
-    whose process dies then, too. Raises what the function raises.
+    If a process dies, all items that were submitted and not finished are retried once, each in a separate process. The
+    result of an item is None if that process dies, too. Raises what the function raises.
     """
     waiting = iter(items)
     while True:
@@ -91,7 +91,7 @@ def each(
 def _together(
     function: Callable[[Item], Made], waiting: Iterator[Item], processes: int, stop: StopSignals, suspects: list[Item]
 ) -> Iterator[tuple[Item, Made]]:
-    """What is made of the items until there are no more, or a process dies; then `suspects` get those in hand."""
+    """Yield items and results until all are done or a process dies; `suspects` then gets the unfinished items."""
     from joblib import cpu_count
     from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
@@ -126,7 +126,7 @@ def _together(
 
 
 def _made_alone(function: Callable[[Item], Made], item: Item, stop: StopSignals) -> Made | None:
-    """What a function makes of an item in a process of its own; None where that dies."""
+    """Call a function for an item in a separate process; return its result, None if the process dies."""
     slot = _Slot()
     try:
         future: Future[Made] = slot.submit(function, item)
@@ -139,9 +139,9 @@ def _made_alone(function: Callable[[Item], Made], item: Item, stop: StopSignals)
 
 @contextmanager
 def beside(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
-    """Have another process do something while this block does something else; it ends when both are done.
+    """Call a function in another process while the block runs; the block ends when both are done.
 
-    Raises what the function raises, and CannotWork where its process dies.
+    Raises what the function raises, and CannotWork if its process dies.
     """
     slot = _Slot()
     try:
@@ -155,7 +155,7 @@ def beside(function: Callable[..., Any], *arguments: Any) -> Iterator[None]:
 
 @contextmanager
 def _deaths_told() -> Iterator[None]:
-    """Raise CannotWork where a process dies that does nothing which could kill it by itself."""
+    """Raise CannotWork if a worker dies while running a task that cannot crash it."""
     try:
         yield
     except BaseException as error:
@@ -167,7 +167,7 @@ def _deaths_told() -> Iterator[None]:
 
 
 def until(ends_at: float | None, items: Iterable[Item]) -> Iterator[Item]:
-    """The items, as long as it is not later than `ends_at` on the clock of time.monotonic."""
+    """Yield the items until the time `ends_at` (time.monotonic), without a limit if it is None."""
     for item in items:
         if ends_at is not None and time.monotonic() >= ends_at:
             return
@@ -175,12 +175,12 @@ def until(ends_at: float | None, items: Iterable[Item]) -> Iterator[Item]:
 
 
 def limit_s(size: int) -> float:
-    """Seconds within which a recording of so many bytes has to be analysed."""
+    """Return the timeout in seconds for a recording of `size` bytes."""
     return LEAST_S + size / BYTES_PER_S
 
 
 class _Slot:
-    """A process, and the recording that it has in hand."""
+    """A worker process, and the recording that it analyses."""
 
     item: Due
 
@@ -190,13 +190,13 @@ class _Slot:
         self._late_at, self._hung = 0.0, False
 
     def begin(self, item: Due, work: Work) -> "Future[Result]":
-        """Give the process a recording, to a new process if the last one has ended."""
+        """Start the analysis of a recording, in a new process if the last one has ended."""
         self.item, self._hung = item, False
         self._late_at = time.monotonic() + limit_s(item.found.size)
         return self.submit(analyse_due, item, work)
 
     def submit(self, function: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Have the process do something."""
+        """Submit a function call to the process, and start the process if there is none."""
         if self._executor is None:
             from joblib.externals.loky.process_executor import ProcessPoolExecutor
 
@@ -205,7 +205,7 @@ class _Slot:
         return self.future
 
     def result(self, work: Work) -> Result | None:
-        """What came of the recording; None where the process died over it. Raises what ends the run."""
+        """Return the result of the recording, None if the process died; raises errors that end the run."""
         assert self.future
         error = self.future.exception()
         if error is None:
@@ -219,13 +219,13 @@ class _Slot:
         return failed(self.item, _hung(self.item), work.mask) if self._hung else None
 
     def end_if_late(self) -> None:
-        """End a process that hangs."""
+        """End the process if its recording has exceeded the timeout."""
         if time.monotonic() >= self._late_at:
             self._hung = True
             self.end()
 
     def end(self) -> None:
-        """End the process, whatever it is doing."""
+        """End the process, even while it runs a task."""
         if self._executor is None:
             return
         _wait_until_begun([self.future] if self.future else [])
@@ -234,20 +234,23 @@ class _Slot:
 
 
 def _wait_until_begun(futures: Iterable["Future[Any]"]) -> None:
-    """loky does not bear to be ended between taking something to do and handing it on, a matter of milliseconds."""
+    """Wait until all futures are running or done, which takes milliseconds.
+
+    loky must not be shut down after it has accepted a task and before it has passed the task on.
+    """
     while any(not (future.running() or future.done()) for future in futures):
         time.sleep(0.001)
 
 
 def is_death(error: BaseException) -> bool:
-    """Whether an error says that a process has died."""
+    """Whether an error means that a process has died."""
     from concurrent.futures.process import BrokenProcessPool
 
     return isinstance(error, BrokenProcessPool)
 
 
 def _finished(in_hand: dict["Future[Result]", _Slot], stop: StopSignals) -> "set[Future[Result]]":
-    """The recordings that are done, once there are some; processes that hang are ended meanwhile."""
+    """Wait until recordings are done and return their futures; hung processes are ended meanwhile."""
     while True:
         with stop.waiting():
             done, _ = wait(in_hand, timeout=1, return_when=FIRST_COMPLETED)
@@ -263,7 +266,7 @@ def _end(slots: Iterable[_Slot]) -> None:
 
 
 def _alone(item: Due, work: Work, stop: StopSignals) -> Result:
-    """What comes of a recording in a process of its own, after one that had it in hand died."""
+    """Analyse a recording again in a separate process, after the process that analysed it died."""
     slot = _ready_slot(work, stop)
     try:
         future = slot.begin(item, work)
@@ -275,9 +278,9 @@ def _alone(item: Due, work: Work, stop: StopSignals) -> Result:
 
 
 def _ready_slot(work: Work, stop: StopSignals) -> _Slot:
-    """A new process that has loaded the model, so that if it dies, it is the recording's doing.
+    """Start a process and load the model in it, so that the recording is at fault if the process dies later.
 
-    Raises CannotWork where processes die without any.
+    Raises CannotWork if processes die before they have a recording.
     """
     for _ in range(_STARTS):
         slot = _Slot()
@@ -307,19 +310,19 @@ def _load(work: Work) -> None:
 
 
 def _enter(parent: int) -> None:
-    """What a process does first: leave signals to the one that started it, and not outlive that."""
+    """Initialise a worker: leave SIGINT and SIGTERM to the parent process, and exit when the parent has ended."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     threading.Thread(target=_leave_with, args=(parent,), daemon=True).start()
 
 
 def _leave_with(parent: int) -> None:
-    """End this process when the one that started it has ended, whatever way: nobody waits for its results any more."""
+    """End this process when its parent has ended in any way: its results are not used any more."""
     import psutil
 
     started_by = psutil.Process(parent)
     try:
-        # An orphan has another parent at once on POSIX, even while the dead one has not been waited for.
+        # On POSIX, an orphan gets another parent at once, even while the dead parent is still a zombie.
         while started_by.is_running() and os.getppid() == parent:
             time.sleep(_LOOKS_EVERY_S)
     finally:

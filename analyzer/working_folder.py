@@ -1,4 +1,4 @@
-"""The working folder, where it was deleted before the process began or this user may not enter it."""
+"""Handling of a working folder that was deleted before the process started, or that this user may not enter."""
 
 import argparse
 import os
@@ -9,12 +9,12 @@ from analyzer.names import show
 
 
 def leave_if_unusable(options: argparse.Namespace) -> None:
-    """Change to the root folder where the working folder is gone or closed to this user: processes cannot start there.
+    """Change to the root folder if the working folder is gone or this user may not enter it.
 
-    Raises UsageError where an option names a relative path.
+    Child processes cannot start in such a folder. Raises UsageError if an option names a relative path.
     """
     try:
-        os.chdir(os.getcwd())  # as each of them does
+        os.chdir(os.getcwd())  # each child process does the same when it starts
     except OSError:
         for text in _relative(options):
             raise UsageError(
@@ -25,7 +25,7 @@ def leave_if_unusable(options: argparse.Namespace) -> None:
 
 
 def _relative(options: argparse.Namespace) -> list[str]:
-    """The relative paths among options."""
+    """Return the relative paths among the options."""
     from analyzer.classifier import is_path
     from analyzer.storage import is_address
 

@@ -1,1 +1,1 @@
-"""What people and other tools read, made of timelines and ledger: tables, workbook, pages, pictures and labels."""
+"""Reports made from timelines and the ledger: tables, workbooks, pages, pictures and label files."""

@@ -1,4 +1,4 @@
-"""One recording as a workbook: what is known of it, a chart of how negative it gets, and its timeline."""
+"""Workbook of one recording: metadata, a chart of negative emotion over time, and the timeline."""
 
 from collections.abc import Sequence
 from io import BytesIO
@@ -36,19 +36,19 @@ _FORMATS = {
 _NARROWEST, _WIDEST, _ABOUT_WIDTHS = 11, 42, (16, 90)
 _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True)
 _CENTRED = Alignment(horizontal="center")
-#: The more probable, the darker.
+#: Cell shading: the higher the probability, the darker.
 _SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.3, "EAF1F8", "num", 1, "7DA7D0")
-#: Emotions that are written in white, their colours being dark.
+#: Emotions with dark background colours, whose text is therefore white.
 _DARK = frozenset(("sad", "fearful", "disgust"))
-#: Colours of the lines of a chart, and so the most of them: those that colour-blind people tell apart.
+#: Line colours that colour-blind people can distinguish. Their number limits the lines of a chart.
 _LINES = ("1F4E79", "E69F00", "009E73", "CC79A7", "000000", "56B4E9", "D55E00", "7F7F7F")
-#: Seconds between the marks of an axis of time, of which there are so many at most.
+#: Possible tick spacings of the time axis in seconds, and the maximum number of ticks.
 _STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800)
 _MOST_MARKS = 8
 
 
 def write_workbook(timeline: Timeline, path: Path) -> None:
-    """Write a recording as a workbook, sheets About and Timeline. The same timeline gives the same bytes."""
+    """Write a recording as a workbook with the sheets About and Timeline. The same timeline gives the same bytes."""
     book = Workbook(write_only=True)
     about, sheet = book.create_sheet("About"), book.create_sheet("Timeline")
     rows = ordered(timeline.rows)
@@ -61,13 +61,13 @@ def write_workbook(timeline: Timeline, path: Path) -> None:
 
 
 def _charted(timeline: Timeline, rows: Sequence[Row]) -> list[int]:
-    """The channels that have a line in the chart: the first of those whose emotions are inferred."""
+    """Return the channels shown in the chart: the first ones with inferred emotions, one per colour of `_LINES`."""
     inferred = {row.channel for row in rows[:MOST_ROWS] if row.probabilities}
     return [channel for channel in timeline.channels if channel in inferred][: len(_LINES)]
 
 
 def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
-    """Fill the sheet of what is known of a recording; returns how many rows that takes."""
+    """Fill the sheet About with the metadata of a recording; return its number of rows."""
     _set_up(sheet, _ABOUT_WIDTHS)
     length = _cell(sheet, _CLOCK)
     length.value = timeline.length_s / SECONDS_PER_DAY
@@ -84,12 +84,12 @@ def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
 
 
 def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[Row], channels: Sequence[int]) -> None:
-    """Fill the sheet of segments, by start, with a column for each of the channels that the chart shows."""
+    """Fill the sheet Timeline with the segments by start time, and a column for each channel in the chart."""
     shown = rows[:MOST_ROWS]
     negative = [f"negative: {timeline.speakers[channel - 1]}" for channel in channels]
     columns = [*(column.replace("_", " ") for column in TIMELINE_COLUMNS), *negative]
     wide = {"speaker": max(map(len, timeline.speakers), default=0) + 2}
-    wide |= {column: len(column) // 2 + 5 for column in negative}  # in two lines
+    wide |= {column: len(column) // 2 + 5 for column in negative}  # the title wraps to two lines
     _set_up(sheet, [min(max(_NARROWEST, wide.get(column, 0)), _WIDEST) for column in columns])
     sheet.freeze_panes, sheet.print_title_rows = "A2", "1:1"
     sheet.row_dimensions[1].height = 2 * LINE_HEIGHT + 2
@@ -105,7 +105,7 @@ def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[
 
 
 class _RowOfCells:
-    """The cells of a row. A sheet writes rows at once, so these serve them all: styling is what takes long."""
+    """Reusable cells of one row. The sheet writes each row at once, so one set serves all rows: styling is slow."""
 
     def __init__(self, sheet: WriteOnlyWorksheet, channels: Sequence[int]) -> None:
         self._numbers = {column: _cell(sheet, form) for column, form in _FORMATS.items()}
@@ -115,7 +115,7 @@ class _RowOfCells:
         self._negative = {channel: _cell(sheet, "0%") for channel in channels}
 
     def holding(self, row: Row, speaker: str) -> list[Cell | None]:
-        """The cells with what a row tells; None for those that stay empty."""
+        """Return the cells filled with the values of a row; None for empty cells."""
         held: dict[str, float | None] = {
             "start": row.start / SECONDS_PER_DAY,
             "end": row.end / SECONDS_PER_DAY,
@@ -133,12 +133,15 @@ class _RowOfCells:
 
 
 def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int], count: int) -> ScatterChart:
-    """The probability of a negative emotion over the call, a line per channel; `count` rows are on the sheet."""
+    """Return a chart of the probability of a negative emotion over the call, one line per channel.
+
+    `count` is the number of segments on the sheet.
+    """
     chart = ScatterChart(scatterStyle="lineMarker")
     chart.title, chart.title.overlay = "Probability of a negative emotion", False
     chart.width, chart.height, chart.roundedCorners = 25, 11, False  # cm
     chart.legend.position, chart.legend.overlay = "b", False
-    # A cell is empty where somebody else speaks; and whoever filters the rows still sees the whole call.
+    # Cells are empty while another speaker talks: lines span these gaps. Filtering rows must not change the chart.
     chart.display_blanks, chart.visible_cells_only = "span", False
     starts = Reference(sheet, min_col=1, min_row=2, max_row=count + 1)
     for k, channel in enumerate(channels):
@@ -154,7 +157,7 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
 
 
 def _line(series: Series, colour: str) -> Series:
-    """A series as straight lines from point to point; points are marked, since a single one has no line."""
+    """Format a series as straight lines. Points have markers because a single point has no line."""
     series.smooth = False
     series.graphicalProperties.line.solidFill = colour
     series.graphicalProperties.line.width = 19050  # EMU: 1.5 points
@@ -171,7 +174,7 @@ def _set_axis(axis: NumericAxis, title: str, form: str, most: float, step: float
 
 
 def _set_up(sheet: WriteOnlyWorksheet, widths: Sequence[float]) -> None:
-    """Column widths, and how the sheet is printed: as wide as a page, as long as it gets."""
+    """Set the column widths and the print layout: landscape, one page wide, as many pages long as needed."""
     for k, width in enumerate(widths, start=1):
         sheet.column_dimensions[get_column_letter(k)].width = width
     sheet.page_setup.orientation, sheet.page_setup.fitToHeight = "landscape", 0
@@ -199,7 +202,7 @@ def _text(cell: Cell, text: str) -> Cell:
 
 
 def _coloured(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
-    """The cell of an emotion in its colour."""
+    """Return a cell with the name of an emotion in its colour."""
     cell = _text(_cell(sheet), emotion)
     cell.fill = PatternFill("solid", fgColor=COLOURS.get(emotion, MASKED).removeprefix("#"))
     cell.font = Font(color="FFFFFF" if emotion in _DARK else "000000", **BODY)
@@ -207,7 +210,7 @@ def _coloured(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
 
 
 def _save(book: Workbook, path: Path) -> None:
-    """Save a workbook without the hour of the run, which the archive would note, too."""
+    """Save a workbook without the time of the run, which the entries of the ZIP archive would hold, too."""
     written = BytesIO()
     save(book, written)
     with ZipFile(written) as archive, ZipFile(path, "w") as timeless:

@@ -1,4 +1,4 @@
-"""The charts of the workbook: the calls to listen to first, and how days went."""
+"""Charts of the summary workbook: calls to review first, negative passages by day, and talk by emotion."""
 
 from typing import Any
 
@@ -8,22 +8,23 @@ from openpyxl.chart.shapes import GraphicalProperties
 
 from analyzer.report.palette import COLOURS
 
-#: Calls in the chart of those to listen to first.
+#: Maximum number of calls in the chart of calls to review first.
 MOST_CALLS = 50
-#: How high charts are that do not grow with the calls, and how wide they are where they have the page for themselves.
+#: Height of charts that do not grow with the number of calls, and width of charts that span the page.
 LOW_CM, _WIDTH_CM = 9.0, 29.0
 _ROW_CM = 0.53
 
 
 def rows_of(height_cm: float) -> int:
-    """Rows of a sheet that something so high covers, and one more."""
+    """Return the number of sheet rows that an object of this height covers, plus one."""
     return int(height_cm / _ROW_CM) + 2
 
 
 def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_column: int) -> Any:
-    """Stacked shares of emotions, a bar for each of the first calls of a table with a header in row 1.
+    """Return a chart of stacked emotion shares, one bar for each of the first `rows` calls of a table.
 
-    `first_column` is that of the first of `labels` emotions, whose titles are the header; `names_column` names calls.
+    The header of the table is in row 1. `first_column` is the column of the first of `labels` emotions, whose titles
+    are in the header; `names_column` holds the names of the calls.
     """
     chart = BarChart()
     chart.type, chart.grouping, chart.overlap = "bar", "percentStacked", 100
@@ -43,7 +44,10 @@ def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_
 
 
 def upset_by_day(sheet: Any, rows: int, first_column: int) -> Any:
-    """The share of calls with a negative passage by day, with its interval, in three columns of a table."""
+    """Return a chart of the share of calls with a negative passage by day, with its interval.
+
+    The share and both ends of its interval are in three columns of the table, from `first_column` on.
+    """
     chart = LineChart()
     chart.title = "Calls with a negative passage, by day"
     chart.y_axis.title, chart.x_axis.title = "share of the calls heard", "day"
@@ -65,7 +69,7 @@ def upset_by_day(sheet: Any, rows: int, first_column: int) -> Any:
 
 
 def talk_by_emotion(sheet: Any, first_row: int, rows: int) -> Any:
-    """The share of all talk by emotion, from a small table whose header is in `first_row`."""
+    """Return a chart of the shares of all talk by emotion, from a small table whose header is in `first_row`."""
     chart = BarChart()
     chart.type, chart.title = "col", "All talk, by emotion"
     chart.y_axis.title, chart.x_axis.title = "share of the talk", "emotion"
@@ -80,5 +84,5 @@ def talk_by_emotion(sheet: Any, first_row: int, rows: int) -> Any:
 def _laid_out(chart: Any, height_cm: float = LOW_CM, width_cm: float = _WIDTH_CM) -> Any:
     chart.width, chart.height = width_cm, height_cm
     chart.legend.position = "b"
-    chart.x_axis.delete = chart.y_axis.delete = False  # openpyxl leaves it open, and some programs then hide them
+    chart.x_axis.delete = chart.y_axis.delete = False  # if unset, as openpyxl leaves it, some programs hide the axes
     return chart

@@ -1,4 +1,4 @@
-"""`call-emotions report`: everything that people read made again, from timelines and ledger alone."""
+"""`call-emotions report`: rebuild everything that people read, from the timelines and the ledger alone."""
 
 import logging
 import os
@@ -24,15 +24,15 @@ log = logging.getLogger(LOGGER)
 
 @dataclass(frozen=True)
 class ReportSettings:
-    """What to make again.
+    """What to rebuild.
 
     Attributes
     ----------
-    output : the folder of the results.
-    period : the days that workbook and index are to be about; None for those up to the newest recording.
-    pattern : what names of recordings have to fit, with * and ?; None for all.
-    formats : of what is made; None for those that are there.
-    jobs : processes that write pages and the like.
+    output : the output folder.
+    period : the days that the workbook and the index cover; None for the default days up to the newest recording.
+    pattern : a pattern that recording names must match, with * and ?; None for all.
+    formats : the formats to rebuild; None for those that exist.
+    jobs : number of processes that write the files of single recordings.
     """
 
     output: Path
@@ -45,7 +45,7 @@ class ReportSettings:
 
 
 def run(settings: ReportSettings, stop: StopSignals) -> int:
-    """Make again what people read; returns the exit status."""
+    """Rebuild the reports; return the exit status."""
     output = settings.output
     if not (output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(output))}: name the folder that analyze wrote to")
@@ -60,7 +60,7 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
 
 
 def _ledger(output: Path) -> Ledger:
-    """The ledger, or a copy of it in memory where this user may not write it."""
+    """Open the ledger, or a copy of it in memory if this user may not write it."""
     return Ledger(output, in_memory=not os.access(output / FILE_NAME, os.W_OK))
 
 
@@ -79,7 +79,7 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
     failures = tables.write(ledger, output, formats, selection)
     for failure in failures:
         failure.tell()
-    # What is about other recordings than usual is made as usual again by the next night.
+    # A workbook or index of another selection stays stale, so that the next run rebuilds it for the default one.
     ledger.views_are_fresh(formats & tables.TABLES if selection == LATEST else frozenset(("csv",)))
     if not settings.quiet:
         print("\n".join(["to open:", *(f"  {show(str(path))}" for path in tables.results(output, formats))]))
@@ -87,7 +87,7 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
 
 
 def _nothing_in(period: Period, selection: Selection, ledger: Ledger) -> str | None:
-    """What to say where no recording lies in the days that are asked for; None where one does, or there is none."""
+    """Return a hint if no selected recording is from the requested days; None if one is, or if none is selected."""
     first, last = "", ""
     for _, recorded in selected(ledger, tables.time_zone(ledger), selection, None):
         day = recorded[:10]
@@ -98,5 +98,5 @@ def _nothing_in(period: Period, selection: Selection, ledger: Ledger) -> str | N
 
 
 def _there(output: Path) -> frozenset[str]:
-    """The formats in which there are results."""
+    """Return the formats in which results exist."""
     return tables.there(output) | {name for name in EXTENSIONS if (output / name).is_dir()}

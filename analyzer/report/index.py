@@ -1,4 +1,4 @@
-"""html/index.html: the recordings of a period, each with the way to its page."""
+"""`html/index.html`: the list of the recordings of a period, each with a link to its page."""
 
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -17,7 +17,7 @@ FILE_NAME = "html/index.html"
 
 
 def write(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection) -> None:
-    """Write the index of the recordings that are selected."""
+    """Write the index of the selected recordings."""
     days = (recorded[:10] for _, recorded in selected(ledger, zone, selection, None))
     newest = newest_day(days, tomorrow(zone))
     period = selection.days(newest)
@@ -33,7 +33,7 @@ def _covers(period: Period, newest: str) -> str:
 
 
 def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
-    """The line of a recording in the index."""
+    """Return the index row of a recording."""
     heard = entry.status in HEARD
     figures = list((entry.figures or {}).values())
     passage = strongest_passage(entry, recorded)
@@ -50,13 +50,13 @@ def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
         passage=f"{passage.emotion} {clock(passage.negative_s)}" if passage else "",
         note=entry.reason,
         passage_s=passage.negative_s if passage else None,
-        # Not whose call it was: a list that can be sorted is not to put employees in order.
+        # Without agents: a list that can be sorted must not rank employees.
         groups=", ".join(f"{kind} {name}" for kind, name in entry.groups.items() if not is_agent(kind)),
     )
 
 
 def _negative(entry: Entry) -> float | None:
-    """The share of what counts that is negative; None where nothing does."""
+    """Return the share of negative speech on the channels whose emotions are counted; None if they have no speech."""
     told = list(counted(entry).values())
     talk_s = sum(float(figures["talk_s"] or 0) for figures in told)
     if not talk_s:

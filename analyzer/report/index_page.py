@@ -1,4 +1,4 @@
-"""The page over all recordings: lists, sorts and filters them, and links the page of each; one file, offline."""
+"""Page over all recordings: lists, sorts and filters them, and links their pages; a single file that works offline."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import astuple, dataclass
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analyzer.report.page import write
 
-#: Recordings that are also listed for a browser without scripts.
+#: Number of recordings that are also listed for browsers without scripts.
 _WITHOUT_SCRIPTS = 1000
 
 
@@ -16,17 +16,17 @@ class IndexRow:
 
     Attributes
     ----------
-    recording : what it is called.
-    href : the URL of its page, relative to the list, see `page.link`; None where it has none.
-    recorded : when it was made, in local time, as `2026-11-24 09:15:00`; empty where that is not known.
-    speakers : what its speakers are called, in one text.
-    status : one of `views.STATUSES`.
-    length_s, talk_s : seconds of sound, and of speech.
-    negative : share of that speech that is negative, 0 to 1.
-    passage_start_s, passage : where its most negative passage begins, and what it is, such as `angry 0:42`.
-    note : what a reader should know of it.
-    groups : what it belongs to, in one text.
-    passage_s : seconds of that passage that are negative, by which passages are sorted.
+    recording : name of the recording.
+    href : URL of its page, relative to the list (see `page.link`); None if it has no page.
+    recorded : local time of the recording, such as `2026-11-24 09:15:00`; empty if unknown.
+    speakers : names of its speakers, as one text.
+    status : its status in the ledger, see `Entry.status`.
+    length_s, talk_s : seconds of audio and of speech.
+    negative : share of negative speech on the channels whose emotions are counted, 0 to 1; None if there are none.
+    passage_start_s, passage : start of its most negative passage in seconds, and a description such as `angry 0:42`.
+    note : what a reader should know about it, such as why it failed.
+    groups : the groups it belongs to, as one text.
+    passage_s : probability-weighted seconds of negative speech in that passage; passages are sorted by it.
     """
 
     recording: str
@@ -45,18 +45,20 @@ class IndexRow:
 
 
 def write_index(rows: Iterable[IndexRow], path: Path, covers: str) -> None:
-    """Write the list of recordings, row by row as they come; `covers` says in a sentence what it is about."""
+    """Write the list of recordings, row by row; `covers` is a sentence that says which recordings these are."""
     listed = _Listed(rows)
     write("index.html.j2", path, rows=iter(listed), listed=listed, covers=covers)
 
 
 class _Listed:
-    """Rows that go by once, as the script of the page takes them; the first are kept for those who have no scripts.
+    """Rows in the form that the script of the page reads, for one iteration.
+
+    The first rows are kept for browsers without scripts.
 
     Attributes
     ----------
-    first : those rows.
-    count : how many have gone by.
+    first : the rows kept.
+    count : number of rows yielded so far.
     """
 
     def __init__(self, rows: Iterable[IndexRow]) -> None:

@@ -1,10 +1,10 @@
-"""Timelines as other tools read them: label tracks, tiers, subtitles, lines and tables.
+"""Exporters of timelines for other tools: label tracks, tiers, subtitles, lines and tables.
 
-Every format tells the same segments, to the millisecond. What a format has no place for is left out: see each of them.
-A segment whose emotion is not to be inferred is `speech`; a confidence is given where an emotion is.
+Every format holds the same segments, to the millisecond. Data that a format has no field for is left out; see each
+exporter. A segment whose emotion must not be inferred is labelled `speech`. A confidence is given only with an emotion.
 
-Every `write_...` writes a timeline plainly to a path, as UTF-8 with line feeds; to put the file in place whole is
-for whoever calls it.
+Every `write_...` function writes straight to a path, text as UTF-8 with line feeds. The caller must move the finished
+file into place if readers must not see a partial one.
 """
 
 import html
@@ -20,31 +20,34 @@ from analyzer.names import show
 from analyzer.outputs import TIMELINE_COLUMNS
 from analyzer.timeline import Row, Timeline, ordered
 
-#: What is said of a segment whose emotion is not to be inferred.
+#: Label of a segment whose emotion must not be inferred.
 SPEECH = "speech"
 
 
 def label(row: Row) -> str:
-    """The emotion of a segment in a word."""
+    """Return the emotion of a segment as one word."""
     return row.emotion or SPEECH
 
 
 def words(row: Row) -> str:
-    """The emotion of a segment and its probability, such as `angry 81%`; `uncertain` stands alone."""
+    """Return the emotion of a segment and its probability, such as `angry 81%`; `uncertain` comes without one."""
     if row.probability is None or row.emotion == UNCERTAIN:
         return label(row)
     return f"{row.emotion} {row.probability:.0%}"
 
 
 def write_audacity(timeline: Timeline, path: Path) -> None:
-    """A label track of Audacity: start, end and text, between tabs."""
+    """Write a label track for Audacity: start, end and text, separated by tabs."""
     texts = ((row, f"{show(timeline.speaker(row))}: {words(row)}") for row in ordered(timeline.rows))
     _write_lines(path, (f"{row.start:.3f}\t{row.end:.3f}\t{text}" for row, text in texts))
 
 
 def write_textgrid(timeline: Timeline, path: Path) -> None:
-    """A TextGrid of Praat in its long text form: a tier per channel, without gaps, with emotions and no confidence."""
-    # Praat takes no interval without length, so that a recording without sound lasts a millisecond.
+    """Write a TextGrid for Praat in the long text form.
+
+    Each channel has a tier without gaps, with emotions and no confidence.
+    """
+    # Praat rejects intervals without length, so a recording without audio lasts one millisecond.
     length = max(1, _milliseconds(timeline.length_s), *(_milliseconds(row.end) for row in timeline.rows))
     lines = [
         'File type = "ooTextFile"',
@@ -62,7 +65,7 @@ def write_textgrid(timeline: Timeline, path: Path) -> None:
 
 
 def _tier(name: str, rows: Sequence[Row], length: int) -> Iterator[str]:
-    """The lines of a tier; `length` in milliseconds."""
+    """Yield the lines of a tier; `length` is in milliseconds."""
     intervals = list(_intervals(rows, length))
     yield 'class = "IntervalTier"'
     yield f"name = {_quoted(name)}"
@@ -74,7 +77,7 @@ def _tier(name: str, rows: Sequence[Row], length: int) -> Iterator[str]:
 
 
 def _intervals(rows: Sequence[Row], length: int) -> Iterator[tuple[int, int, str]]:
-    """Start and end in milliseconds and text of the intervals of a tier: segments and the gaps between them."""
+    """Yield the intervals of a tier, segments and gaps between them: start and end in milliseconds, and text."""
     done = 0
     for row in rows:
         start, end = max(done, _milliseconds(row.start)), _milliseconds(row.end)
@@ -89,7 +92,7 @@ def _intervals(rows: Sequence[Row], length: int) -> Iterator[tuple[int, int, str
 
 
 def _bounds(start: int, end: int) -> tuple[str, str]:
-    """The lines that bound an interval, a tier or a file, given in milliseconds."""
+    """Return the lines that bound an interval, a tier or a file; `start` and `end` are in milliseconds."""
     return f"xmin = {start / 1000:.3f}", f"xmax = {end / 1000:.3f}"
 
 
@@ -98,31 +101,31 @@ def _indented(levels: int, lines: Iterable[str]) -> Iterator[str]:
 
 
 def _quoted(text: str) -> str:
-    """A text of Praat's: a quote within is doubled."""
+    """Return a Praat string: quotes inside it are doubled."""
     return '"' + show(text).replace('"', '""') + '"'
 
 
 def write_webvtt(timeline: Timeline, path: Path) -> None:
-    """Subtitles for a player of sound or film (WebVTT): who speaks, the emotion, and how sure it is."""
+    """Write WebVTT subtitles for audio and video players: speaker, emotion and its probability."""
     lines = ["WEBVTT"]
     for row in ordered(timeline.rows):
-        speaker = html.escape(show(timeline.speaker(row)), quote=False)  # a > is one no more, so there is no --> either
+        speaker = html.escape(show(timeline.speaker(row)), quote=False)  # escapes > too, so the name cannot contain -->
         lines += ["", f"{_clock(row.start)} --> {_clock(row.end)}", f"<v {speaker}>{words(row)}</v>"]
     _write_lines(path, lines)
 
 
 def _clock(seconds: float) -> str:
-    """A time as WebVTT writes it, hh:mm:ss.mmm; hours may have more digits."""
+    """Return a time in the form of WebVTT, hh:mm:ss.mmm; hours may have more digits."""
     minutes, milliseconds = divmod(_milliseconds(seconds), 60_000)
     hours, minutes = divmod(minutes, 60)
     return f"{hours:02}:{minutes:02}:{milliseconds / 1000:06.3f}"
 
 
 def write_rttm(timeline: Timeline, path: Path) -> None:
-    """Who speaks when, as tools for diarization read it (RTTM).
+    """Write an RTTM file for diarization tools: who speaks when.
 
-    Its ten fields have none for emotions, so that these are left out, and the confidence that it has one for is that of
-    the speaker, which is not known. Fields are parted by spaces: names have `_` in place of them.
+    None of the ten RTTM fields is for emotions, so these are left out. Its confidence field is that of the speaker,
+    which is not known. Fields are separated by spaces, so whitespace in names becomes `_`.
     """
     recording, speakers = _field(timeline.recording), _distinct(_field(name) for name in timeline.speakers)
     _write_lines(path, (_turn(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
@@ -135,19 +138,20 @@ def _turn(row: Row, recording: str, speaker: str) -> str:
 
 
 def _field(text: str) -> str:
-    """A text as one field between spaces."""
+    """Return a text as a single field without whitespace."""
     return re.sub(r"\s", "_", show(text)) or "_"
 
 
 def write_jsonl(timeline: Timeline, path: Path) -> None:
-    """An object per line and segment (JSON Lines), see `json_line`."""
+    """Write JSON Lines: one object per segment, see `json_line`."""
     _write_lines(path, (json_line(timeline.recording, row, timeline.speaker(row)) for row in ordered(timeline.rows)))
 
 
 def json_line(recording: str | None, row: Row, speaker: str) -> str:
-    """A segment as a JSON object in one line, keys in the order of the timeline's columns; no `recording` for None.
+    """Return a segment as a JSON object on one line, with its keys in the order of the timeline columns.
 
-    What is not to be inferred is null. Names are as tables show them, so that the line is valid UTF-8.
+    There is no key `recording` if `recording` is None. Values that must not be inferred are null. Names are escaped as
+    in tables, so that the line is valid UTF-8.
     """
     named = {} if recording is None else {"recording": show(recording)}
     values = dict(zip(TIMELINE_COLUMNS, _values(row, speaker), strict=True))
@@ -155,9 +159,10 @@ def json_line(recording: str | None, row: Row, speaker: str) -> str:
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
-    """A table of segments (Apache Parquet), null for what is not to be inferred; what is known besides in its metadata.
+    """Write an Apache Parquet table of segments.
 
-    Raises UsageError where PyArrow is not installed.
+    Values that must not be inferred are null. The file metadata holds what else is known about the recording. Raises
+    UsageError if PyArrow is not installed.
     """
     try:
         import pyarrow as pa
@@ -173,12 +178,15 @@ def write_parquet(timeline: Timeline, path: Path) -> None:
     records = [(recording, *_values(row, timeline.speaker(row))) for row in ordered(timeline.rows)]
     columns = zip(*records, strict=True) if records else [()] * len(kinds)
     arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds.values(), strict=True)]
-    with open(path, "wb") as handle:  # PyArrow itself opens no path that is not UTF-8
+    with open(path, "wb") as handle:  # PyArrow cannot open a path that is not UTF-8
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), handle)
 
 
 def _values(row: Row, speaker: str) -> tuple[float | str | None, ...]:
-    """A segment in the timeline's columns, rounded as the timeline is; None for what is not to be inferred."""
+    """Return the values of a segment in the order of the timeline columns, rounded as in the timeline.
+
+    Values that must not be inferred are None.
+    """
     inferred: tuple[float | str | None, ...] = (None,) * (2 + len(EMOTIONS))
     if row.confidence is not None:
         inferred = row.emotion, round(row.confidence, 4), *(round(p, 4) for p in row.probabilities)
@@ -190,7 +198,7 @@ def _milliseconds(seconds: float) -> int:
 
 
 def _distinct(names: Iterable[str]) -> list[str]:
-    """The names, no two the same: a second `agent` is `agent_2`."""
+    """Return the names made unique: a second `agent` becomes `agent_2`."""
     distinct: list[str] = []
     for name in names:
         numbered = (name if k == 1 else f"{name}_{k}" for k in range(1, len(distinct) + 2))

@@ -1,15 +1,15 @@
-"""How far shares of a few calls can be trusted: 95 % intervals, so that three calls are not read as a trend."""
+"""95 % confidence intervals of shares of calls, so that three calls are not read as a trend."""
 
 from math import sqrt
 
-#: The normal distribution's 97.5 % point.
+#: The 97.5 % quantile of the standard normal distribution.
 _Z = 1.959964
 
 
 def share_interval(count: int, of: int) -> tuple[float, float]:
-    """The interval of a share: Wilson's score interval (1927), which holds for few calls and for shares near 0 and 1.
+    """Return the interval of a share: Wilson's score interval (1927).
 
-    The whole range where there is nothing to count.
+    It is valid for few calls and for shares near 0 and 1. Without any calls it is the whole range.
     """
     if not of:
         return 0.0, 1.0
@@ -20,7 +20,7 @@ def share_interval(count: int, of: int) -> tuple[float, float]:
 
 
 def difference_interval(count: int, of: int, before: int, of_before: int) -> tuple[float, float]:
-    """The interval of how much a share has changed: Newcombe's hybrid score interval (1998, method 10)."""
+    """Return the interval of the change of a share: Newcombe's hybrid score interval (1998, method 10)."""
     if not of or not of_before:
         return -1.0, 1.0
     share, earlier = count / of, before / of_before

@@ -1,4 +1,4 @@
-"""What a picture of a timeline shows, whatever draws it: a lane per channel, who speaks together, where nobody does."""
+"""Content of a timeline picture, however it is drawn: a lane per channel, overlapping speech, silences."""
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
@@ -10,18 +10,18 @@ from analyzer.envelope import STEP_S, coarser
 from analyzer.figures import together
 from analyzer.timeline import Row, Span, Timeline
 
-#: Seconds in which nothing sounds before a picture calls them silence, the rule of contact centres.
+#: Minimum length in seconds of a silence that pictures show; contact centres use the same rule.
 LONG_SILENCE_S = 5.0
 
-#: What the bar of a segment shows whose emotion is not inferred.
+#: Kind of the bar of a segment whose emotion is not inferred.
 MASKED = "masked"
-#: From this width on, finer marks of time are shown, too.
+#: Minimum width at which fine ticks are shown, too.
 ROOMY_PX = 900
-#: What a mark of time needs.
+#: Pixels that a tick needs.
 _TICK_PX = 64
 _TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
-#: Stretches in seconds from the start, in order, none of which touches the next.
+#: Start and end of each stretch in seconds from the start of the recording, in order; none touches the next.
 Stretches = list[tuple[float, float]]
 
 
@@ -31,12 +31,12 @@ class Lane:
 
     Attributes
     ----------
-    channel : counted from 1.
-    speaker : what its speaker is called.
-    rows : its segments of speech, in order.
-    other : what sounds on it and is no speech, in order.
-    waveform : least and greatest sample per step, shaped (points, 2), between -1 and 1.
-    step_s : seconds that a point of the waveform stands for; the last one may stand for less.
+    channel : number of the channel, counted from 1.
+    speaker : name of its speaker.
+    rows : its speech segments, in order.
+    other : its non-speech sounds, in order.
+    waveform : minimum and maximum sample per step, shaped (points, 2), between -1 and 1.
+    step_s : seconds per point of the waveform; the last point may stand for less.
     """
 
     channel: int
@@ -48,10 +48,10 @@ class Lane:
 
 
 def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
-    """The lanes of a timeline, one for each channel that is told of, their waveforms of at most so many points.
+    """Return a lane for each channel of the timeline, with a waveform of at most `points` points.
 
-    The envelope may know of more channels (two that carry one sound are told as one); where it knows of none, the
-    waveform is flat.
+    The envelope may have more channels than the timeline, because two channels with the same sound count as one.
+    Channels without an envelope have a flat waveform.
     """
     envelope = _told_envelope(timeline)
     coarse = coarser(envelope, points)
@@ -69,7 +69,7 @@ def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
 
 
 def _told_envelope(timeline: Timeline) -> np.ndarray:
-    """The envelope of the channels that are told of, shaped (channels, points, 2)."""
+    """Return the envelope of the channels of the timeline, shaped (channels, points, 2)."""
     known, told = timeline.envelope, len(timeline.speakers)
     if known.shape[1] == 0:
         return np.zeros((told, math.ceil(timeline.length_s / STEP_S), 2), np.float32)
@@ -78,12 +78,12 @@ def _told_envelope(timeline: Timeline) -> np.ndarray:
 
 
 def both_speaking(rows: Sequence[Row]) -> Stretches:
-    """Where two channels or more speak."""
+    """Return the stretches in which two or more channels speak."""
     return joined(together(rows))
 
 
 def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Stretches:
-    """Where no channel sounds, neither speech nor anything else, for at least so long."""
+    """Return the stretches of at least `at_least_s` in which no channel has speech or any other sound."""
     spoken = [(row.start, row.end) for row in timeline.rows]
     sounding = joined(spoken + [(span.start, span.end) for span in timeline.other])
     starts = [0.0, *(end for _, end in sounding)]
@@ -92,7 +92,7 @@ def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Stretche
 
 
 def joined(stretches: Iterable[tuple[float, float]]) -> Stretches:
-    """Stretches put together where they touch or overlap; those of no length are left out."""
+    """Merge stretches that touch or overlap, and drop those of no length."""
     result: Stretches = []
     for start, end in sorted(stretches):
         if result and start <= result[-1][1]:
@@ -103,14 +103,20 @@ def joined(stretches: Iterable[tuple[float, float]]) -> Stretches:
 
 
 def scale(drawn: Sequence[Lane]) -> float:
-    """The sample that all lanes are drawn up to, so that levels compare and a quiet call is seen: the loudest one."""
+    """Return the sample value that all lanes draw at full height: the loudest sample, at least 0.02.
+
+    A common scale keeps levels comparable and makes a quiet call visible.
+    """
     loudest = max((float(np.abs(lane.waveform).max(initial=0)) for lane in drawn), default=0.0)
     return max(loudest, 0.02)
 
 
 @dataclass(frozen=True)
 class Tick:
-    """A mark on the axis of time, in seconds: a `fine` one is for where there is room, an `edge` is an end of it."""
+    """A tick of the time axis, in seconds.
+
+    A `fine` one is only for wide displays. `edge` is `start` or `end` for the ends of the axis, else empty.
+    """
 
     at: float
     fine: bool = False
@@ -118,7 +124,7 @@ class Tick:
 
 
 def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
-    """Marks of time that have room on a timeline so wide, and finer ones for where there is more."""
+    """Yield the ticks that fit on a timeline `width_px` wide, and fine ones for displays of `ROOMY_PX` or more."""
     roomy_px = max(width_px, ROOMY_PX)
     coarse = _step(length_s / width_px)
     fine = _step(length_s / roomy_px, coarse)
@@ -131,16 +137,16 @@ def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
 
 
 def _step(s_per_px: float, coarse: int | None = None) -> int:
-    """The shortest step of time that has room for its marks, and that divides the coarse one."""
+    """Return the shortest step in seconds that leaves enough pixels between ticks and that divides the coarse step."""
     roomy = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
     return next(roomy, _TICK_STEPS_S[-1])
 
 
 def kind_of(row: Row) -> str:
-    """What the bar of a segment shows: its emotion, or that it is not inferred."""
+    """Return the kind of a segment's bar: its emotion, or `MASKED` if it is not inferred."""
     return row.emotion or MASKED
 
 
 def word(kind: str) -> str:
-    """What such a kind of bar is called."""
+    """Return the display name of a kind of bar."""
     return "not inferred" if kind == MASKED else kind

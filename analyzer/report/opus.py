@@ -1,4 +1,4 @@
-"""The sound of a recording as Opus, small enough to be put into a page."""
+"""Audio of a recording as Opus, small enough to be embedded in a page."""
 
 import base64
 import io
@@ -9,28 +9,28 @@ from analyzer.audio import open_audio, read_at
 from analyzer.errors import UnreadableRecording
 from analyzer.storage import Location
 
-#: Opus knows few rates; this one holds all of what a telephone carries, and of wideband calls.
+#: Sample rate. Opus supports only a few; this one covers telephone and wideband calls completely.
 _RATE = 16_000
-#: Bits per second of each channel: speech is clear at that.
+#: Bits per second of each channel, enough for clear speech.
 _BIT_RATE = 16_000
-#: No serial number by chance: the same sound gives the same bytes. Half the effort of the best, which costs twice.
+#: No random serial number, so that the same audio gives the same bytes. The best compression level takes twice as long.
 _CONTAINER, _ENCODER = {"fflags": "+bitexact"}, {"application": "voip", "compression_level": "5"}
-#: A page of more sound than this would be too large to open: 4 hours of stereo are 77 MB.
+#: A page with more audio than this would be too large to open: 4 hours of stereo are 77 MB.
 _LONGEST_S = 4 * 3600
 
 
 def data_address(recording: Location) -> str:
-    """The recording as an address that holds its sound, for a page that has it in itself.
+    """Return the audio of a recording as a `data:` URI, to be embedded in a page.
 
-    Raises UnreadableRecording where it cannot be read, or is too long.
+    Raises UnreadableRecording if it cannot be read or is too long.
     """
     return f"data:audio/ogg;base64,{base64.b64encode(encoded(recording)).decode()}"
 
 
 def encoded(recording: Location) -> bytes:
-    """The recording in Ogg Opus: one channel or two; of more than two, all in one.
+    """Return the recording as Ogg Opus with one or two channels; more than two are mixed to one.
 
-    Raises UnreadableRecording where it cannot be read, or is too long.
+    Raises UnreadableRecording if it cannot be read or is too long.
     """
     import av
 
@@ -44,7 +44,7 @@ def encoded(recording: Location) -> bytes:
         )
         done = 0
         for block in read_at(stream, _RATE):
-            if not block.size:  # the resampler still holds what there was
+            if not block.size:  # the resampler still buffers the input
                 continue
             samples = block.mean(axis=0, keepdims=True) if mixed else block
             frame = av.AudioFrame.from_ndarray(_interleaved(samples), format="s16", layout=layout)
@@ -58,6 +58,6 @@ def encoded(recording: Location) -> bytes:
 
 
 def _interleaved(samples: np.ndarray) -> np.ndarray:
-    """Samples shaped (channels, samples) as 16-bit numbers shaped (1, samples * channels), one after the other."""
+    """Convert samples shaped (channels, samples) to interleaved 16-bit integers shaped (1, samples * channels)."""
     steps = np.rint(np.clip(samples, -1, 1) * 32767).astype(np.int16)
     return np.ascontiguousarray(steps.T).reshape(1, -1)

@@ -1,7 +1,7 @@
-"""The page of one recording: its timeline drawn, its sound beside it, every segment in a table; one file, offline.
+"""Page of one recording: timeline drawing, audio player and a table of segments; a single file that works offline.
 
-All that is drawn, and the table, stand in the page as it is written, so that it prints and reads without scripts; these
-play, jump, sort and filter.
+The drawing and the table are part of the HTML, so that the page prints and reads without scripts. Scripts play, jump,
+sort and filter.
 """
 
 import base64
@@ -39,11 +39,11 @@ from analyzer.timeline import Row, Timeline
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-#: How wide a timeline is drawn at least, between these; one that does not fit is scrolled.
+#: Minimum width of a drawn timeline: pixels per second, and limits in pixels. One that does not fit is scrolled.
 _PX_PER_S, _NARROWEST_PX, _WIDEST_PX = 2.0, 300, 12_000
-#: Passages that are listed, the most negative ones.
+#: Maximum number of listed passages, the most negative ones.
 _MOST_PASSAGES = 8
-#: A full sample is drawn as high as this, so that a waveform is made of whole numbers.
+#: Height of the loudest sample, large enough for coordinates in whole numbers.
 _WAVE_UNITS = 100
 
 
@@ -53,12 +53,12 @@ class Drawing:
 
     Attributes
     ----------
-    lane : what is drawn.
-    caption : how much its speaker speaks.
-    shares : shares of that by what their bars show, the greatest first.
-    wave : corners of the waveform as SVG wants them, x in points and y in `_WAVE_UNITS`.
-    wave_s : seconds that the waveform stands for.
-    passages : where its speaker is negative.
+    lane : the lane to draw.
+    caption : how much its speaker speaks, in words.
+    shares : share of that speech by kind of bar, the largest first.
+    wave : outline of the waveform as SVG points, x in points of the waveform and y in `_WAVE_UNITS`.
+    wave_s : seconds that the waveform covers.
+    passages : the negative passages of its speaker.
     """
 
     lane: Lane
@@ -72,14 +72,13 @@ class Drawing:
 def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: str = "") -> None:
     """Write the page of a recording.
 
-    `audio` is where its sound lies, as a URL (see `link`) or a `data:` URI; None where there is none, and `audio_note`
-    says why.
+    `audio` is the URL of its audio (see `link`) or a `data:` URI. If it is None, `audio_note` says why.
     """
     write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_told(timeline))
 
 
 def _told(timeline: Timeline) -> dict[str, Any]:
-    """What the template is told of a timeline besides itself."""
+    """Return the template variables that are derived from a timeline."""
     length_s = max(timeline.length_s, 0.001)
     width_px = round(min(max(_PX_PER_S * length_s, _NARROWEST_PX), _WIDEST_PX))
     drawn = lanes(timeline, points=max(2000, width_px // 2))
@@ -101,7 +100,7 @@ def _told(timeline: Timeline) -> dict[str, Any]:
 
 
 def _drawing(lane: Lane, full: float) -> Drawing:
-    """A lane, its waveform drawn up to the sample `full`."""
+    """Return the drawing of a lane, with the sample value `full` drawn at full height."""
     talk_s = sum(row.seconds for row in lane.rows)
     segments = "1 segment" if len(lane.rows) == 1 else f"{len(lane.rows):,} segments"
     caption = f"speaks {clock(talk_s)} in {segments}" if lane.rows else "does not speak"
@@ -116,7 +115,7 @@ def _drawing(lane: Lane, full: float) -> Drawing:
 
 
 def _shares(rows: Sequence[Row], talk_s: float) -> list[tuple[str, float]]:
-    """Shares of the speech by what its bars show, the greatest first."""
+    """Return the share of the speech by kind of bar, the largest first."""
     shares: dict[str, float] = {}
     for row in rows:
         shares[kind_of(row)] = shares.get(kind_of(row), 0.0) + row.seconds / talk_s
@@ -124,7 +123,10 @@ def _shares(rows: Sequence[Row], talk_s: float) -> list[tuple[str, float]]:
 
 
 def _wave(waveform: np.ndarray) -> str:
-    """Corners of a waveform shaped (points, 2), between -1 and 1: along its greatest samples, back along its least."""
+    """Return the outline of a waveform shaped (points, 2), between -1 and 1, as SVG points.
+
+    It runs along the maximum samples and back along the minimum ones.
+    """
     least, greatest = np.rint(waveform.T * -_WAVE_UNITS).astype(int)  # y grows downwards
     there = [f"{x},{y}" for x, y in enumerate(greatest)]
     back = [f"{x},{y}" for x, y in enumerate(least)]
@@ -132,18 +134,18 @@ def _wave(waveform: np.ndarray) -> str:
 
 
 def moment(seconds: float) -> str:
-    """Seconds to a tenth, as m:ss.t, or h:mm:ss.t from an hour on."""
+    """Format seconds to a tenth, as m:ss.t, or h:mm:ss.t from an hour on."""
     whole, tenth = divmod(round(seconds * 10), 10)
     return f"{clock(whole)}.{tenth}"
 
 
 def percent(share: float | None) -> str:
-    """A share as a whole percentage; nothing for None."""
+    """Format a share as a whole percentage; empty for None."""
     return "" if share is None else f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def link(from_file: Path, to_file: Path) -> str:
-    """The URL by which one file refers to another: relative, percent-encoded; absolute from one drive to another."""
+    """Return the URL of a file relative to another, percent-encoded; it is absolute if they are on different drives."""
     try:
         relative = os.path.relpath(to_file, from_file.parent)
     except ValueError:
@@ -152,7 +154,7 @@ def link(from_file: Path, to_file: Path) -> str:
 
 
 def write(template: str, path: Path, **told: object) -> None:
-    """Write what a template makes of what it is told, piece by piece; lone surrogates become escapes."""
+    """Render a template to a file, piece by piece; lone surrogates are escaped."""
     pieces = environment().get_template(template).generate(**told)
     with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle:
         handle.writelines(pieces)
@@ -160,7 +162,7 @@ def write(template: str, path: Path, **told: object) -> None:
 
 @cache
 def environment() -> "Environment":
-    """The templates, and what they use."""
+    """Return the Jinja2 environment with the templates and all that they use."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     made = Environment(
@@ -183,12 +185,12 @@ def environment() -> "Environment":
 
 
 def _inlined(name: str) -> str:
-    """A style sheet or a script of ours, to stand in a page as it is."""
+    """Return a style sheet or a script of this package, to be inlined in a page as it is."""
     from markupsafe import Markup
 
     return Markup((Path(__file__).parent / "templates" / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
 def csp_hash(script: str) -> str:
-    """A script as a content security policy names it: a page runs this one and no other."""
+    """Return the hash of a script for the content security policy, so that a page runs no other script."""
     return "sha256-" + base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()

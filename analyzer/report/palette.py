@@ -1,7 +1,8 @@
-"""The colours of emotions, the same in every picture, page and chart.
+"""Colours of emotions, the same in every picture, page and chart.
 
-Those that colour-blind people tell apart best (Okabe and Ito, 2008), and greys for what is level; lively ones are light
-and negative ones dark, so that they differ in print without colours, too.
+The colours follow those that colour-blind people distinguish best (Okabe and Ito, 2008); neutral, calm and uncertain
+speech is greyish. Happy and surprised are light and negative emotions are dark, so that they differ in black-and-white
+print, too.
 """
 
 from analyzer.emotions import UNCERTAIN
@@ -17,5 +18,5 @@ COLOURS = {
     "surprised": "#56B4E9",
     UNCERTAIN: "#E8E8E8",
 }
-#: Speech whose emotion is not to be inferred; what sounds and is no speech; both speaking.
+#: Speech whose emotion must not be inferred, non-speech, and overlapping speech.
 MASKED, OTHER, BOTH = "#9AA0A6", "#C9B27C", "#333333"

@@ -1,6 +1,6 @@
-"""The picture of one recording: its timeline as a PNG, for mail and slides.
+"""Picture of one recording: its timeline as a PNG, for e-mail and slides.
 
-It is laid out in pixels from the top left: one set of axes is a sheet of paper, and its units are pixels.
+The layout is in pixels from the top left: a single set of axes covers the figure, and its units are pixels.
 """
 
 import logging
@@ -36,16 +36,16 @@ from analyzer.timeline import Timeline
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-#: Pixels: the width of a picture, the margin around it, the most that names take, and what is left beside them.
+#: Pixels: width of a picture, margin around it, maximum width of names, and space beside them.
 _WIDTH, _MARGIN, _NAMES, _BESIDE = 1600, 48, 280, 28
-#: Pixels to the inch: a point is two of them.
+#: Pixels per inch: one point is two pixels.
 _DPI = 144
-#: Sizes of type in pixels.
+#: Font sizes in pixels.
 _TITLE, _NAME, _PLAIN, _SMALL = 32, 22, 20, 18
 _INK, _MUTED = "#1D2228", "#59626C"
-#: What bars show, in the order of the legend.
+#: Kinds of bars, in the order of the legend.
 _KINDS = (*EMOTIONS, UNCERTAIN, MASKED, OTHER)
-#: What is drawn besides bars.
+#: Kinds of things other than bars.
 _BOTH, _PASSAGE, _SILENCE, _TRACK, _GRID, _WAVE, _EDGE = "both", "passage", "silence", "track", "grid", "wave", "edge"
 _COLOURS = palette.COLOURS | {
     MASKED: palette.MASKED,
@@ -58,15 +58,15 @@ _COLOURS = palette.COLOURS | {
     _WAVE: "#8A96A3",
     _EDGE: "#A9B0B8",
 }
-#: Patterns over that, and their colours.
+#: Hatch patterns over some of these colours, and the colours of the patterns.
 _HATCHES = {UNCERTAIN: ("////", "#7D858E"), MASKED: ("\\\\\\\\", "#EFF1F3"), OTHER: ("....", palette.OTHER)}
 _STYLE: list[str | dict[str, float]] = ["default", {"hatch.linewidth": 0.8}]
 _NOTE = "The taller a bar, the surer the model. It hears what a voice expresses, not what a person feels."
 
 
 def write_picture(timeline: Timeline, path: Path) -> None:
-    """Write the timeline of a recording as a PNG; whatever style its user has set changes nothing."""
-    # It would tell whoever runs this at night that it finds no place in the home folder for its cache of fonts.
+    """Write the timeline of a recording as a PNG; the user's own Matplotlib style has no effect."""
+    # Otherwise Matplotlib warns if it finds no place in the home folder for its font cache.
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib.style
 
@@ -75,7 +75,7 @@ def write_picture(timeline: Timeline, path: Path) -> None:
 
 
 def draw(timeline: Timeline) -> "Figure":
-    """The timeline of a recording as a figure."""
+    """Return the timeline of a recording as a figure."""
     paper, drawn = Paper(), lanes(timeline, points=1200)
     together = "both speaking" if len(drawn) == 2 else "two or more speaking"
     told = [paper.width(_talk(lane), _SMALL) for lane in drawn]
@@ -94,33 +94,33 @@ def draw(timeline: Timeline) -> "Figure":
 
 @dataclass(frozen=True)
 class Axis:
-    """Where times lie: `left` is a whole pixel, and the margin at the right is where the recording ends."""
+    """The time axis: `left` is a whole pixel, and the recording ends at the right margin."""
 
     left: int
     length_s: float
 
     @property
     def width(self) -> int:
-        """Its width in pixels."""
+        """Width in pixels."""
         return _WIDTH - _MARGIN - self.left
 
     def at(self, seconds: Any) -> Any:
-        """Pixels of seconds, of one or of an array of them."""
+        """Convert seconds to pixels, of a single number or an array."""
         return self.left + np.asarray(seconds) * (self.width / self.length_s)
 
     def boxes(self, stretches: Stretches, top: float, bottom: float, least: float = 0) -> np.ndarray:
-        """Boxes, as `Paper.fill` wants them, of stretches of time, each at least so many pixels wide."""
+        """Return boxes of stretches of time for `Paper.fill`, each at least `least` pixels wide."""
         starts, ends = self.at(np.reshape(stretches, (-1, 2))).T
         return boxes(starts, top, np.maximum(ends, starts + least), bottom)
 
 
 def boxes(left: Any, top: Any, right: Any, bottom: Any) -> np.ndarray:
-    """Boxes shaped (boxes, 4) of their sides, each one number or one for every box."""
+    """Return boxes shaped (boxes, 4) from their sides; each side is one number, or one per box."""
     return np.stack(np.broadcast_arrays(left, top, right, bottom), axis=-1).reshape(-1, 4)
 
 
 class Paper:
-    """A sheet on which things stand at pixels from its top left; it is as high as it turns out to be."""
+    """A canvas with positions in pixels from its top left; its height is set at the end."""
 
     def __init__(self) -> None:
         from matplotlib import get_data_path
@@ -132,18 +132,18 @@ class Paper:
         self._renderer = FigureCanvasAgg(self.figure).get_renderer()
         self._axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH))
         self._axes.set_axis_off()
-        # Files, not families: which fonts are installed makes no difference.
+        # Font files instead of families, so that the installed fonts make no difference.
         files = [Path(get_data_path(), "fonts", "ttf", name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")]
         self._fonts = [FontProperties(fname=file) for file in files]
         self._glyphs = [get_font(file).get_char_index for file in files]
 
     def end(self, height: float) -> None:
-        """Cut the sheet at that height."""
+        """Cut the canvas at this height."""
         self.figure.set_size_inches(_WIDTH / _DPI, round(height) / _DPI)
         self._axes.set_ylim(round(height), 0)
 
     def fill(self, what: np.ndarray, kind: str, *, behind: bool = False) -> None:
-        """Fill boxes shaped (boxes, 4), each its left, top, right and bottom, as things of that kind are filled."""
+        """Fill boxes shaped (boxes, 4), each its left, top, right and bottom, in the style of `kind`."""
         from matplotlib.path import Path as Corners
 
         corners = what[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 2)
@@ -151,7 +151,7 @@ class Paper:
         self._add(Corners(corners, np.tile(codes, len(what))), kind, zorder=0 if behind else 1)
 
     def outline(self, corners: np.ndarray, kind: str) -> None:
-        """Fill a shape of corners shaped (corners, 2), however flat it is."""
+        """Fill a polygon with corners shaped (corners, 2); a thin line keeps a flat one visible."""
         from matplotlib.path import Path as Corners
 
         self._add(Corners(corners), kind, linewidth=0.5)
@@ -174,7 +174,7 @@ class Paper:
     def text(
         self, x: float, y: float, told: str, size: float, *, bold: bool = False, colour: str = _INK, align: str = "left"
     ) -> None:
-        """Write a line on the baseline `y`, its size in pixels."""
+        """Write a line of text on the baseline `y`; `size` is in pixels."""
         self._axes.text(
             x,
             y,
@@ -187,12 +187,12 @@ class Paper:
         )
 
     def width(self, told: str, size: float, *, bold: bool = False) -> float:
-        """How wide a line is, in pixels."""
+        """Return the width of a line of text in pixels."""
         line, font = self._drawable(told, bold), self._font(size, bold)
         return float(self._renderer.get_text_width_height_descent(line, font, ismath=False)[0])
 
     def fitted(self, told: str, room: float, size: float, *, bold: bool = False) -> str:
-        """A line, its middle left out where it takes more pixels than there is room for."""
+        """Return a line of text, its middle replaced by an ellipsis if it is wider than `room` pixels."""
 
         def shortened(kept: int) -> str:
             return f"{told[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{told[len(told) - kept // 2 :]}"
@@ -210,13 +210,13 @@ class Paper:
         return font
 
     def _drawable(self, told: str, bold: bool) -> str:
-        """A text that stays within its line: no piles of accents, and a square for what the font has no glyph for."""
+        """Return a text that stays within its line: no stacked accents, and squares for missing glyphs."""
         composed = [one for one in normalize("NFC", show(told)) if not combining(one)]
         return "".join(one if self._glyphs[bold](ord(one)) else "\N{WHITE SQUARE}" for one in composed)
 
 
 def _head(paper: Paper, timeline: Timeline) -> float:
-    """What recording it is; where that ends."""
+    """Draw the name and the details of the recording; return the y coordinate of the end."""
     room = _WIDTH - 2 * _MARGIN
     recorded, note = timeline.about.get("recorded"), timeline.about.get("note")
     told = (f"recorded {recorded}" if recorded else "", f"length {clock(timeline.length_s)}", note)
@@ -227,9 +227,9 @@ def _head(paper: Paper, timeline: Timeline) -> float:
 
 
 def _behind(paper: Paper, axis: Axis, silent: Stretches, top: float, bottom: float) -> None:
-    """Silences and marks of time behind the lanes, and what time these are above them."""
+    """Draw silences and ticks behind the lanes, and the times of the ticks above them."""
     paper.fill(axis.boxes(silent, top, bottom), _SILENCE, behind=True)
-    # Half as many as on a page so wide, since type is twice as large here.
+    # Half as many as on a page of this width, because the font is twice as large here.
     marks = [mark for mark in ticks(axis.length_s, axis.width // 2) if not mark.fine]
     at = np.minimum(np.rint(axis.at([mark.at for mark in marks])), _WIDTH - _MARGIN - 1)
     paper.fill(boxes(at, top, at + 1, bottom), _GRID, behind=True)
@@ -239,7 +239,7 @@ def _behind(paper: Paper, axis: Axis, silent: Stretches, top: float, bottom: flo
 
 
 def _lanes(paper: Paper, axis: Axis, drawn: Sequence[Lane], top: float, *, waves: bool) -> float:
-    """A lane for each channel, one below the other, with waveforms where these are known; where they end."""
+    """Draw the lanes one below the other, with waveforms if `waves`; return the y coordinate of the end."""
     bar = min(76, max(24, 400 // max(1, len(drawn))))
     wave, full = bar if waves else 0, scale(drawn)
     for lane in drawn:
@@ -249,7 +249,7 @@ def _lanes(paper: Paper, axis: Axis, drawn: Sequence[Lane], top: float, *, waves
 
 
 def _lane(paper: Paper, axis: Axis, lane: Lane, full: float, top: float, wave: float, bar: float) -> None:
-    """A lane: waveform, bars and negative passages, and who it is beside them."""
+    """Draw a lane: waveform, bars and negative passages, and the name of the speaker beside them."""
     middle, bars, base = top + wave / 2, top + wave + 4, top + wave + 4 + bar
     if wave:
         at = axis.at(np.linspace(0, min(len(lane.waveform) * lane.step_s, axis.length_s), len(lane.waveform)))
@@ -268,12 +268,12 @@ def _lane(paper: Paper, axis: Axis, lane: Lane, full: float, top: float, wave: f
 
 
 def _talk(lane: Lane) -> str:
-    """How much the speaker of a lane speaks."""
+    """Describe how long the speaker of a lane speaks."""
     return f"speaks {clock(sum(row.seconds for row in lane.rows))}" if lane.rows else "does not speak"
 
 
 def _bars(lane: Lane, axis: Axis, top: float, bottom: float) -> Iterator[tuple[str, np.ndarray]]:
-    """The bars of a lane by what they show."""
+    """Yield the bars of a lane, as their kind and the boxes of that kind."""
     shown, heights = _columns(lane, axis)
     starts = np.flatnonzero(np.diff(shown, prepend=-2) | (np.diff(heights, prepend=-1) != 0))
     ends = np.append(starts[1:], axis.width)
@@ -283,10 +283,11 @@ def _bars(lane: Lane, axis: Axis, top: float, bottom: float) -> Iterator[tuple[s
 
 
 def _columns(lane: Lane, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """What every column of pixels shows, as a place in `_KINDS` or -1, and how high, 0 to 1; both shaped (columns,).
+    """Return kind and height of the bar in each column of pixels, both shaped (columns,).
 
-    Of a long recording many segments share a column. It shows what lasts longest there, as sure as that is on average:
-    all of them over one another would make colours that stand for nothing.
+    The kind is an index in `_KINDS`, or -1 for none; the height is from 0 to 1. In a long recording many segments share
+    a column. It shows the kind that lasts longest there, at its mean probability: drawing all of them over one another
+    would mix colours that stand for nothing.
     """
     edges = np.linspace(0, axis.length_s, axis.width + 1)
     pieces = [(kind_of(row), row.start, row.end, row.probability or 1.0) for row in lane.rows]
@@ -305,14 +306,14 @@ def _columns(lane: Lane, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _within(stretches: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Weighed seconds of stretches, shaped (stretches, 2) and in order, between one edge and the next."""
+    """Return the weighted seconds between adjacent edges, of ordered stretches shaped (stretches, 2)."""
     lengths = weights * (stretches[:, 1] - stretches[:, 0])
     by_then = np.cumsum(np.stack([np.zeros_like(lengths), lengths], axis=1))
     return np.diff(np.interp(edges, stretches.ravel(), by_then))
 
 
 def _together(paper: Paper, axis: Axis, both: Stretches, called: str, top: float) -> float:
-    """Where several speak; where that ends."""
+    """Draw where several speakers speak at once; return the y coordinate of the end."""
     paper.text(_MARGIN, top + 13, called, _SMALL, colour=_MUTED)
     paper.fill(boxes(axis.left, top, axis.left + axis.width, top + 14), _TRACK)
     paper.fill(axis.boxes(both, top, top + 14), _BOTH)
@@ -320,7 +321,7 @@ def _together(paper: Paper, axis: Axis, both: Stretches, called: str, top: float
 
 
 def _shown(timeline: Timeline, together: str) -> Iterator[tuple[str, str]]:
-    """What occurs in a picture, and what it is called."""
+    """Yield the kinds of things that occur in a picture, and their display names."""
     kinds = {kind_of(row) for row in timeline.rows}
     yield from ((kind, word(kind)) for kind in _KINDS if kind in kinds)
     if timeline.other:
@@ -334,7 +335,7 @@ def _shown(timeline: Timeline, together: str) -> Iterator[tuple[str, str]]:
 
 
 def _legend(paper: Paper, shown: Sequence[tuple[str, str]], top: float) -> float:
-    """The legend, in as many lines as it takes, and a note; where the picture ends."""
+    """Draw the legend, in as many lines as it needs, and a note; return the height of the picture."""
     x, y = float(_MARGIN), top
     for kind, called in shown:
         width = 30 + paper.width(called, _PLAIN)

@@ -1,7 +1,7 @@
-"""The files of each recording for people and for other tools, made from its timeline and what the ledger keeps of it.
+"""Files of each recording for people and for other tools, made from its timeline and its ledger entry.
 
-The ledger knows in which formats a recording has been written as it is told now. So only what changed is written anew,
-a run that is killed goes on where it was, and a format that is asked for later needs no sound.
+The ledger stores in which formats the files of a recording are up to date. So only stale files are written, a killed
+run resumes where it stopped, and a format that is added later needs no audio.
 """
 
 import logging
@@ -33,25 +33,25 @@ from analyzer.timeline import Sketch, Timeline
 
 log = logging.getLogger(LOGGER)
 
-#: Raised by hand whenever files of a recording are to look otherwise than before.
+#: Version of the appearance of files. Increase it by hand when that changes; all files are then written again.
 _LOOK = f"{__version__}.2"
-#: A page with its sound in it, which the ledger knows as a format of its own.
+#: A page with embedded audio, which the ledger stores as a format of its own.
 _WITH_SOUND = "html with sound"
-#: Recordings that are written before the ledger is told, in one transaction: what a killed run does not keep.
+#: Recordings that one ledger transaction marks as written. After a killed run at most so many are written again.
 _TOGETHER = 10
-#: Fewer recordings than this are not worth starting processes for.
+#: Minimum number of recordings for which starting worker processes is worthwhile.
 _FEW = 8
-#: What introduces, in the row of a recording, why its pages and the like are not written.
+#: Prefix, in the reason of a ledger entry, of why the files of a recording are not written.
 _PROBLEM = "pages and the like are not written: "
 _EMBEDDED = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
 
 
 @dataclass(frozen=True)
 class Task:
-    """What a process needs to write the files of one recording: its row, its sketch, where it lies, which formats.
+    """Everything that a worker needs to write the files of one recording.
 
-    `sound` is where the recording is, None where that is not to be told or not known; `embed` asks for it in the page.
-    `sensitivity` is that of the run that analysed it, empty where that is not known.
+    `sound` is the location of the recording, None if it must not be revealed or is unknown. `embed` asks for embedded
+    audio in the page. `sensitivity` is that of the run that analysed the recording, empty if unknown.
     """
 
     output: Path
@@ -65,9 +65,9 @@ class Task:
 
 
 class Outcome(NamedTuple):
-    """What came of a task: what went wrong, so that it is not done; else what is odd about what was written.
+    """Result of a task: the problem that kept it from being done, or else an oddity of what was written.
 
-    `traceback` says where an error comes from that was not foreseen.
+    `traceback` says where an unexpected error comes from.
     """
 
     problem: str = ""
@@ -89,10 +89,10 @@ def bring_up_to_date(
     selection: Selection = LATEST,
     check: bool = False,
 ) -> int:
-    """Write what is not written yet, or not as it is told now; returns how many recordings could not be written.
+    """Write the files that are missing or stale; return the number of recordings that could not be written.
 
-    `check` looks whether what was written is still there. Why one could not be written is a warning, and stands in the
-    row of the recording until it is.
+    `check` looks whether files written earlier still exist. Why a recording could not be written is logged as a
+    warning, and is part of the reason in its ledger entry until it is written.
     """
     wanted = frozenset(formats) & EXTENSIONS.keys()
     if ledger.note("look") != _LOOK:
@@ -126,7 +126,7 @@ def bring_up_to_date(
 
 
 def _note(ledger: Ledger, entry: Entry, problem: str) -> None:
-    """Have the row of a recording say why its pages and the like are not written, or no longer say it."""
+    """Add a problem to the reason in the ledger entry of a recording, or remove the earlier one if there is none."""
     mask, before = stored_mask(ledger), without_problem(entry.reason)
     told = f"{_PROBLEM}{mask.text(problem) if mask else problem}" if problem else ""
     reason = "; ".join(filter(None, (before, told)))
@@ -135,7 +135,7 @@ def _note(ledger: Ledger, entry: Entry, problem: str) -> None:
 
 
 def without_problem(reason: str) -> str:
-    """What a row says of a recording besides why its pages and the like are not written."""
+    """Return the reason in a ledger entry without the problem of writing files."""
     return reason.partition(_PROBLEM)[0].removesuffix("; ")
 
 
@@ -149,11 +149,11 @@ def _tasks(
     check: bool,
     failures: list[Failure],
 ) -> Generator[Task, None, None]:
-    """What is to be written, in the order of the ledger; `failures` gets what went wrong over single recordings."""
+    """Yield the pending tasks in the order of the ledger; add errors of single recordings to `failures`."""
     zone, folders, mask = tables.time_zone(ledger), _folders(ledger), stored_mask(ledger)
     unwritten = ledger.not_written(names)
     if not unwritten and not check:
-        return  # nothing is new: to read every entry takes seconds in a large archive
+        return  # nothing is pending, and reading every entry of a large archive takes seconds
     for entry in ledger.entries():
         if entry.status not in HEARD or not selection.fits(entry.identity.shown):
             continue
@@ -166,7 +166,7 @@ def _tasks(
             if check:
                 gone = {name for name in wanted if not format_path(output, entry.identity, name).exists()}
                 if "html" in gone - missing:
-                    # And so is the sound that may have been in it.
+                    # Audio that was embedded in the page is gone, too.
                     ledger.note_unwritten([entry.identity], [_WITH_SOUND])
                 missing |= gone
             if missing:
@@ -182,7 +182,7 @@ def _tasks(
 
 
 def _folders(ledger: Ledger) -> dict[str, Location]:
-    """Where the recordings of each label lie; nothing where names are masked, since places tell them."""
+    """Return the folder of each label; empty if names are masked, because paths would reveal them."""
     if ledger.note("masked with") is not None:
         return {}
     return {label: folder if storage.is_address(folder) else Path(folder) for label, folder in ledger.labels()}
@@ -196,7 +196,7 @@ def _place(identity: Identity, folders: Mapping[str, Location]) -> Location | No
 
 
 def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
-    """The tasks as they are done, and what came of each; few of them in this process."""
+    """Run the tasks; yield each one when it is done, with its outcome. A few tasks run in this process."""
     tasks = iter(tasks)
     first = list(islice(tasks, _FEW))
     if len(first) < _FEW or processes == 1:
@@ -211,9 +211,9 @@ def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Genera
 
 
 def write(task: Task) -> Outcome:
-    """Write the files of one recording; returns what came of it.
+    """Write the files of one recording; return the outcome.
 
-    Raises CannotWork where the file system refuses to write any file.
+    Raises errors that would affect every recording, such as CannotWork if the file system refuses to write any file.
     """
     try:
         timeline = told(task)
@@ -230,13 +230,13 @@ def write(task: Task) -> Outcome:
             else:
                 with replacing(path) as temporary:
                     _writer(name)(timeline, temporary)
-        except Exception as error:  # whatever stands in a timeline, it must not end the run
+        except Exception as error:  # no content of a timeline may end the run
             return _outcome(task, error, f"written as {name}")
     return Outcome(oddity=oddity)
 
 
 def _outcome(task: Task, error: Exception, what: str) -> Outcome:
-    """What came of a task over which something went wrong; raises what is the machine's."""
+    """Return the outcome of a task that failed with an error; raise errors that would affect every recording."""
     if is_machines(error, task.output):
         raise error
     said = in_words(error)
@@ -245,7 +245,10 @@ def _outcome(task: Task, error: Exception, what: str) -> Outcome:
 
 
 def told(task: Task) -> Timeline:
-    """All that is told of a recording, from its timeline and the ledger; raises CannotWork where the former is gone."""
+    """Load the full Timeline of a recording from its timeline file and its ledger entry.
+
+    Raises DamagedResult, which is a CannotWork, if the timeline file is missing or damaged.
+    """
     entry, sketch = task.entry, task.sketch
     figures = entry.figures or {}
     channels = entry.channels or len(figures)
@@ -269,7 +272,7 @@ def told(task: Task) -> Timeline:
 
 
 def _writer(name: str) -> Callable[[Timeline, Path], None]:
-    """What writes a format; imported only now, since some take long to."""
+    """Return the function that writes a format. It is imported only here because some imports are slow."""
     if name == "png":
         from analyzer.report.picture import write_picture
 
@@ -285,9 +288,9 @@ def _writer(name: str) -> Callable[[Timeline, Path], None]:
 
 
 def _sound(task: Task, path: Path) -> tuple[str | None, str, str]:
-    """What a page plays, why it plays nothing if so, and what is odd about that.
+    """Return the audio of a page, the reason if there is none, and a warning if it could not be embedded.
 
-    Sound that it has in it already stays there.
+    Audio that is already embedded in the page is kept.
     """
     if embedded := _embedded(path):
         return embedded, "", ""
@@ -297,7 +300,7 @@ def _sound(task: Task, path: Path) -> tuple[str | None, str, str]:
     if task.embed and task.entry.present:
         try:
             return opus.data_address(task.sound), "", ""
-        except Exception as error:  # whatever a decoder comes up with
+        except Exception as error:  # decoders may raise any exception
             oddity = f"its sound is not put into the page: {show(str(error))}"
     if isinstance(task.sound, str):
         why_none = "The recording lies in object storage, which a page cannot play from: see --embed-audio."

@@ -1,4 +1,7 @@
-"""Tables as sheets of a workbook: columns with a title, a width and a kind; written row by row, however many."""
+"""Tables of any length as sheets of a workbook, written row by row.
+
+Columns have a title, a width and a kind.
+"""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -21,18 +24,18 @@ from openpyxl.writer.excel import ExcelWriter
 
 from analyzer.names import show
 
-#: Rows that a sheet holds, less the header and one line that says where the rest is.
+#: Rows that fit on a sheet, less the header and one line that says where the other rows are.
 MOST_ROWS = 1_048_576 - 2
-#: Characters of a text and of an address that spreadsheets take, and points that a row is high; at most.
+#: Limits of spreadsheet programs: characters of a text and of an address, and height of a row in points.
 _MOST_TEXT, _LONGEST_ADDRESS, HIGHEST = 32_767, 2_079, 400
-#: What a spreadsheet takes for a character of that number, such as _x000D_.
+#: The underscore of text that a spreadsheet reads as an escaped character, such as _x000D_.
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
-#: Characters that a printed page is wide.
+#: Width of a printed page in characters.
 _PAGE_WIDTH = 290
 SECONDS_PER_DAY = 86400
-#: What stands for the time at which a workbook was made.
+#: Creation time of every workbook.
 _EPOCH = datetime(1980, 1, 1)
-#: How numbers of each kind of column are shown; text has none.
+#: Number format of each kind of column; text has none.
 _FORMATS = {
     "text": None,
     "count": "#,##0",
@@ -52,16 +55,17 @@ _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True, indent=1
 _TOP = Alignment(vertical="top")
 LINE_HEIGHT = 15
 _LINK_FONT = Font(**BODY, color="0563C1", underline="single")
-#: The more of it, the darker.
+#: Colour scales of shares and of their changes: the higher, the darker.
 _SHADES = ("num", 0, "FFFFFF", "num", 0.2, "FFE0B2", "num", 0.6, "F57C00")
 _CHANGE_SHADES = ("num", -0.3, "A5D6A7", "num", 0, "FFFFFF", "num", 0.3, "F57C00")
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column: its title, what it holds (see _FORMATS), its width in characters, and whether it is shaded or barred.
+    """A column: its title, kind (see _FORMATS) and width in characters, and whether it is shaded or has data bars.
 
-    Cells are text, or numbers: seconds in columns of kind clock and hours, shares from 0 to 1 in percent and change.
+    Cells hold text or numbers: seconds in columns of kind clock and hours, shares from 0 to 1 in percent, and
+    differences of shares in change.
     """
 
     title: str
@@ -73,7 +77,7 @@ class Column:
 
 @dataclass(frozen=True)
 class Link:
-    """A text cell that leads to a place: a relative address, and a place in it."""
+    """A text cell with a link: a relative address, and a place in the file there."""
 
     text: str
     target: str
@@ -89,9 +93,9 @@ def add_table(
     rest: str = "",
     most: int = MOST_ROWS,
 ) -> Any:
-    """Add a sheet with a table of `count` rows, of which it holds as many as it can, and `most` at most.
+    """Add a sheet with a table of `count` rows; it holds as many as fit, and at most `most`.
 
-    `rest` says where the others stand.
+    `rest` says where the other rows are.
     """
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
@@ -122,7 +126,7 @@ def add_table(
 
 
 def add_page(book: Workbook, title: str, widths: Sequence[int]) -> Any:
-    """Add a sheet for text that is read from top to bottom, with columns of these widths."""
+    """Add a portrait sheet for text that is read from top to bottom, with columns of these widths."""
     sheet = book.create_sheet(title)
     _set_up_page(sheet, orientation="portrait")
     for k, width in enumerate(widths, start=1):
@@ -131,9 +135,9 @@ def add_page(book: Workbook, title: str, widths: Sequence[int]) -> Any:
 
 
 def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths: Sequence[int]) -> int:
-    """Add a title, and lines of what each is about and what is told of it, over all columns; returns how many rows.
+    """Append a title, and rows of a topic and a text merged over all other columns; return the number of rows.
 
-    Whoever opens the workbook need not find out how high rows have to be: not every program does.
+    Row heights are set here because not every program adjusts them to the text.
     """
     cell = _text(sheet, title)
     cell.font = _TITLE_FONT
@@ -150,7 +154,7 @@ def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths:
 
 
 def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
-    """Add a small table to a page, in rows from `start` on."""
+    """Append a small table to a page; `start` is the number of its first row."""
     sheet.row_dimensions[start].height = _header_height(columns)
     sheet.append([header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
@@ -165,13 +169,13 @@ def _set_up_page(sheet: Any, orientation: str = "landscape", pages_wide: int = 1
 
 
 def _lines(value: Any, width: int) -> int:
-    """Lines that a text takes in a column of so many characters."""
+    """Return the number of lines that a text takes in a column of this width in characters."""
     text = value.text if isinstance(value, Link) else value
     return -(-len(text) // (width - 2)) if text else 1
 
 
 def readable(text: str) -> str:
-    """A text that every program opens, and shows as tables show names."""
+    """Return a text that every spreadsheet program opens: escaped as names in tables, and not too long."""
     return _ESCAPE.sub("_x005F_", show(text))[:_MOST_TEXT]
 
 
@@ -182,19 +186,19 @@ def _text(sheet: Any, text: str) -> WriteOnlyCell:
 
 
 def _header_height(columns: Sequence[Column]) -> int:
-    """Points that the titles need, each in the width of its column."""
+    """Return the height in points that the titles need, each in the width of its column."""
     return max(len(wrap(column.title, column.width - 2)) for column in columns) * LINE_HEIGHT + 4
 
 
 def header(sheet: Any, title: str) -> WriteOnlyCell:
-    """The cell of a title over a column."""
+    """Return the header cell of a column."""
     cell = _text(sheet, title)
     cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
     return cell
 
 
 class _StyledCell(Cell):
-    """A cell that knows its style and its column for good: openpyxl finds both out anew for each of millions."""
+    """A cell with a fixed style and column: openpyxl would look up both again for each of millions of cells."""
 
     has_style = True
     style_id = 0
@@ -202,17 +206,17 @@ class _StyledCell(Cell):
 
     @property
     def coordinate(self) -> str:
-        """Its address, such as C7."""
+        """Address of the cell, such as C7."""
         return f"{self.letter}{self.row}"
 
     def hold(self, value: Any) -> "_StyledCell":
-        """The cell with another value, which is of its own kind already."""
+        """Set a value of the cell's data type; return the cell."""
         self._value = value
         return self
 
 
 class TableCell:
-    """The cells of a column. A sheet writes rows at once, so one cell serves them all: styling is what takes long."""
+    """The reusable cell of a column. A sheet writes each row at once, so one cell serves all rows: styling is slow."""
 
     def __init__(self, sheet: Any, column: Column, number: int) -> None:
         self._sheet, self._is_text = sheet, column.kind == "text"
@@ -226,7 +230,7 @@ class TableCell:
         self._divisor = {"clock": SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
 
     def holding(self, value: Any) -> Any:
-        """The cell with another value; None for one that stays empty."""
+        """Return a cell with this value; None if it stays empty."""
         if value is None or value == "":
             return None
         if self._is_text:
@@ -235,7 +239,7 @@ class TableCell:
 
 
 def save(book: Workbook, target: Path | BytesIO) -> None:
-    """Save a workbook, without the time of the run in it."""
+    """Save a workbook without the time of the run."""
     book.properties.creator, book.properties.created, book.properties.modified = "call-emotions", _EPOCH, _EPOCH
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         ExcelWriter(book, archive).write_data()

@@ -1,7 +1,7 @@
-"""What people want to know of many recordings: counted from the ledger in one pass, day by day.
+"""Statistics of many recordings, counted from the ledger in one pass, day by day.
 
-Speakers called agent are left out of everything that is counted of emotions, and so are masked ones: how employees feel
-is nobody's to count. Nothing here grows with the recordings but the days, the groups, and the calls of one day.
+Speakers called agent and masked speakers are left out of all statistics of emotions: the emotions of employees must not
+be counted. Memory grows only with the number of days and groups, and with the calls of one day.
 """
 
 from collections.abc import Iterator
@@ -16,7 +16,7 @@ from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.report.selection import Period, Selection, newest_day, tomorrow
 
-#: The role, and the kind of group, of which no emotions are counted.
+#: The speaker role, and the kind of group, whose emotions are not counted.
 AGENT = "agent"
 LABELS = (*EMOTIONS, UNCERTAIN)
 HEARD, FAILED = ("ok", "no_speech"), ("failed", "given_up")
@@ -24,16 +24,16 @@ HEARD, FAILED = ("ok", "no_speech"), ("failed", "given_up")
 
 @dataclass
 class Tally:
-    """Recordings counted together.
+    """Counts of a set of recordings.
 
     Attributes
     ----------
-    recordings, failed, waiting : number of all, of those that could not be analysed, and that are not whole yet.
-    rows : number of rows that they have in recordings.csv.
-    heard : number of recordings in which somebody's emotions were heard.
+    recordings, failed, waiting : number of all recordings, of those that could not be analysed, and of incomplete ones.
+    rows : number of their rows in recordings.csv.
+    heard : number of recordings with at least one channel whose emotions are counted.
     upset : number of those with a negative passage.
-    length_s : seconds of sound.
-    emotion_s : seconds of speech whose emotions were heard, by label.
+    length_s : seconds of audio in the analysed recordings.
+    emotion_s : seconds of speech whose emotions are counted, by label.
     """
 
     recordings: int = 0
@@ -47,15 +47,15 @@ class Tally:
 
     @property
     def talk_s(self) -> float:
-        """Seconds of speech whose emotions were heard."""
+        """Seconds of speech whose emotions are counted."""
         return sum(self.emotion_s.values())
 
     def share(self, label: str) -> float | None:
-        """The share of the talk that has a label; None where nobody talked."""
+        """Return the share of the talk with a label; None if there is no talk."""
         return self.emotion_s[label] / self.talk_s if self.talk_s else None
 
     def add(self, entry: Entry) -> None:
-        """Count another recording."""
+        """Count a recording."""
         told = counted(entry)
         self.recordings += 1
         self.failed += entry.status in FAILED
@@ -69,7 +69,7 @@ class Tally:
                 self.emotion_s[label] += _number(figures["talk_s"]) * _number(figures[f"share_{label}"])
 
     def merge(self, other: "Tally") -> None:
-        """Count what another tally has counted, too."""
+        """Add the counts of another tally."""
         for name in ("recordings", "failed", "waiting", "rows", "heard", "upset", "length_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for label in LABELS:
@@ -77,7 +77,7 @@ class Tally:
 
 
 def counted(entry: Entry) -> dict[int, Figures]:
-    """The figures of the channels whose emotions are counted, by channel."""
+    """Return the figures of the channels whose emotions are counted, by channel."""
     if entry.status not in HEARD:
         return {}
     return {
@@ -88,7 +88,7 @@ def counted(entry: Entry) -> dict[int, Figures]:
 
 
 def is_agent(name: object) -> bool:
-    """Whether a role, or a kind of group, is that of employees."""
+    """Whether a speaker role, or a kind of group, is that of employees."""
     return str(name).casefold() == AGENT
 
 
@@ -98,10 +98,10 @@ def _number(value: object) -> float:
 
 @dataclass(frozen=True)
 class Passage:
-    """The strongest negative passage of a recording, and how its speaker sounded on the whole.
+    """The strongest negative passage of a recording, and the emotions of its speaker over the whole recording.
 
-    `negative_s` are its negative seconds, each weighed by its probability; `mean` is the mean of those probabilities;
-    `more` is the number of other passages in the recording; `shares` are those of the speaker's talk by label.
+    `negative_s` is its negative speech in seconds, weighted by probability; `mean` is the mean of those probabilities;
+    `more` is the number of other passages in the recording; `shares` are the shares of the speaker's talk by label.
     """
 
     identity: Identity
@@ -118,7 +118,7 @@ class Passage:
 
 
 def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
-    """The negative passage to listen to first; None where there is none."""
+    """Return the strongest negative passage of a recording; None if there is none."""
     told = {channel: figures for channel, figures in counted(entry).items() if figures["passages"]}
     if not told:
         return None
@@ -140,17 +140,17 @@ def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
 
 @dataclass
 class Summary:
-    """What a workbook tells.
+    """Content of the summary workbook.
 
     Attributes
     ----------
-    period : the days that it is about.
-    total : of all of them.
-    days : by day, in order.
-    groups : by kind of group, such as `queue`, and name, both in order.
-    longest_name : characters of the longest name of a recording.
+    period : the days that it covers.
+    total : tally of all these days.
+    days : tallies by day, in order.
+    groups : tallies by kind of group, such as `queue`, and name, both in order.
+    longest_name : length of the longest name of a recording in characters.
     models : number of recordings by model and fingerprint.
-    review_day : the latest day on which anybody was heard; empty where there is none.
+    review_day : the latest day with a recording whose emotions are counted; empty if there is none.
     review : the strongest passage of each recording of that day, the strongest first.
     """
 
@@ -165,7 +165,7 @@ class Summary:
 
 
 def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
-    """Count the recordings that are selected."""
+    """Count the selected recordings."""
     by_day = dict[str, Tally]()
     groups, models = dict[str, dict[tuple[str, str], Tally]](), dict[str, dict[tuple[str, str], int]]()
     latest, review, longest, limit = "", list[Passage](), 0, tomorrow(zone)
@@ -203,7 +203,10 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
 def selected(
     ledger: Ledger, zone: ZoneInfo, selection: Selection, period: Period | None
 ) -> Iterator[tuple[Entry, str]]:
-    """The recordings of a selection, and when they were made; of a period, or of all days where it is None."""
+    """Yield the recordings whose names match the selection, and their local times of recording.
+
+    `period` limits their days; None means all days. Skipped files are left out.
+    """
     for entry in ledger.entries():
         if entry.status == "skipped" or not selection.fits(entry.identity.shown):
             continue
@@ -237,19 +240,19 @@ def _summed(days: Iterator[dict[tuple[str, str], int]]) -> dict[tuple[str, str],
 
 @dataclass(frozen=True)
 class Week:
-    """A week from Monday on: its first day, on how many of its days there are recordings, and what was counted."""
+    """A week that starts on Monday: its first day, the number of its days with recordings, and its tally."""
 
     monday: str
     days: int
     tally: Tally
 
     def follows(self, other: "Week") -> bool:
-        """Whether it is the week after another."""
+        """Whether this week is the one after another."""
         return date.fromisoformat(self.monday) - date.fromisoformat(other.monday) == timedelta(7)
 
 
 def weeks(days: dict[str, Tally]) -> list[Week]:
-    """The weeks of some days, in order; days that are not known are in none."""
+    """Return the weeks of the given days, in order; unknown days are left out."""
     found: dict[str, list[Tally]] = {}
     for day, tally in days.items():
         if day:

@@ -1,4 +1,4 @@
-"""The tables over all recordings: written again when the ledger has changed since, or one of them is gone."""
+"""Tables over all recordings, rewritten if the ledger has changed since or if one of them is missing."""
 
 import sqlite3
 from contextlib import closing
@@ -12,18 +12,18 @@ from analyzer.isolation import Failure, in_words, isolated
 from analyzer.ledger import Ledger
 from analyzer.report.selection import LATEST, Selection, stored_mask
 
-#: What the last run did.
+#: File name of the summary of the last run.
 MANIFEST = "run.json"
-#: The tables that people open, by format; the others are CSV.
+#: File names of the tables that people open, by format; the others are CSV.
 _FOR_PEOPLE = {"xlsx": "summary.xlsx", "html": "html/index.html"}
-#: From so many recordings on the CSV files are written beside the workbook, by another process.
+#: From this number of recordings on, another process writes the CSV files in parallel to the workbook.
 _MANY = 10_000
 
 
 def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> list[Failure]:
-    """Write the tables again if the ledger has changed since they were written, or one of them is gone.
+    """Write the tables if the ledger has changed since they were written, or if one of them is missing.
 
-    Returns what `write` does.
+    Returns the failures that `write` returns.
     """
     formats &= TABLES
     missing = any(not path.exists() for path in results(output, formats))
@@ -35,10 +35,10 @@ def bring_up_to_date(ledger: Ledger, output: Path, formats: frozenset[str]) -> l
 
 
 def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Selection = LATEST) -> list[Failure]:
-    """Write the tables: the CSV files over all recordings, the others over those that are selected.
+    """Write the tables: the CSV files over all recordings, the others over the selected ones.
 
-    A recording over which that fails has failed from now on, and the tables are written without its figures; returns
-    what was wrong. Raises CannotWork where that does not help.
+    If that fails with an unexpected error, the recordings whose rows cannot be made are marked as failed in the ledger,
+    and the tables are written without their figures. Returns these failures. Raises CannotWork if there are none.
     """
     try:
         _write(ledger, output, formats, selection)
@@ -54,7 +54,7 @@ def write(ledger: Ledger, output: Path, formats: frozenset[str], selection: Sele
 
 
 def _exclude(ledger: Ledger, output: Path) -> list[Failure]:
-    """Have the recordings fail whose rows cannot be made."""
+    """Mark the recordings whose rows cannot be made as failed in the ledger; return the failures."""
     from analyzer.report import index, summary, views, workbook
 
     zone, mask, failures = time_zone(ledger), stored_mask(ledger), list[Failure]()
@@ -110,13 +110,13 @@ def _write_selected(
 
 
 def delete(output: Path) -> None:
-    """Delete whatever tells of all recordings, to be made anew; raises CannotWork where that is refused."""
+    """Delete all tables and the run summary, which are made again later; raises CannotWork if that is refused."""
     for path in (*results(output, TABLES), output / MANIFEST):
         outputs.delete(path, output, keep_link=True)
 
 
 def choose_time_zone(ledger: Ledger, name: str | None) -> None:
-    """Tell times of recordings in this zone from now on, or go on with the one of the runs before."""
+    """Set the time zone for the times of recordings, or keep that of earlier runs if `name` is None."""
     if name is not None and name != ledger.note("time zone"):
         ledger.remember("time zone", name)
         ledger.tables_are_stale()
@@ -124,7 +124,7 @@ def choose_time_zone(ledger: Ledger, name: str | None) -> None:
 
 
 def check_time_zone(name: str) -> None:
-    """Raise UsageError where nobody knows a time zone of this name."""
+    """Raise UsageError if there is no time zone of this name."""
     try:
         ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:
@@ -132,7 +132,7 @@ def check_time_zone(name: str) -> None:
 
 
 def time_zone(ledger: Ledger) -> ZoneInfo:
-    """The zone in which times of recordings are told: the system's at the first run, and the same ever after."""
+    """Return the time zone for the times of recordings: the system's at the first run, later the stored one."""
     name = ledger.note("time zone")
     if name is None:
         from tzlocal import get_localzone_name
@@ -140,18 +140,21 @@ def time_zone(ledger: Ledger) -> ZoneInfo:
         try:
             name = get_localzone_name() or "UTC"
             ZoneInfo(name)
-        except (KeyError, ValueError):  # a system that names a zone which nobody knows
+        except (KeyError, ValueError):  # the system names an unknown zone
             name = "UTC"
         ledger.remember("time zone", name)
     return ZoneInfo(name)
 
 
 def results(output: Path, formats: frozenset[str]) -> list[Path]:
-    """What a person opens after a run, the best first."""
+    """Return the files that a person opens after a run, the most useful first."""
     names = [*(name for table, name in _FOR_PEOPLE.items() if table in formats), "recordings.csv", "files.csv"]
     return [output / name for name in names]
 
 
 def there(output: Path) -> frozenset[str]:
-    """The formats of the tables that are there; others are not made for one who never wanted them."""
+    """Return csv and the formats of the other tables that exist.
+
+    A table that does not exist was never asked for and is not created.
+    """
     return frozenset(("csv", *(table for table, name in _FOR_PEOPLE.items() if (output / name).exists())))

@@ -27,7 +27,7 @@ RECORDINGS_COLUMNS = (
 )
 FILES_COLUMNS = ("file", "status", "reason", "present", "bytes", "codec", "rate", "channels", "length_s")
 
-#: Decimals of the columns that hold numbers.
+#: Decimals of the numeric columns.
 DECIMALS = {
     **dict.fromkeys(("channel", "bytes", "rate", "channels"), 0),
     **dict.fromkeys((*_SECONDS, *_PEAKS), 3),
@@ -36,7 +36,7 @@ DECIMALS = {
 }
 
 
-#: Rows that are in memory at a time.
+#: Number of rows in memory at a time.
 _CHUNK = 5_000
 
 
@@ -46,15 +46,15 @@ class View:
 
     Attributes
     ----------
-    columns : their names.
-    rows : gives all rows anew, each a dictionary by column; what a row lacks is empty.
+    columns : names of the columns.
+    rows : returns a new iterator over all rows, each a mapping by column; missing values are empty.
     """
 
     columns: tuple[str, ...]
     rows: Callable[[], Iterator[Mapping[str, object]]]
 
     def tables(self) -> Iterator[pd.DataFrame]:
-        """The rows in order, numbers as numbers; at least one table, which may be empty."""
+        """Yield the rows in order as data frames with numeric columns; at least one, which may be empty."""
         rows, first = self.rows(), True
         while (chunk := list(islice(rows, _CHUNK))) or first:
             first = False
@@ -62,7 +62,10 @@ class View:
 
 
 def listened(models: Mapping[tuple[str, str], int]) -> str:
-    """Which models made the results, and a warning where they are mixed; `models` as `Ledger.models` counts them."""
+    """Return the names of the models that made the results, with a warning if there are several.
+
+    `models` has the form of `Ledger.models`.
+    """
     if not models:
         return "no model yet"
     told = [f"{model} ({count:,} recordings)" for (model, _), count in sorted(models.items())]
@@ -75,7 +78,7 @@ def listened(models: Mapping[tuple[str, str], int]) -> str:
 
 
 def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
-    """A row per recording and channel, with the columns of recordings.csv.
+    """Return the view recordings.csv, with a row per recording and channel.
 
     A recording that could not be analysed has one row, without a channel.
     """
@@ -100,12 +103,12 @@ def _recording_rows(entry: Entry, zone: ZoneInfo) -> Iterator[dict[str, object]]
 
 
 def files(ledger: Ledger) -> View:
-    """A row per file ever seen, with the columns of files.csv."""
+    """Return the view files.csv, with a row per file in the ledger."""
     return View(FILES_COLUMNS, lambda: map(_file_row, ledger.entries()))
 
 
 def check(entry: Entry, zone: ZoneInfo) -> None:
-    """Raise whatever goes wrong over the rows of a recording."""
+    """Raise any error that occurs when the rows of a recording are made."""
     list(_as_texts(_table(list(_recording_rows(entry, zone)), RECORDINGS_COLUMNS)))
     list(_as_texts(_table([_file_row(entry)], FILES_COLUMNS)))
 
@@ -135,7 +138,7 @@ def _table(rows: Sequence[Mapping[str, object]], columns: tuple[str, ...]) -> pd
 
 
 def write_csv(view: View, path: Path) -> None:
-    """Write a view as CSV: numbers with their column's decimals, text harmless for spreadsheets."""
+    """Write a view as CSV: numbers with the decimals of their column, text that spreadsheets do not run as formulas."""
     outputs.write_csv(path, view.columns, (row for table in view.tables() for row in _as_texts(table)))
 
 

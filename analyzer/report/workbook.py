@@ -1,4 +1,4 @@
-"""summary.xlsx: what a person opens the results for, a sheet for each question."""
+"""`summary.xlsx`, the report that people open first: one sheet per question."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -34,14 +34,14 @@ from analyzer.report.summary import (
 from analyzer.stream import clock
 
 FILE_NAME = "summary.xlsx"
-#: Recordings that a group has at least if it is shown: of fewer it would tell of single people.
+#: Minimum number of recordings of a group that is shown: a smaller one could reveal single people.
 LEAST_IN_GROUP = 10
-#: Calls that were heard in each of two weeks at least if words say that one differs from the other.
+#: Minimum number of calls with counted emotions in each of two weeks, for a verdict on their difference.
 _LEAST_TO_COMPARE = 10
 _OVERVIEW_WIDTHS = (28, *(14,) * 7)
-#: Characters of a name on one line.
+#: Maximum width of the column of names in characters.
 _WIDEST_NAME = 70
-#: Calls that Review first names.
+#: Maximum number of calls on the sheet Review first.
 _MOST_TO_REVIEW = 200
 
 _WHOSE = (
@@ -74,7 +74,7 @@ _COUNTED_COLUMNS = (
 
 
 def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection, pages: bool) -> None:
-    """Write the workbook of the recordings that are selected; with links to their pages where there are `pages`."""
+    """Write the workbook of the selected recordings, with links to their pages if there are `pages`."""
     summary = summarise(ledger, zone, selection)
     book = Workbook(write_only=True)
     overview = add_page(book, "Overview", _OVERVIEW_WIDTHS)
@@ -93,7 +93,7 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
 
 
 def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[tuple[str, str]]:
-    """What a reader should know first: what it is about, and what is told of it."""
+    """Yield the topics that a reader should know first, each with its text."""
     total = summary.total
     facts = [models.facts(ledger, fingerprint) for _, fingerprint in summary.models]
     yield "Period", _period(summary, zone)
@@ -133,7 +133,7 @@ def _uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _limits(limits: Sequence[float]) -> str:
-    """Limits below which something is too improbable, in brackets; nothing where none is known."""
+    """Format limits below which a probability is too low, in brackets; empty if none is known."""
     percents = dict.fromkeys(f"{limit:.0%}" for limit in sorted(limits))
     return f" (under {' or '.join(percents)})" if percents else ""
 
@@ -152,7 +152,7 @@ def _told_of_models(facts: Sequence[Mapping[str, Any]], key: str) -> str:
 
 
 def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any) -> None:
-    """The table of emotions on the first sheet, from a row on, the charts beside and below it."""
+    """Add the table of emotions to the first sheet, from row `start` on, and the charts beside and below it."""
     total = summary.total
     if total.talk_s:
         columns = (Column("emotion"), Column("share of the talk", "percent"), Column("hours", "hours"))
@@ -172,7 +172,7 @@ def _name_column(summary: Summary) -> Column:
 
 
 def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
-    """The calls to listen to first; with links to their pages below the output folder where one is given."""
+    """Add the calls to review first, with links to their pages if the output folder is given."""
     columns = (
         Column("place", "count", 7),
         _name_column(summary),
@@ -208,7 +208,7 @@ def _review_row(place: int, passage: Passage, output: Path | None) -> tuple[Any,
 
 
 def _page_address(output: Path, identity: Identity) -> str:
-    """Where the page of a recording lies, seen from the workbook."""
+    """Return the address of the page of a recording, relative to the workbook."""
     return quote(format_path(output, identity, "html").relative_to(output).as_posix(), errors="surrogateescape")
 
 
@@ -243,7 +243,7 @@ def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Select
 
 
 def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
-    """The rows of a recording in the sheet Recordings, one for each channel."""
+    """Yield the rows of a recording on the sheet Recordings, one per channel."""
     figures: dict[Any, dict[str, Any]] = {**entry.figures} if entry.figures else {None: {}}
     name = entry.identity.shown
     for channel, told in figures.items():
@@ -305,7 +305,7 @@ def _week_row(before: Week | None, week: Week) -> tuple[Any, ...]:
 
 
 def _change(week: Week, before: Week | None) -> tuple[Any, ...]:
-    """How the share of calls with a negative passage has changed, from where to where, and in words."""
+    """Return the change of the share of calls with a negative passage, its interval, and a verdict in words."""
     if before is None or not week.follows(before) or not before.tally.heard:
         return None, None, None, "no week before to compare with"
     if not week.tally.heard:
@@ -342,7 +342,7 @@ def _add_groups(book: Any, summary: Summary) -> None:
 
 
 def _group_row(kind: str, tally: Tally) -> tuple[Any, ...]:
-    """What is counted of a group; of a group of employees only how much there is."""
+    """Return the counts of a group; for a group of employees only the numbers and hours of recordings."""
     if is_agent(kind):
         return *_counted(tally)[:3], None, *(None,) * (len(_UPSET_COLUMNS) + len(LABELS))
     return *_counted(tally), *_upset(tally), *_shares(tally)

@@ -1,13 +1,13 @@
-// The list of recordings: sorts and filters all that is known of them, and shows some hundreds at a time.
+// List of recordings: sorts and filters all rows, and shows a few hundred at a time.
 
 const $ = (selector) => document.querySelector(selector);
 const all = (selector) => [...document.querySelectorAll(selector)];
 
-const FIELDS = [ // of a row, in the order in which they are written
+const FIELDS = [ // fields of a row, in the order of the data
   "recording", "href", "recorded", "speakers", "status", "length", "talk", "negative", "passageStart", "passage",
   "note", "groups", "passageSeconds",
 ];
-const CHUNK = 200; // rows that are added at a time
+const CHUNK = 200; // rows added at a time
 const body = $("tbody"), collator = new Intl.Collator("en", { numeric: true });
 
 const recordings = JSON.parse($("#rows").textContent).map((values) => {
@@ -17,9 +17,9 @@ const recordings = JSON.parse($("#rows").textContent).map((values) => {
 });
 $("#rows").remove();
 
-let order = recordings; // all of them as they are sorted
-let listed = recordings; // those that pass the filters
-let shown = 0; // how many of them are in the table
+let order = recordings; // all recordings, sorted
+let listed = recordings; // recordings that pass the filters
+let shown = 0; // number of listed recordings in the table
 
 // --- One row -----------------------------------------------------------------------------------------------------
 
@@ -73,7 +73,7 @@ function words(status) {
   return status.replaceAll("_", " ");
 }
 
-// --- Which rows, and in which order ------------------------------------------------------------------------------
+// --- Filtering and sorting ---------------------------------------------------------------------------------------
 
 function showMore() {
   const more = listed.slice(shown, shown + CHUNK);
@@ -105,7 +105,7 @@ function filter() {
   list();
 }
 
-/** Orders two values; what is not known stands last, whichever way is sorted. */
+/** Compares two values; unknown ones come last in both directions. */
 function compare(a, b, sign) {
   const unknown = (value) => value === null || value === "";
   if (unknown(a) || unknown(b)) return unknown(a) - unknown(b);
@@ -114,7 +114,7 @@ function compare(a, b, sign) {
 
 function sortBy(header) {
   const by = header.dataset.by, falls = ["recorded", "length", "talk", "negative", "passageSeconds"].includes(by);
-  const before = header.ariaSort ?? (falls ? "ascending" : "descending"); // the newest and the greatest first
+  const before = header.ariaSort ?? (falls ? "ascending" : "descending"); // the newest and greatest come first
   const sign = before === "ascending" ? -1 : 1;
   order = [...recordings].sort((a, b) => compare(a[by], b[by], sign));
   all("th[aria-sort]").forEach((other) => other.removeAttribute("aria-sort"));
@@ -122,7 +122,7 @@ function sortBy(header) {
   filter();
 }
 
-// --- Ready -------------------------------------------------------------------------------------------------------
+// --- Start -------------------------------------------------------------------------------------------------------
 
 for (const header of all("th")) {
   const button = element("button", { type: "button" }, header.textContent);
@@ -136,7 +136,7 @@ $(".filters").addEventListener("input", filter);
 $(".more").addEventListener("click", () => {
   const next = shown;
   showMore();
-  $(`tbody tr:nth-child(n + ${next + 1}) a`)?.focus({ preventScroll: true }); // where reading by keyboard goes on
+  $(`tbody tr:nth-child(n + ${next + 1}) a`)?.focus({ preventScroll: true }); // keyboard users continue there
 });
 addEventListener("beforeprint", () => { while (shown < listed.length) showMore(); });
 $(".scripted").hidden = false;

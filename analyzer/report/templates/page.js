@@ -1,6 +1,6 @@
-// A page of one recording: plays, jumps, follows, sorts and filters. What is drawn stands in the page already. So does
-// the table: as <noscript>, which a browser with scripts keeps as text, and of whose rows no more are laid out here
-// than one page; twenty thousand at once would take seconds. All that is known of segments is read from these rows.
+// Page of one recording: play, jump, follow, sort and filter. The drawing is already part of the page. So is the table,
+// inside <noscript>: a browser with scripts keeps it as text. Only one page of its rows is laid out at a time, because
+// twenty thousand at once would take seconds. All data about the segments is read from these rows.
 
 const $ = (selector) => document.querySelector(selector);
 const all = (selector) => [...document.querySelectorAll(selector)];
@@ -26,13 +26,13 @@ const segments = [...body.rows].map((row) => ({
 }));
 const longest = segments.reduce((most, { start, end }) => Math.max(most, end - start), 0);
 
-let now = 0; // seconds: where the playhead is
-let aimed = 0; // where it was last told to go; players begin some hundredths of a second beside that
-let running = null; // the segment there
+let now = 0; // position of the playhead in seconds
+let aimed = 0; // last requested position; players start some hundredths of a second off it
+let running = null; // the segment at the playhead
 
-// --- What is where -----------------------------------------------------------------------------------------------
+// --- Lookup ------------------------------------------------------------------------------------------------------
 
-/** How many segments start at that moment or before. */
+/** Returns how many segments start at or before a time. */
 function startedBy(t) {
   let low = 0, high = segments.length;
   while (low < high) {
@@ -42,7 +42,7 @@ function startedBy(t) {
   return low;
 }
 
-/** The segment that sounds at a moment, of a channel if one is asked for; of two the one that began last. */
+/** Returns the segment at a time, on a channel if one is given; of several, the one that started last. */
 function segmentAt(t, channel = null) {
   for (let k = startedBy(t) - 1; k >= 0 && segments[k].start >= t - longest; k--) {
     if (t < segments[k].end && (channel === null || segments[k].channel === channel)) return segments[k];
@@ -62,7 +62,7 @@ function told(t, segment) {
 
 // --- The playhead ------------------------------------------------------------------------------------------------
 
-/** Shows a moment: playhead, what is said of it, and its row. */
+/** Moves the playhead to a time, and updates the text about it and the current row. */
 function show(t) {
   const wasSeen = isSeen(now);
   now = Math.min(Math.max(t, 0), total);
@@ -88,12 +88,12 @@ function isSeen(t) {
   return xOf(t) >= scroller.scrollLeft && xOf(t) <= scroller.scrollLeft + scroller.clientWidth;
 }
 
-/** Scrolls the timeline so that a moment is a fifth from its left. */
+/** Scrolls the timeline so that a time is a fifth of the width from the left. */
 function reveal(t) {
   scroller.scrollLeft = xOf(t) - scroller.clientWidth / 5;
 }
 
-/** Turns and scrolls the table, and nothing else, so that the row of a segment is seen, unless it is filtered out. */
+/** Pages and scrolls only the table, so that the row of a segment is visible, unless it is filtered out. */
 function follow(segment) {
   const at = listed.indexOf(segment), row = segment.row;
   if (at < 0) return;
@@ -103,17 +103,17 @@ function follow(segment) {
   else if (bottom > table.scrollTop + table.clientHeight) table.scrollTop = bottom - table.clientHeight;
 }
 
-/** Moves to a moment, and plays from there where there is sound and it is asked for. */
+/** Moves to a time, and plays from there if `play` is set and the page has audio. */
 function go(t, play = false) {
   aimed = t;
   if (audio) audio.currentTime = t;
   show(t);
   if (!isSeen(now)) reveal(now);
   if (running) follow(running);
-  if (audio && play) audio.play().catch(() => {}); // an error is told by its event
+  if (audio && play) audio.play().catch(() => {}); // errors are handled by the error event
 }
 
-// --- Sound -------------------------------------------------------------------------------------------------------
+// --- Audio -------------------------------------------------------------------------------------------------------
 
 function everyFrame() {
   if (audio.paused) return;
@@ -123,11 +123,11 @@ function everyFrame() {
 
 if (audio) {
   audio.addEventListener("play", everyFrame);
-  audio.addEventListener("timeupdate", () => show(audio.currentTime)); // also in a tab that is not drawn
+  audio.addEventListener("timeupdate", () => show(audio.currentTime)); // also in a tab that is not visible
   audio.addEventListener("error", () => { $(".silent").hidden = false; });
 }
 
-// --- The timeline, by pointer and keys ---------------------------------------------------------------------------
+// --- Timeline: pointer and keys ----------------------------------------------------------------------------------
 
 function timeAt(event) {
   const box = slider.getBoundingClientRect();
@@ -154,18 +154,18 @@ slider.addEventListener("pointermove", (event) => {
 });
 slider.addEventListener("pointerleave", () => { tip.hidden = true; });
 
-/** Where somebody who moves by segments is. */
+/** Returns the start point for moving by segments: the last requested position while the playhead is close to it. */
 function position() {
   return Math.abs(now - aimed) < 0.2 ? aimed : now;
 }
 
-/** The start of the segment before the one that is there. */
+/** Returns the start of the segment before the current one; 0 if there is none. */
 function previousStart() {
   const from = segmentAt(position())?.start ?? position();
   return segments.slice(0, startedBy(from)).findLast(({ start }) => start < from)?.start ?? 0;
 }
 
-/** The start of the next segment, if there is one. */
+/** Returns the start of the next segment, if there is one. */
 function nextStart() {
   return segments[startedBy(position())]?.start;
 }
@@ -185,7 +185,7 @@ slider.addEventListener("keydown", (event) => {
   act();
 });
 
-// --- The address -------------------------------------------------------------------------------------------------
+// --- Address -----------------------------------------------------------------------------------------------------
 
 function goToHash() {
   const found = /^#t=(\d+(?:\.\d+)?)$/.exec(location.hash);
@@ -196,18 +196,18 @@ function goToHash() {
 }
 
 addEventListener("hashchange", goToHash);
-// A link to where the playhead has been already changes no address, and is still followed.
+// A link to the current address fires no hashchange event, but must move the playhead, too.
 all('a[href^="#t="]').forEach((a) => a.addEventListener("click", () => { if (a.hash === location.hash) goToHash(); }));
 
-// --- The table ---------------------------------------------------------------------------------------------------
+// --- Table -------------------------------------------------------------------------------------------------------
 
-const PAGE = 1000; // rows that are laid out at a time
+const PAGE = 1000; // rows laid out at a time
 const table = $(".table"), filters = all(".filters select"), collator = new Intl.Collator("en");
-let order = segments; // all of them as they are sorted
-let listed = segments; // those that pass the filters
-let first = 0; // where the page of them begins that is shown
+let order = segments; // all segments, sorted
+let listed = segments; // segments that pass the filters
+let first = 0; // index in `listed` of the first row shown
 
-/** Shows the page of the table that begins with that row of those listed. */
+/** Shows the page of the table that starts at an index in `listed`. */
 function list(from) {
   first = from;
   const page = document.createDocumentFragment();
@@ -258,7 +258,7 @@ $(".on").addEventListener("click", () => list(first + PAGE));
 addEventListener("beforeprint", () => listed.forEach(({ row }) => body.append(row)));
 addEventListener("afterprint", () => list(first));
 
-// --- Ready: what needs scripts appears ---------------------------------------------------------------------------
+// --- Start: show what needs scripts ------------------------------------------------------------------------------
 
 [slider, $(".now"), ...all(".filters label")].forEach((element) => { element.hidden = false; });
 list(0);
