@@ -230,3 +230,14 @@ def test_days_without_a_recording_are_a_warning(tmp_path: Path, analyze: Analyze
     assert said(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"
     assert main(["report", str(output), "-q", "--since", "2026-11-24"]) == 0
     assert said(capsys) == ""
+
+
+def test_a_recording_without_a_day_does_not_hide_the_first_day(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+    calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
+    a_call(calls / "z.wav")
+    assert analyze(calls, "-o", output, "-q", "--time-zone", "UTC") == 0
+    with closing(Ledger(output)) as ledger:
+        last = list(ledger.entries())[-1]
+        ledger.amend(replace(last, recorded="", mtime_ns=0))
+    assert main(["report", str(output), "-q", "--since", "2025-01-01", "--until", "2025-01-31"]) == 0
+    assert said(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"

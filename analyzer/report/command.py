@@ -88,13 +88,14 @@ def _make(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
 
 def _nothing_in(period: Period, selection: Selection, ledger: Ledger) -> str | None:
     """Return a hint if no selected recording is from the requested days; None if one is, or if none is selected."""
-    first, last = "", ""
+    days = set()
     for _, recorded in selected(ledger, tables.time_zone(ledger), selection, None):
         day = recorded[:10]
         if period.holds(day):
             return None
-        first, last = min(first or day, day), max(last, day)
-    return f"no recording is of these days: there are some from {first} to {last}" if last else None
+        days.add(day)
+    days.discard("")  # of recordings whose day is unknown
+    return f"no recording is of these days: there are some from {min(days)} to {max(days)}" if days else None
 
 
 def _there(output: Path) -> frozenset[str]:
