@@ -1,1 +1,1 @@
-"""How fast the analyzer is, and how much memory it takes, against other ways: `python -m benchmarks`."""
+"""Benchmarks of the analyzer's speed and memory, compared with other approaches: `python -m benchmarks`."""

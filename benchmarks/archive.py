@@ -1,4 +1,4 @@
-"""An archive that was analysed over five weeks, made up: its ledger and timelines, without a recording behind it."""
+"""A synthetic archive that was analysed over five weeks: ledger and timelines, without recordings."""
 
 from contextlib import closing
 from datetime import date, timedelta
@@ -18,12 +18,15 @@ from analyzer.timeline import Row, Sketch, ordered
 SPEAKERS = ("customer", "agent")
 _LENGTH_S, _ROWS_EACH = 310.0, 30
 _NEWEST, _DAYS = date(2026, 11, 24), 35
-#: Calls that differ; the others are like one of them.
+#: Number of different calls; the others repeat them.
 _DISTINCT = 50
 
 
 def make_archive(output: Path, count: int) -> Path:
-    """The output folder of so many recordings of two channels and sixty rows each, of which every fiftieth is alike."""
+    """Create the output folder of `count` recordings with two channels and sixty rows each.
+
+    Only the first _DISTINCT calls differ; the others repeat them.
+    """
     rng = np.random.default_rng(1)
     calls = [_rows(rng) for _ in range(_DISTINCT)]
     figures = [
@@ -68,7 +71,7 @@ def make_archive(output: Path, count: int) -> Path:
 
 
 def _rows(rng: np.random.Generator) -> list[Row]:
-    """A call in which two take turns, every ten seconds the one, four seconds later the other."""
+    """Return the rows of a call: a turn every ten seconds on channel 1, and one on channel 2 four seconds later."""
     rows = []
     for channel in (1, 2):
         for k in range(_ROWS_EACH):

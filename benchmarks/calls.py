@@ -1,4 +1,4 @@
-"""Calls to measure with: two people on two channels who take turns, composed from recorded speech, of any length."""
+"""Synthetic calls of any length: two people on two channels take turns, composed from recorded speech."""
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
@@ -13,19 +13,19 @@ from analyzer.signatures import AUDIO_EXTENSIONS
 from analyzer.speech import Segment, SpeechDetector, SpeechSettings
 
 RATE = 8000
-#: What is written at a time.
+#: Seconds that are written at a time.
 BLOCK_S = 60
 MP3_BITS_PER_S = 32_000
-#: Seconds of a turn, and of the pause after it; somebody speaks for more than three quarters of a call.
+#: Seconds of a turn, and of the pause after it; more than three quarters of a call is speech.
 TURN_S, PAUSE_S = (2.0, 12.0), (0.3, 2.5)
-#: Calls that differ; more are further names of these.
+#: Number of different calls; more are hard links to these.
 DISTINCT = 10
-#: As much speech is taken from the folder at most.
+#: Seconds of speech that are taken from the folder at most.
 _SPEECH_S = 1800
 
 
 def speech_of(folder: Path) -> list[np.ndarray]:
-    """Pieces of speech at 8000 per second, each shaped (samples,), from the recordings of a folder."""
+    """Return pieces of speech at 8000 per second, each shaped (samples,), from the recordings of a folder."""
     found: list[np.ndarray] = []
     held = 0
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS):
@@ -40,7 +40,7 @@ def speech_of(folder: Path) -> list[np.ndarray]:
 
 
 def spoken(blocks: Iterable[np.ndarray], channels: int, rate: int) -> list[tuple[int, Segment]]:
-    """The segments of speech in blocks shaped (channels, samples), each with its channel, counted from 1."""
+    """Return the speech segments in blocks shaped (channels, samples), each with its channel, counted from 1."""
     detectors = [SpeechDetector(rate, SpeechSettings()) for _ in range(channels)]
     found = [(k, s) for block in blocks for k, d in enumerate(detectors, start=1) for s in d.push(block[k - 1])]
     found += [(k, s) for k, d in enumerate(detectors, start=1) for s in d.finish()]
@@ -48,7 +48,7 @@ def spoken(blocks: Iterable[np.ndarray], channels: int, rate: int) -> list[tuple
 
 
 def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: Sequence[np.ndarray]) -> Path:
-    """Write `count` calls of so many minutes as `wav` or `mp3`; the same arguments give the same calls."""
+    """Write `count` calls of `minutes` minutes each as `wav` or `mp3`; the same arguments give the same calls."""
     folder.mkdir(parents=True, exist_ok=True)
     for number in range(count):
         path = folder / f"{number:05d}.{encoding}"
@@ -60,7 +60,7 @@ def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: 
 
 
 def call(seed: int, minutes: float, speech: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """A call in blocks shaped (2, samples)."""
+    """Yield a call in blocks shaped (2, samples)."""
     random = np.random.default_rng(seed)
     left, turns = round(minutes * 60 * RATE), _turns(random, speech)
     held = np.empty((2, 0), np.float32)
@@ -69,12 +69,12 @@ def call(seed: int, minutes: float, speech: Sequence[np.ndarray]) -> Iterator[np
             held = np.concatenate([held, next(turns)], axis=1)
         block, held = held[:, : min(left, BLOCK_S * RATE)], held[:, BLOCK_S * RATE :]
         left -= block.shape[1]
-        # The line is never quite silent.
+        # A real line is never completely silent.
         yield block + random.normal(0, 3e-4, block.shape).astype(np.float32)
 
 
 def _turns(random: np.random.Generator, speech: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
-    """Turns without end, each with its pause, shaped (2, samples)."""
+    """Yield turns without end, each with its pause, shaped (2, samples)."""
     speaker = 0
     while True:
         wanted = random.uniform(*TURN_S) * RATE
@@ -104,7 +104,7 @@ def _write_mp3(path: Path, blocks: Iterator[np.ndarray]) -> None:
 
 
 def make_short(folder: Path, count: int) -> Path:
-    """Write many recordings of a fifth of a second, in folders of a thousand."""
+    """Write `count` recordings of a fifth of a second, in folders of a thousand."""
     silence = np.zeros(RATE // 5, np.float32)
     for number in range(count):
         path = folder / f"{number // 1000:03d}" / f"{number:06d}.wav"

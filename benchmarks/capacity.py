@@ -1,4 +1,4 @@
-"""How many cores an archive takes, reckoned from the measured speed."""
+"""Number of cores that an archive needs, estimated from the measured speed."""
 
 from pathlib import Path
 
@@ -6,14 +6,14 @@ import pandas as pd
 
 FILE = "capacity.csv"
 ARCHIVES_H = (10_000, 1_000_000, 100_000_000)
-#: Hours of a night.
+#: Hours that one run may take.
 NIGHT_H = 8
 
 
 def reckon(speed: pd.DataFrame) -> pd.DataFrame:
-    """For archives of so many hours of calls and each model: hours of one core, cores for a night and for a month.
+    """Estimate core hours, and the cores for one run of NIGHT_H hours and for one month, per archive size and model.
 
-    `speed` is the table of that name; of WAV, since what an archive is encoded in makes little difference.
+    `speed` is the table of that name. Only WAV is used, because the encoding of an archive makes little difference.
     """
     measured = speed[speed["encoding"] == "wav"].set_index("way")["audio_h_per_hour_per_core"]
     rows = []
@@ -27,6 +27,6 @@ def reckon(speed: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(folder: Path) -> None:
-    """Reckon from the table of speed in a folder, where there is one, and write the result beside it."""
+    """Estimate from the speed table in a folder, if there is one, and write the result beside it."""
     if (folder / "speed.csv").is_file():
         reckon(pd.read_csv(folder / "speed.csv")).to_csv(folder / FILE, index=False, float_format="%.3g")

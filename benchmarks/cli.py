@@ -1,4 +1,4 @@
-"""The command `python -m benchmarks`: measure, write the tables as CSV, and draw them."""
+"""The command `python -m benchmarks`: measure, write the tables as CSV, and plot them."""
 
 import argparse
 import platform
@@ -15,7 +15,7 @@ _HERE = Path(__file__).parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; returns the exit status."""
+    """Run the command line; return the exit status."""
     options = _parser().parse_args(arguments)
     one_thread_per_process()
     from benchmarks import calls, capacity, plot, tables
@@ -55,7 +55,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def machine() -> str:
-    """What the figures were taken on."""
+    """Describe the hardware and software of the measurements."""
     import onnxruntime
     import psutil
 

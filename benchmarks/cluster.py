@@ -1,4 +1,4 @@
-"""A Dask cluster of processes on this machine, and how many recordings its scheduler can keep in order."""
+"""A Dask cluster of processes on this machine, and the number of recordings that its scheduler can handle."""
 
 import subprocess
 import sys
@@ -20,25 +20,25 @@ from analyzer.signals import StopSignals
 from analyzer.timeline import Sketch
 
 WORKERS = 2
-#: After each of so many bundles the scheduler's memory is looked at.
+#: Number of bundles between samples of the scheduler's memory.
 _LOOK_EVERY = 50
 
 
 def dask(*arguments: object) -> subprocess.Popen[bytes]:
-    """One of dask's own commands, as an operator starts it."""
+    """Start one of Dask's own commands, as an operator would."""
     command = [sys.executable, "-m", "dask", *map(str, arguments)]
     return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """End a process at once."""
+    """Kill a process and wait for its end."""
     process.kill()
     process.wait()
 
 
 @contextmanager
 def scheduler(folder: Path) -> Iterator[tuple[str, int]]:
-    """The address of a scheduler, and its process id."""
+    """Run a scheduler; yield its address and its process id."""
     from distributed import Client
 
     file = folder / "scheduler.json"
@@ -55,9 +55,9 @@ def scheduler(folder: Path) -> Iterator[tuple[str, int]]:
 def workers(
     address: str, folder: Path, count: int = 1, threads: int = 1, nanny: bool = False, preload: str = ""
 ) -> Iterator[list[subprocess.Popen[bytes]]]:
-    """Worker processes of a scheduler, once they are at its service.
+    """Run worker processes of a scheduler; yield them once they are connected.
 
-    With a nanny who is killed comes back; `preload` is a script that each runs first.
+    With a nanny, a killed worker is restarted; `preload` is a script that each worker runs first.
     """
     options = ["--nanny" if nanny else "--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1"]
     options += ["--preload", preload] if preload else []
@@ -72,7 +72,7 @@ def workers(
 
 
 def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, Sketch]]:
-    """What comes back of recordings, without the work: a row for the ledger and a sketch of three minutes each."""
+    """Return dummy results for a bundle: a ledger entry and a sketch of three minutes per recording."""
     figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
     found = [due.found for due in bundle]
     sketch = Sketch(bytes(2000), ())
@@ -80,7 +80,7 @@ def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, Sketch]]:
 
 
 def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
-    """Recordings a second that go through the scheduler, and its memory in MB, for so many recordings each."""
+    """Measure recordings per second through the scheduler, and its peak memory in MB, for each count of recordings."""
     rows = []
     with scheduler(folder) as (address, pid), workers(address, folder, WORKERS), cluster.connected(address) as client:
         for count in counts:

@@ -1,4 +1,4 @@
-"""A command as a whole process: how long it took, and how much memory it and its children held at a time."""
+"""Run a command as a process, and measure its time and the peak memory of the process and its children."""
 
 import subprocess
 import sys
@@ -17,7 +17,7 @@ _MB = 1 << 20
 
 @dataclass(frozen=True)
 class Cost:
-    """What a command took: seconds, and MB that the whole tree of processes and the first of them held at most."""
+    """Cost of a command: seconds, and peak memory in MB of its process tree and of its first process."""
 
     seconds: float
     tree_mb: float
@@ -25,7 +25,7 @@ class Cost:
 
 
 def run(command: Sequence[object]) -> Cost:
-    """Run a command to its end; raises SystemExit with its last words where it fails."""
+    """Run a command to its end; raise SystemExit with the end of its output if it fails."""
     with tempfile.TemporaryFile("w+") as said:
         started = time.perf_counter()
         process = subprocess.Popen(list(map(str, command)), stdout=said, stderr=said)
@@ -40,9 +40,9 @@ def run(command: Sequence[object]) -> Cost:
 
 
 class _Watch(threading.Thread):
-    """Looks at the memory of a tree of processes until it is told to stop.
+    """Sample the memory of a process tree until `stop` is called.
 
-    What processes share, such as a library's code, counts once for each: the sum is a little too high.
+    Memory that processes share, such as a library's code, counts once for each: the sum is slightly too high.
     """
 
     def __init__(self, pid: int) -> None:
@@ -58,7 +58,7 @@ class _Watch(threading.Thread):
             self.parent = max(self.parent, held[0] if held else 0)
 
     def stop(self) -> None:
-        """End the looking."""
+        """Stop sampling."""
         self._over.set()
         self.join()
 
@@ -78,10 +78,10 @@ def _resident(process: psutil.Process) -> int:
 
 
 def analyze(calls: Path, output: Path, *options: object) -> Cost:
-    """`call-emotions analyze`, quietly."""
+    """Measure `call-emotions analyze` in quiet mode."""
     return run([sys.executable, "-m", "analyzer", "analyze", calls, "-o", output, "-q", *options])
 
 
 def notebook(calls: Path, output: Path, limit_s: float) -> Cost:
-    """The way of a notebook, see `benchmarks.notebook`, over the first seconds of every call."""
+    """Measure the notebook approach, see `benchmarks.notebook`, on the first seconds of every call."""
     return run([sys.executable, "-m", "benchmarks.notebook", calls, output, "--limit", limit_s])

@@ -1,7 +1,8 @@
-"""The way of a notebook: what most people do who have trained a network on clips and now get a folder of calls.
+"""The notebook approach: a typical script for a network that was trained on clips and now gets a folder of calls.
 
-pydub reads a recording whole and mixes it to one channel, librosa computes the usual 162 features of every 2.5 seconds,
-Keras' `predict` is asked about one segment after the other. The network's weights are random: only its cost counts.
+pydub reads a whole recording and mixes it to one channel. librosa computes the usual 162 features of every 2.5 seconds.
+Keras' `predict` is called for one segment after the other. The network's weights are random, because only its cost
+matters.
 
     python -m benchmarks.notebook FOLDER OUTPUT [--limit SECONDS]
 """
@@ -21,7 +22,7 @@ FEATURES = 162
 
 
 def features(samples: np.ndarray) -> np.ndarray:
-    """Zero crossings, chroma, 20 MFCC, level and 128 mel bands, averaged over time; shaped (162,)."""
+    """Compute zero crossings, chroma, 20 MFCC, level and 128 mel bands, averaged over time; shaped (162,)."""
     import librosa
 
     magnitudes = np.abs(librosa.stft(samples))
@@ -36,7 +37,7 @@ def features(samples: np.ndarray) -> np.ndarray:
 
 
 def network() -> Any:
-    """Four convolutions over the features, as such notebooks have them."""
+    """Build a network of four convolutions over the features, as is usual in such notebooks."""
     import keras
     from keras import layers
 
@@ -52,7 +53,7 @@ def network() -> Any:
 
 
 def analyse(path: Path, model: Any, output: Path, limit_s: float | None) -> float:
-    """Write the emotions of a recording's segments; returns the seconds of sound."""
+    """Write the emotions of a recording's segments; return the seconds of sound."""
     from pydub import AudioSegment
 
     recording = AudioSegment.from_file(path).set_channels(1).set_frame_rate(RATE)

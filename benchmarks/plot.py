@@ -1,4 +1,4 @@
-"""The tables as one picture."""
+"""Plot the benchmark tables as one PNG."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ _NEEDED = ("speed", "by_stage", "scaling", "length")
 
 
 def draw(folder: Path) -> None:
-    """Draw the tables of a folder into a picture beside them, where all that it shows have been measured."""
+    """Plot the tables of a folder as a PNG beside them, if every table that it shows has been measured."""
     if not all((folder / f"{name}.csv").is_file() for name in _NEEDED):
         return
     import matplotlib

@@ -1,4 +1,4 @@
-"""Where the time goes: the way of a recording walked stage by stage, in this process, on one core."""
+"""Time per stage of an analysis, measured in this process, on one core."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -20,19 +20,19 @@ class Clock(dict[str, float]):
     """Seconds by stage."""
 
     def add(self, stage: str, seconds: float) -> None:
-        """Count seconds to a stage."""
+        """Add seconds to a stage."""
         self[stage] = self.get(stage, 0.0) + seconds
 
     @contextmanager
     def at(self, stage: str) -> Iterator[None]:
-        """Count the seconds of a block to a stage."""
+        """Add the duration of a block to a stage."""
         started = time.perf_counter()
         yield
         self.add(stage, time.perf_counter() - started)
 
 
 def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path) -> dict[str, float]:
-    """Seconds that each stage takes for some recordings; `length` are the seconds of sound."""
+    """Return the seconds per stage for some recordings; `length` is the seconds of sound, `talk` those of speech."""
     clock, settings = Clock(), classifier.settings
     for path in calls:
         with clock.at("decode"), open_audio(path) as stream:
@@ -55,7 +55,7 @@ def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path
 
 
 def decoding_alone(calls: Sequence[Path]) -> float:
-    """Seconds to decode recordings and do nothing with them, one after the other."""
+    """Return the seconds for decoding recordings one after the other, without further processing."""
     started = time.perf_counter()
     for path in calls:
         with open_audio(path) as stream:

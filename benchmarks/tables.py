@@ -1,4 +1,4 @@
-"""What is measured, a table each. Ratios within a table are of one run; seconds are those of the machine."""
+"""The benchmark tables. Ratios within a table are of one run; seconds depend on the machine."""
 
 import os
 import shutil
@@ -15,23 +15,23 @@ from benchmarks import archive, calls, cluster, measure, stages
 
 MODELS, ENCODINGS = ("default", "accurate"), ("wav", "mp3")
 CORES = os.cpu_count() or 1
-#: The way of a notebook gets so many whole calls: enough that its imports weigh little.
+#: Number of whole calls for the notebook approach: enough that the time of its imports matters little.
 NOTEBOOK_CALLS = 3
-#: `accurate` gets one call in so many.
+#: `accurate` is measured on one call in FEWER.
 FEWER = 5
 _REPEATS = 3
 
 
 @dataclass(frozen=True)
 class Material:
-    """What the tables are measured on.
+    """Input of the measurements.
 
     Attributes
     ----------
-    folder : for calls and results; emptied afterwards by whoever made it.
+    folder : for calls and results; its creator empties it afterwards.
     speech : pieces of speech, see `benchmarks.calls`.
-    calls, minutes : how many calls the speed is measured on, and how long they are.
-    many : how many short recordings.
+    calls, minutes : number and length of the calls that speed is measured on.
+    many : number of short recordings.
     """
 
     folder: Path
@@ -41,19 +41,19 @@ class Material:
     many: int
 
     def made(self, count: int, minutes: float, encoding: str = "wav") -> Path:
-        """A folder of calls, made once."""
+        """Return a folder of calls, which is created only once."""
         folder = self.folder / f"{count}x{minutes:g}-{encoding}"
         return folder if folder.is_dir() else calls.make_calls(folder, count, minutes, encoding, self.speech)
 
     def output(self) -> Path:
-        """An output folder in which nothing is."""
+        """Return the path of the output folder, after deleting it."""
         folder = self.folder / "out"
         shutil.rmtree(folder, ignore_errors=True)
         return folder
 
 
 def speed(material: Material) -> pd.DataFrame:
-    """The analyzer against the way of a notebook and against decoding alone, as whole processes."""
+    """Compare the analyzer with the notebook approach and with decoding alone, as whole processes."""
     rows = [row for encoding in ENCODINGS for row in _speed(material, encoding)]
     table = pd.DataFrame(rows, columns=["encoding", "way", "processes", "audio_h", "seconds", "tree_mb"])
     table["times_real_time"] = table["audio_h"] * 3600 / table["seconds"]
@@ -68,7 +68,7 @@ def speed(material: Material) -> pd.DataFrame:
 def _speed(material: Material, encoding: str) -> Iterator[tuple[object, ...]]:
     whole = material.made(material.calls, material.minutes, encoding)
     hours = material.calls * material.minutes / 60
-    # pydub reads nothing but WAV without an ffmpeg on the system: in favour of the notebook it always gets that.
+    # Without ffmpeg on the system, pydub reads WAV only; the notebook always gets WAV, which is to its advantage.
     plain = material.made(NOTEBOOK_CALLS, material.minutes, "wav")
     notebook = [measure.notebook(plain, material.output(), material.minutes * 60)]
     quick = [measure.analyze(whole, material.output(), "-j", CORES) for _ in range(_REPEATS)]
@@ -84,13 +84,13 @@ def _speed(material: Material, encoding: str) -> Iterator[tuple[object, ...]]:
 
 
 def by_stage(material: Material) -> pd.DataFrame:
-    """Seconds on one core for an hour of sound, by stage."""
+    """Seconds per stage on one core for an hour of sound."""
     rows = []
     for encoding in ENCODINGS:
         paths = sorted(material.made(calls.DISTINCT, material.minutes, encoding).iterdir())
         for model in MODELS:
             classifier, chosen = Classifier(find_model(model)), paths if model == "default" else paths[:2]
-            stages.seconds_by_stage(paths[:1], classifier, material.output())  # what is only done once
+            stages.seconds_by_stage(paths[:1], classifier, material.output())  # warm-up, for what is done only once
             found = stages.seconds_by_stage(chosen, classifier, material.output())
             per_hour = {stage: found[stage] / found["length"] * 3600 for stage in stages.STAGES}
             talk = found["talk"] / found["length"]
@@ -99,7 +99,7 @@ def by_stage(material: Material) -> pd.DataFrame:
 
 
 def scaling(material: Material) -> pd.DataFrame:
-    """More processes, and more calls: seconds, and what a second of sound costs against the first of its kind."""
+    """Seconds, memory and speed in times real time, for more processes and for more calls."""
     rows = []
     some = material.made(material.calls, material.minutes)
     for jobs in (1, CORES, 2 * CORES):
@@ -115,7 +115,7 @@ def scaling(material: Material) -> pd.DataFrame:
 
 
 def length(material: Material) -> pd.DataFrame:
-    """One recording, ever longer, in one process: its memory is to stay the same."""
+    """Time and memory for one recording of growing length in one process; the memory should stay constant."""
     rows = []
     for minutes in (1, 10, 60, 600):
         folder = material.made(1, minutes)
@@ -126,7 +126,7 @@ def length(material: Material) -> pd.DataFrame:
 
 
 def many(material: Material) -> pd.DataFrame:
-    """Many short recordings: the first night, and a night on which nothing is new."""
+    """Time and memory for many short recordings: a first run, and a run without new recordings."""
     folder, output = calls.make_short(material.folder / "many", material.many), material.output()
     rows = []
     for night in ("first", "nothing new"):
@@ -137,7 +137,7 @@ def many(material: Material) -> pd.DataFrame:
 
 
 def report(material: Material) -> pd.DataFrame:
-    """The tables of an archive of so many recordings made again, without and with the workbook."""
+    """Time and memory for regenerating the tables of an archive of `many` recordings, without and with workbook."""
     output = archive.make_archive(material.output(), material.many)
     rows = []
     for formats in ("csv", "csv,xlsx"):
@@ -147,12 +147,12 @@ def report(material: Material) -> pd.DataFrame:
 
 
 def clusters(material: Material) -> pd.DataFrame:
-    """What a Dask scheduler can keep in order, with a stand-in for the analysis."""
+    """Capacity of a Dask scheduler, with a stand-in for the analysis."""
     return cluster.throughput(material.folder, [material.many // 10, material.many, 10 * material.many])
 
 
 def start(material: Material) -> pd.DataFrame:
-    """From the start of the command to its end, where there is next to nothing to do; the best of some."""
+    """Time of the whole command if there is almost nothing to do; the best of several runs."""
     short = material.made(1, 1 / 6)
     rows = []
     for model in MODELS:
