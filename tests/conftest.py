@@ -1,4 +1,4 @@
-"""What the tests of the analyzer share: their model, their sounds, their nights."""
+"""Shared fixtures of the analyzer tests: models, recordings and finished runs."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -6,7 +6,7 @@ from pathlib import Path
 
 from analyzer.cli import main, one_thread_per_process
 
-# As the command does before it loads numpy: here the night runs in this process, and numpy reads these once.
+# The command does this before it imports numpy, which reads these variables only once. Here runs share this process.
 one_thread_per_process()
 
 import numpy as np
@@ -24,7 +24,7 @@ from tests.encoders import ENCODINGS, Encoding
 from tests.nights import Analyze, Calendar, Night, bad_calls, good_calls
 from tests.tiny_model import make_tiny_model
 
-# The same examples every time: a suite that is red today was red yesterday.
+# Hypothesis draws the same examples every time, so that a failure can be reproduced.
 settings.register_profile(
     "repeatable", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
@@ -33,7 +33,7 @@ settings.load_profile("repeatable")
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of a model that is small and always the same."""
+    """The folder of a small, deterministic model."""
     return make_tiny_model(tmp_path_factory.mktemp("models") / "tiny")
 
 
@@ -44,10 +44,10 @@ def classifier(tiny_model: Path) -> Classifier:
 
 @pytest.fixture(scope="session")
 def analyze(tiny_model: Path) -> Analyze:
-    """`call-emotions analyze` in this process, with the tiny model and one job unless told otherwise.
+    """Return a function that runs `call-emotions analyze` in this process, by default with the tiny model and one job.
 
-    One job is done in this very process, where tests can put faults into the way of a recording, and which starts
-    sooner; more jobs are done by processes, as the command does.
+    With one job the recordings are analysed in this process too, which starts faster and lets tests inject
+    faults. With more jobs worker processes analyse them, as in the command.
     """
 
     def run(*arguments: object, jobs: int = 1, model: Path = tiny_model) -> int:
@@ -68,7 +68,7 @@ def in_this_process(
 
 @pytest.fixture
 def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
-    """The clock of `analyze`, for a test that runs it on several days."""
+    """Replace the clock of `analyze`, for tests that run it on several days."""
     calendar = Calendar()
     monkeypatch.setattr(batch, "current_time", calendar.seconds)
     return calendar
@@ -76,20 +76,20 @@ def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
 
 @pytest.fixture
 def encoding(request: pytest.FixtureRequest) -> Encoding:
-    """An encoding by its name in tests/encoders.py, given by indirect parametrisation."""
+    """The encoding of tests/encoders.py that indirect parametrisation names."""
     return ENCODINGS[request.param]
 
 
 @pytest.fixture
 def recording(encoding: Encoding, tmp_path: Path) -> tuple[Path, np.ndarray]:
-    """Four seconds of speech in that encoding, and what was said: shaped (1, samples)."""
+    """Four seconds of speech: a file in that encoding, and the original samples shaped (1, samples)."""
     said = voices.speech(4, encoding.rate)[None]
     return encoding.write(tmp_path, said), said
 
 
 @pytest.fixture(scope="session")
 def good_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
-    """A night without a fault, analysed once; tests only read it."""
+    """A run without failures, done once; tests must only read it."""
     folder = tmp_path_factory.mktemp("good")
     calls = good_calls(folder / "calls")
     return Night(calls, folder / "out", analyze(calls, "-o", folder / "out"))
@@ -97,7 +97,7 @@ def good_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Ni
 
 @pytest.fixture(scope="session")
 def bad_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
-    """A night with every fault there is, analysed once; tests only read it."""
+    """A run with every kind of bad file, done once; tests must only read it."""
     folder = tmp_path_factory.mktemp("bad")
     calls = bad_calls(folder / "calls")
     return Night(calls, folder / "out", analyze(calls, "-o", folder / "out"))

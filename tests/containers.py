@@ -1,4 +1,4 @@
-"""Containers with tracks whose packets lie at given times, and sound of which it is easy to see when it is heard."""
+"""Containers whose packets have given times, and sounds whose onsets are easy to detect."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,12 +9,12 @@ import av
 import numpy as np
 import soundfile
 
-#: Seconds that a burst lasts.
+#: Duration of a burst in seconds.
 BURST_S = 0.2
 
 
 def bursts(seconds: float, rate: int, at: Sequence[float], pitch: float = 1000.0) -> np.ndarray:
-    """Silence with short tones at given seconds, shaped (samples,)."""
+    """Return silence with short tones that start at the given seconds, shaped (samples,)."""
     sound = np.zeros(round(seconds * rate), np.float32)
     tone = 0.5 * np.sin(2 * np.pi * pitch * np.arange(round(BURST_S * rate)) / rate).astype(np.float32)
     for start_s in at:
@@ -24,7 +24,7 @@ def bursts(seconds: float, rate: int, at: Sequence[float], pitch: float = 1000.0
 
 
 def onsets(channel: np.ndarray, rate: int) -> list[float]:
-    """When each burst of a channel begins, in seconds."""
+    """Return the start of each burst of a channel, in seconds."""
     step = rate // 100
     frames = channel[: len(channel) // step * step].reshape(-1, step)
     is_loud = np.abs(frames).max(axis=1) > 0.1
@@ -35,9 +35,10 @@ def onsets(channel: np.ndarray, rate: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Track:
-    """A track: its sound shaped (channels, samples), and what is left out of it.
+    """A track: its sound shaped (channels, samples), and which parts of it are missing.
 
-    `gaps` are (start, end) in seconds of its sound whose packets are missing; `late_s` is when it starts.
+    `gaps` are (start, end) in seconds of the sound; packets within them are left out. `late_s` is the start of the
+    track in seconds.
     """
 
     sound: np.ndarray
@@ -48,7 +49,7 @@ class Track:
 
 
 def write_tracks(path: Path, container: str, *tracks: Track, by_track: bool = False, picture: bool = False) -> Path:
-    """Write a container; `by_track` puts all of a track before the next, `picture` a short film before them."""
+    """Write a container; `by_track` stores one track after the other, `picture` puts a short video track first."""
     with av.open(str(path), "w", format=container, options={"fflags": "+bitexact"}) as file:
         packets = _film(file, container) if picture else []
         streams = [file.add_stream(t.codec, rate=t.rate, layout=_LAYOUTS[len(np.atleast_2d(t.sound))]) for t in tracks]
@@ -64,12 +65,12 @@ def write_tracks(path: Path, container: str, *tracks: Track, by_track: bool = Fa
 
 
 def write_vorbis(path: Path, sound: np.ndarray, rate: int) -> Path:
-    """Write Ogg Vorbis of a sound shaped (channels, samples), whose channels are in the order of Vorbis."""
+    """Write an Ogg Vorbis file of a sound shaped (channels, samples), with its channels in the order of Vorbis."""
     with (
         open(path, "w+b") as handle,
         soundfile.SoundFile(handle, "w", rate, len(sound), format="OGG", subtype="VORBIS") as file,
     ):
-        for start in range(0, sound.shape[1], rate):  # libsndfile crashes where it is given too much
+        for start in range(0, sound.shape[1], rate):  # libsndfile crashes if one write is too large
             file.write(sound[:, start : start + rate].T)
     return path
 
@@ -99,7 +100,7 @@ def _is_left_out(packet: av.Packet, track: Track) -> bool:
 
 
 def _film(file: av.container.OutputContainer, container: str) -> list[tuple[int, av.Packet]]:
-    """Two seconds of black."""
+    """Return the packets of two seconds of black video."""
     codec, rate = {"flv": ("flv", 5), "mpeg": ("mpeg1video", 25)}.get(container, ("mpeg4", 5))
     stream = file.add_stream(codec, rate=rate)
     stream.width, stream.height, stream.pix_fmt = 32, 32, "yuv420p"

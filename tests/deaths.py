@@ -1,16 +1,16 @@
-"""What processes die of in tests: in a module that a process loads in a moment."""
+"""Tasks that end their worker process; a module of its own, so that a process imports it quickly."""
 
 import os
 from pathlib import Path
 
 
 def exits_for_nine(item: int) -> int:
-    """The item with its sign changed; the process that is given 9 ends."""
+    """Return the item with its sign changed; end the process if the item is 9."""
     return os._exit(9) if item == 9 else -item
 
 
 def dies_once(marker: Path) -> str:
-    """Ends the first process that does this, which leaves a marker."""
+    """End the process if the marker does not exist, after creating it."""
     if not marker.exists():
         marker.touch()
         os._exit(9)

@@ -1,4 +1,4 @@
-"""Recordings of every encoding that recorders write, made with libsndfile and PyAV."""
+"""Test recordings in every encoding that recorders write, made with libsndfile and PyAV."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,10 +10,10 @@ import soundfile
 
 @dataclass(frozen=True)
 class Encoding:
-    """How a test recording is written: file name, sampling rate, and libsndfile's or FFmpeg's settings.
+    """How a test recording is written: file name, sample rate, and settings of libsndfile or FFmpeg.
 
-    `codec` is what the analyzer calls it. `least_likeness` is the correlation that must be left after coding, and
-    `delay_s` what the coder may add or take at the ends.
+    `codec` is the analyzer's name for it. `least_likeness` is the minimum correlation with the original after coding,
+    and `delay_s` how many seconds the codec may add or remove at the ends.
     """
 
     name: str
@@ -38,9 +38,9 @@ class Encoding:
 
 
 def write_wav(path: Path, sound: np.ndarray, rate: int = 8000, subtype: str = "PCM_16") -> Path:
-    """Write a WAV file of a sound shaped (samples,) or (channels, samples), and the folder that it lies in."""
+    """Write a WAV file of a sound shaped (samples,) or (channels, samples); creates its folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "w+b") as handle:  # libsndfile takes no name that is not UTF-8
+    with open(path, "w+b") as handle:  # libsndfile only accepts names in UTF-8
         soundfile.write(handle, np.atleast_2d(sound).T, rate, format="WAV", subtype=subtype)
     return path
 

@@ -1,4 +1,4 @@
-"""Nights that go wrong, on purpose: runs that are killed, worker processes that die, disks that are full."""
+"""Runs with injected faults: killed runs, dying worker processes, full disks."""
 
 import errno
 import os
@@ -26,7 +26,7 @@ from tests.nights import at_noon, bad_calls, good_calls
 
 
 def mixed_calls(folder: Path) -> Path:
-    """Sixty files: calls of many encodings and lengths, in folders, with bad files and awkward names among them."""
+    """Write sixty files: calls of many encodings and lengths in several folders, bad files, and awkward names."""
     good_calls(folder / "good")
     bad_calls(folder / "bad")
     for k in range(3):
@@ -43,7 +43,7 @@ def mixed_calls(folder: Path) -> Path:
 
 @dataclass(frozen=True)
 class Ended:
-    """How a run ended: exit status, standard error, the points it came to and how many of the faults were caused."""
+    """How a run ended: exit status, standard error, number of points reached, and number of faults caused."""
 
     status: int
     said: str
@@ -52,13 +52,13 @@ class Ended:
 
 
 class Command:
-    """`call-emotions analyze` over a folder, as a process of its own with two worker processes."""
+    """`call-emotions analyze` over a folder, in a separate process with two worker processes."""
 
     def __init__(self, calls: Path, model: Path, *options: str) -> None:
         self._calls, self._options = calls, ("--model", str(model), "-j", "2", "-q", *options)
 
     def arguments(self, output: Path) -> list[str]:
-        """The command line of a run."""
+        """Return the command line of a run."""
         return [sys.executable, "-m", "analyzer", "analyze", str(self._calls), "-o", str(output), *self._options]
 
     def start(self, output: Path, **environment: str) -> "subprocess.Popen[str]":
@@ -73,13 +73,13 @@ class Command:
         )
 
     def run(self, output: Path) -> tuple[int, str]:
-        """Run to the end; returns the exit status and what was said on standard error."""
+        """Run to the end; returns the exit status and standard error."""
         process = self.start(output)
         _, said = process.communicate()
         return process.returncode, said
 
     def run_with_faults(self, output: Path, fault: str, *at: int) -> Ended:
-        """Run with faults of that kind at these points, see tests/points/sitecustomize.py."""
+        """Run with faults of this kind at these points; see tests/points/sitecustomize.py."""
         with tempfile.TemporaryDirectory() as folder:
             process = self.start(output, **faults(self._calls.parent, Path(folder), fault, *at))
             _, said = process.communicate()
@@ -88,16 +88,16 @@ class Command:
 
 
 def wait_until(holds: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
-    """Wait, however long it takes, for what a process has to bring about before it ends."""
+    """Wait without a time limit until a condition holds; fails if the process ends before."""
     while not holds():
         assert process.poll() is None, "it has ended"
         time.sleep(0.01)
 
 
 def faults(below: Path, notes: Path, fault: str, *at: int) -> dict[str, str]:
-    """The environment of a run in which the n-th operations on files below a folder cause faults of that kind.
+    """Return the environment of a run in which the n-th operations on files below a folder cause faults of this kind.
 
-    `notes` is a folder for what the processes of that run note of the points.
+    `notes` is a folder in which the processes of the run record the points.
     """
     return {
         "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent / "points"), os.environ.get("PYTHONPATH", "")]),
@@ -109,10 +109,10 @@ def faults(below: Path, notes: Path, fault: str, *at: int) -> dict[str, str]:
 
 
 def points_of_runs(points: int, rng: random.Random) -> Iterator[int]:
-    """A point for each of four runs that complete each other: any of those which the run still has, about.
+    """Yield a random point for each of four runs, each of which continues the work of the previous one.
 
-    `points` are those of a run that has everything to do. One that has nothing to do has a twelfth of them, in its
-    planning and its tables.
+    A point is drawn from about as many as the run still has. `points` is the number of points of a run that has
+    everything to do; a run that has nothing to do has a twelfth of them, in its planning and its tables.
     """
     left = points
     for _ in range(4):
@@ -122,7 +122,7 @@ def points_of_runs(points: int, rng: random.Random) -> Iterator[int]:
 
 
 def killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
-    """Run up to four times, killed at a point each, and then to the end; returns how many runs were killed."""
+    """Run up to four times, each killed at a point, and then to the end; returns how many runs were killed."""
     for kills, point in enumerate(points_of_runs(points, rng)):
         ended = command.run_with_faults(output, rng.choice(["kill", "kill-amid"]), point)
         if ended.status != -signal.SIGKILL:
@@ -134,15 +134,15 @@ def killed_at_points(command: Command, output: Path, points: int, rng: random.Ra
 
 
 def workers_killed_at_points(command: Command, output: Path, points: int, rng: random.Random) -> int:
-    """Run with up to six of the worker processes killed, each where it comes to a point; returns how many died."""
+    """Run with up to six worker processes killed, each at a point; returns how many died."""
     ended = command.run_with_faults(output, "worker", *rng.sample(range(1, points + 1), 6))
     assert ended.status in (0, 1), ended.said
-    assert command.run(output)[0] in (0, 1)  # whoever died twice has failed, and is tried again
+    assert command.run(output)[0] in (0, 1)  # retries recordings whose worker died twice
     return ended.faults
 
 
 def worker_processes(parent: int) -> list[psutil.Process]:
-    """The processes that analyse recordings for a run; not the one that loky keeps for its own housekeeping."""
+    """Return the worker processes of a run, without the process that loky uses for its own housekeeping."""
     found = []
     try:
         for child in psutil.Process(parent).children():
@@ -154,7 +154,7 @@ def worker_processes(parent: int) -> list[psutil.Process]:
 
 
 def interrupted_at_points(command: Command, output: Path, points: int, rng: random.Random) -> list[int]:
-    """Run up to four times, with SIGTERM or SIGINT at a point each, and then to the end; returns exit statuses."""
+    """Run up to four times, each with SIGTERM or SIGINT at a point, and then to the end; returns the exit statuses."""
     statuses = []
     for point in points_of_runs(points, rng):
         number = rng.choice([signal.SIGINT, signal.SIGTERM])
@@ -166,7 +166,7 @@ def interrupted_at_points(command: Command, output: Path, points: int, rng: rand
 
 @contextmanager
 def room_for(files: int, pages: int) -> Iterator[None]:
-    """A disk that takes so many more files, and a ledger of so many pages, until the block ends."""
+    """Simulate a disk with room for this many more files and a ledger of this many pages, until the block ends."""
     left, really, connect = files, os.fsync, ledger._connect
 
     def fsync(descriptor: int) -> None:
@@ -188,10 +188,10 @@ def room_for(files: int, pages: int) -> Iterator[None]:
 
 
 def on_a_small_disk(command: Command, folder: Path, kilobytes: int) -> tuple[int, int]:
-    """Run on a file system of that size, and once more after it has been made large; returns both exit statuses.
+    """Run on a file system of this size, and again after it was enlarged; returns both exit statuses.
 
-    The results are copied to `folder`, beside which they were made: pages lead from there to recordings. Needs Linux'
-    namespaces, in which anybody may mount.
+    The results are copied to `folder`. They were written next to it, so that links from pages to recordings remain
+    valid. Needs Linux namespaces, in which any user may mount.
     """
     disk = folder.with_suffix(".disk")
     disk.mkdir()

@@ -1,7 +1,7 @@
-"""Files that nobody who means well sends: damaged, lying, or made to fill the memory or to open other files.
+"""Hostile files: damaged, with false headers, or made to fill the memory or to open other files.
 
-They are made of the recordings of tests/encoders.py, and by hand. Always the same, but for the serial numbers that some
-encoders draw for themselves.
+They are derived from the recordings of tests/encoders.py, or made by hand. They are the same in every run, except for
+serial numbers that some encoders draw at random.
 """
 
 import faulthandler
@@ -28,13 +28,13 @@ from tests import voices
 from tests.containers import Track, write_tracks
 from tests.encoders import ENCODINGS
 
-#: Files that end the process or never end, each with what happens; tests that run in pytest's own process skip them.
+#: Files that crash or hang the process, with what happens; tests that run in pytest's own process skip them.
 CRASHES: dict[str, str] = {}
 
 _SEED = 20
-#: What a length is set to.
+#: Values that length fields are set to.
 _LENGTHS = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
-#: How the parts of a container begin, and how many bytes before that.
+#: A pattern that finds the parts of a container, and how many bytes before the match a part begins.
 _PARTS = {
     "wav": (rb"fmt |fact|data|ds64|LIST|PEAK", 0),
     "aiff": (rb"COMM|SSND", 0),
@@ -57,7 +57,7 @@ _PARTS = {
     "sph": (rb"NIST_1A|sample_count|end_head", 0),
     "webm": (rb"\x18\x53\x80\x67|\x15\x49\xa9\x66|\x16\x54\xae\x6b|\x1f\x43\xb6\x75|\x1c\x53\xbb\x6b", 0),
 }
-#: Lists of other files to play, as text; `{target}` is such a file.
+#: Playlists as text; `{target}` is the file to play.
 PLAYLISTS = {
     "m3u": "{target}\n",
     "extended-m3u": "#EXTM3U\n#EXTINF:10,\n{target}\n",
@@ -83,7 +83,7 @@ _NAMES = (
 
 
 def corpus() -> dict[str, bytes]:
-    """Every hostile file, by its name."""
+    """Return the content of every hostile file, by name."""
     originals = _originals()
     files: dict[str, bytes] = {}
     for kind in (_flipped, _cut, _wrong_lengths, _wrong_samples, _wrong_formats, _bombs):
@@ -96,7 +96,7 @@ def corpus() -> dict[str, bytes]:
 
 
 def write_corpus(folder: Path) -> list[Path]:
-    """Write every hostile file into a folder."""
+    """Write every hostile file into a folder; returns the paths."""
     paths = []
     for name, content in corpus().items():
         paths.append(folder / name)
@@ -105,7 +105,11 @@ def write_corpus(folder: Path) -> list[Path]:
 
 
 def outcome(path: Path) -> str:
-    """Read a file to its end; returns `read` or the reason of the refusal, raises AssertionError on anything worse."""
+    """Read a file to its end; returns `read` or the reason for the refusal.
+
+    Raises AssertionError on samples that are not finite, on blocks with a wrong number of channels, and on notes or
+    reasons that are not one printable line.
+    """
     try:
         with open_audio(path) as stream:
             for block in read_at(stream, 8000):
@@ -122,7 +126,7 @@ def outcome(path: Path) -> str:
 
 
 def _originals() -> dict[str, bytes]:
-    """Half a second of every encoding, by file name; containers that only libsndfile writes among them."""
+    """Return half a second of every encoding, by file name; includes containers that only libsndfile writes."""
     with tempfile.TemporaryDirectory() as folder:
         found = {
             encoding.name: encoding.write(Path(folder), voices.speech(0.5, encoding.rate)).read_bytes()
@@ -144,7 +148,7 @@ def _patched(content: bytes, at: int, patch: bytes) -> bytes:
 
 
 def _flipped(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """A few bytes of the header changed."""
+    """Change a few bytes of the header."""
     rng = random.Random(_SEED)
     for name, content in originals.items():
         for k, (reach, count) in enumerate([(64, 1), (64, 4), (128, 8), (256, 16)]):
@@ -155,7 +159,7 @@ def _flipped(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _parts(name: str, content: bytes) -> list[int]:
-    """Where the parts of a container begin."""
+    """Return the offsets at which the parts of a container begin."""
     if _kind(name) not in _PARTS:
         return []
     pattern, before = _PARTS[_kind(name)]
@@ -163,7 +167,7 @@ def _parts(name: str, content: bytes) -> list[int]:
 
 
 def _cut(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """The end taken away, at the borders between chunks, pages, boxes and frames, and a byte beside them."""
+    """Cut off the end at or close to a border between chunks, pages, boxes or frames."""
     for name, content in originals.items():
         for at in _parts(name, content)[:20]:
             for end in (at - 1, at, at + 1, at + 8):
@@ -181,7 +185,7 @@ def _wrong_lengths(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
         for name in ("gsm.wav", "adpcm.wav", "float.wav"):
             content = originals[name]
             yield f"length-{value}-data-{name}", _patched(content, content.index(b"data") + 4, little)
-        for at in (4, 8, 16, 24):  # of the chunk, of RIFF, of the data, of samples
+        for at in (4, 8, 16, 24):  # lengths of the chunk, of RIFF and of the data, and the number of samples
             place = large.index(b"ds64") + at
             yield f"length-{value}-ds64-{at}.wav", _patched(large, place, little + (b"" if at == 4 else little))
         aiff, au = originals["aiff.aiff"], originals["au.au"]
@@ -212,7 +216,7 @@ def _wav(data: bytes, *, tag: int = 1, channels: int = 1, rate: int = 8000, alig
 
 
 def _wrong_samples(_: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Samples that are no numbers, or hardly."""
+    """Samples that are not finite, huge or denormal."""
     said = voices.speech(0.5)
     for name, value in {"nan": np.nan, "inf": np.inf, "minus-inf": -np.inf, "huge": 3e38, "denormal": 1e-42}.items():
         for share in (3, 1):
@@ -226,7 +230,7 @@ def _wrong_samples(_: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _wrong_formats(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Rates, channels and sizes of samples that no recorder has."""
+    """Sample rates, channel counts and sample sizes that no recorder uses."""
     data = bytes(range(256)) * 32
     for rate in (0, 1, 999, 384_001, 768_001, 0x7FFFFFFF, 4_000_000_000, 0xFFFFFFFF):
         yield f"rate-{rate}.wav", _wav(data, rate=rate)
@@ -270,7 +274,7 @@ def _playlists() -> Iterator[tuple[str, bytes]]:
 
 
 def _nested() -> Iterator[tuple[str, bytes]]:
-    """Parts within parts within parts."""
+    """Deeply nested parts, and very many parts."""
     boxes, lists, elements = b"", b"", b""
     for _ in range(3000):
         boxes = _box(b"moov", _box(b"trak", boxes))
@@ -287,7 +291,7 @@ def _nested() -> Iterator[tuple[str, bytes]]:
 
 
 def _garbage() -> Iterator[tuple[str, bytes]]:
-    """What is no recording at all."""
+    """Files that are not recordings."""
     rng = random.Random(_SEED)
     yield "empty.wav", b""
     yield "zeros.mp3", bytes(10_000)
@@ -305,7 +309,7 @@ def _garbage() -> Iterator[tuple[str, bytes]]:
             yield f"signature-{k}.{name}", signature + rng.randbytes(50 * 10**k)
 
 
-#: What the content of each kind of file begins with.
+#: First bytes of each kind of file.
 SIGNATURES = {
     "wav": b"RIFF\xff\xff\xff\xffWAVE",
     "rf64": b"RF64\xff\xff\xff\xffWAVE",
@@ -340,7 +344,7 @@ SIGNATURES = {
 
 
 def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-    """Small files that claim, or unpack to, far more than they are."""
+    """Small files that claim to hold, or unpack to, far more than their size."""
     yield "day.flac", silent_flac(hours=25)
     yield "day-unknown.flac", silent_flac(hours=1, promised_hours=0)
     yield "day-promised.flac", silent_flac(hours=0.1, promised_hours=10_000)
@@ -384,7 +388,10 @@ def _bombs(originals: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
 
 
 def _small_packets() -> Iterator[tuple[str, bytes]]:
-    """Films of as many packets as fit. FFmpeg could keep all among which it looks for tracks, each in far more room."""
+    """Files of up to a million tiny packets.
+
+    FFmpeg may keep all packets in which it looks for tracks, and needs far more memory for each than its size.
+    """
     for name, kind, content in (("film", 9, b"\x22"), ("sound", 8, b"\x22\0"), ("aac", 8, b"\xaf\1\x21")):
         tag = bytes([kind]) + len(content).to_bytes(3, "big") + bytes(7) + content
         yield f"small-{name}.flv", b"FLV\1\5\0\0\0\x09\0\0\0\0" + (tag + struct.pack(">I", len(tag))) * 1_000_000
@@ -395,7 +402,7 @@ def _small_packets() -> Iterator[tuple[str, bytes]]:
 
 
 def _far_tracks() -> Iterator[tuple[str, bytes]]:
-    """Tracks that lie one after the other, start days apart, jump in time, or are more than any recording has."""
+    """Tracks stored one after the other, starting days apart, or jumping in time; more tracks than recordings have."""
     with tempfile.TemporaryDirectory() as folder:
         for name, count, late_s in (("far", 2, 0.0), ("late", 2, 80_000.0), ("beyond", 2, 90_000.0), ("many", 31, 5.0)):
             quiet = np.zeros(400_000 if name == "far" else 8000, np.float32)
@@ -412,7 +419,7 @@ def _box(kind: bytes, *parts: bytes) -> bytes:
 
 
 def plain_mp4(*, chunks: int = 1, samples: int = 8000, data_reference: bytes = b"") -> bytes:
-    """A QuickTime file of 16-bit samples in chunks of so many; `data_reference` says in which file they lie."""
+    """Return a QuickTime file of 16-bit samples, `samples` per chunk; `data_reference` names the file with them."""
     sound = struct.pack(">6xH", 1) + struct.pack(">HHIHHHHI", 0, 0, 0, 1, 16, 0, 0, 8000 << 16)
     table = _box(
         b"stbl",
@@ -435,22 +442,22 @@ def plain_mp4(*, chunks: int = 1, samples: int = 8000, data_reference: bytes = b
 
 
 def referring(path: str) -> bytes:
-    """A QuickTime file whose samples lie in another file, as an alias of the Macintosh says."""
+    """Return a QuickTime file that refers to another file for its samples, by a Macintosh alias."""
     target = path.encode()
     padding = b"\0" * (len(target) % 2)
     name = target.rpartition(b"/")[2][:63]
     alias = bytes(10) + b"\x02HD" + bytes(25 + 12) + bytes([len(name)]) + name.ljust(63, b"\0") + bytes(16)
     alias += struct.pack(">hh", -1, -1) + bytes(16)
-    for kind in (2, 18):  # both are paths
+    for kind in (2, 18):  # both kinds are paths
         alias += struct.pack(">hh", kind, len(target)) + target + padding
     alias += struct.pack(">hh", -1, 0)
     return plain_mp4(data_reference=_box(b"alis", struct.pack(">I", 0), alias))
 
 
 def fragment(mp4: bytes, count: int) -> bytes:
-    """An MP4 that goes on in a fragment of so many packets, without a table of them."""
+    """Return an MP4 that continues with a fragment of `count` packets, without a table of them."""
     extends = _box(b"mvex", _box(b"trex", struct.pack(">6I", 0, 1, 1, 1024, 100, 0)))
-    at = mp4.index(b"moov") - 4  # the last box
+    at = mp4.index(b"moov") - 4  # moov is the last box
     whole = _patched(mp4, at, struct.pack(">I", len(mp4) - at + len(extends))) + extends
     run = _box(
         b"traf", _box(b"tfhd", struct.pack(">4I", 0x18, 1, 1024, 100)), _box(b"trun", struct.pack(">II", 0, count))
@@ -459,7 +466,7 @@ def fragment(mp4: bytes, count: int) -> bytes:
 
 
 def edited(mp4: bytes, edits: int) -> bytes:
-    """An MP4 that plays its sound over and over."""
+    """Return an MP4 that plays its sound `edits` times."""
     at = mp4.index(b"edts") - 4
     old = int.from_bytes(mp4[at : at + 4], "big")
     table = _box(b"edts", _box(b"elst", struct.pack(">II", 0, edits), struct.pack(">III", 500, 0, 1 << 16) * edits))
@@ -472,7 +479,7 @@ def edited(mp4: bytes, edits: int) -> bytes:
 
 
 def silent_flac(*, hours: float, promised_hours: float | None = None) -> bytes:
-    """Silence of 8 kHz, 65,535 samples in a dozen bytes."""
+    """Return silence at 8 kHz, 65,535 samples per dozen bytes; the header claims `promised_hours`."""
     frames = round(hours * 3600 * 8000 / 65535)
     samples = frames * 65535 if promised_hours is None else min(round(promised_hours * 3600 * 8000), (1 << 36) - 1)
     numbers = 8000 << 44 | 0 << 41 | 7 << 36 | samples  # rate, channels - 1, bits - 1, samples
@@ -505,7 +512,7 @@ def _crc_table(bits: int, polynomial: int) -> list[int]:
 
 
 def crowded_packet(container: str) -> bytes:
-    """A file whose only packet holds 20,000 frames of FLAC, hours of silence: 2.6 GB, all decoded at once."""
+    """Return a file whose only packet holds 20,000 FLAC frames: hours of silence, 2.6 GB if all are decoded at once."""
     with av.open(io.BytesIO(silent_flac(hours=0.1)), format="flac") as source, io.BytesIO() as file:
         template = source.streams.audio[0]
         with av.open(file, "w", format=container) as target:
@@ -517,10 +524,10 @@ def crowded_packet(container: str) -> bytes:
 
 
 def walk(folder: Path, seconds_per_file: float) -> None:
-    """Read every file of a folder, a line each before and after, and at the end by how much memory grew, in MB.
+    """Read every file of a folder; prints a line before and after each, and finally the growth of memory in MB.
 
-    In a process of its own, since a decoder may end it; and a file that takes more seconds of the processor than these
-    ends it too.
+    Runs in a separate process, because a decoder may crash it. A file that takes more than `seconds_per_file` seconds
+    of CPU time ends it too.
     """
     faulthandler.register(signal.SIGPROF, chain=True)
     outcome(next(path for path in sorted(folder.iterdir()) if path.name == "slow.wav"))
@@ -539,7 +546,7 @@ def walk(folder: Path, seconds_per_file: float) -> None:
 
 
 def _peak_mb() -> float:
-    """The most memory that this process has had; not getrusage's, which begins with that of its parent."""
+    """Return the peak memory of this process in MB; that of getrusage would start from the parent's peak."""
     status = Path("/proc/self/status")
     if status.exists():
         return int(re.search(r"VmHWM:\s*(\d+)", status.read_text())[1]) / 1024  # type: ignore[index]

@@ -1,4 +1,4 @@
-"""Folders of calls as a night leaves them, and what the analyzer made of them."""
+"""Folders of calls, and the analyzer's results for them."""
 
 import csv
 import os
@@ -14,10 +14,10 @@ import openpyxl
 from tests import voices
 from tests.encoders import ENCODINGS, write_wav
 
-#: A fixed time for files, 2026-11-24 12:00:00 UTC, so that nights can be compared.
+#: Fixed modification time of files, 2026-11-24 12:00:00 UTC, so that runs can be compared.
 MTIME = 1_795_521_600
 
-#: Every bad file, and words of the reason that it has to be given.
+#: Every bad file, and words that the reason of its failure must contain.
 BAD = {
     "empty.wav": "empty",
     "header.wav": "no sound",
@@ -28,7 +28,7 @@ BAD = {
     "x.wav": "folder",
     "pipe.wav": "pipe",
 }
-#: Names that are awkward and recordings all the same.
+#: Awkward names of valid recordings.
 AWKWARD = tuple(
     os.fsdecode(name)
     for name in (
@@ -46,7 +46,7 @@ AWKWARD = tuple(
 
 @dataclass(frozen=True)
 class Night:
-    """A folder of calls, the folder of its results, and the exit status of the run."""
+    """A folder of calls, its output folder, and the exit status of the run."""
 
     calls: Path
     output: Path
@@ -56,7 +56,7 @@ class Night:
         return read_csv(self.output / name)
 
     def file(self, path: str) -> dict[str, str]:
-        """The row of files.csv of a file, by its path below the calls."""
+        """Return the row of files.csv for a file, by its path below the calls."""
         (row,) = [row for row in self.table("files.csv") if row["file"] == f"{self.calls.name}/{path}"]
         return row
 
@@ -69,16 +69,16 @@ class Night:
 
 @dataclass
 class Calendar:
-    """A clock that only moves where a test moves it."""
+    """A clock that only tests move."""
 
     now: datetime = datetime(2026, 12, 1, 2, tzinfo=UTC)
 
     def seconds(self) -> float:
-        """Seconds since 1970."""
+        """Return the time in seconds since 1970."""
         return self.now.timestamp()
 
     def pass_time(self, **by: float) -> None:
-        """Move the clock on, by what timedelta takes."""
+        """Move the clock forward; takes the arguments of timedelta."""
         self.now += timedelta(**by)
 
 
@@ -88,18 +88,18 @@ def read_csv(path: Path) -> list[dict[str, str]]:
 
 
 def read_workbook(path: Path) -> dict[str, list[tuple[object, ...]]]:
-    """The values of every cell, by sheet."""
+    """Return the values of all cells, by sheet."""
     book = openpyxl.load_workbook(path)
     return {sheet.title: list(sheet.values) for sheet in book}
 
 
 def contents(folder: Path, pattern: str = "**/*.csv") -> dict[str, bytes]:
-    """The bytes of every file below a folder that a pattern matches, by relative path."""
+    """Return the bytes of all files below a folder that match a pattern, by relative path."""
     return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.glob(pattern))}
 
 
 def states(folder: Path, pattern: str = "**/*") -> dict[str, tuple[int, int, bytes]]:
-    """Inode, time of change and bytes of every file below a folder."""
+    """Return inode, modification time and bytes of all files below a folder that match a pattern, by relative path."""
     found = {}
     for path in sorted(folder.glob(pattern)):
         if path.is_file():
@@ -109,7 +109,7 @@ def states(folder: Path, pattern: str = "**/*") -> dict[str, tuple[int, int, byt
 
 
 def good_calls(folder: Path) -> Path:
-    """Nine recordings without a fault, all in one folder; and a text file between them."""
+    """Write nine valid recordings and a text file into one folder."""
     folder.mkdir(parents=True, exist_ok=True)
     caller = voices.call(10, [(0.5, 3), (6, 9)], seed=1, pitch=200)
     agent = voices.call(10, [(3.2, 5.8), (8, 9.5)], seed=2, pitch=110)
@@ -127,7 +127,7 @@ def good_calls(folder: Path) -> Path:
 
 
 def bad_calls(folder: Path) -> Path:
-    """Every kind of file that cannot be analysed, and recordings of awkward names; see BAD and AWKWARD."""
+    """Write every kind of file that cannot be analysed, and recordings with awkward names; see BAD and AWKWARD."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "empty.wav").touch()
     (folder / "header.wav").write_bytes(write_wav(folder / "header.wav", np.zeros(8)).read_bytes()[:44])
@@ -147,7 +147,7 @@ def bad_calls(folder: Path) -> Path:
 
 
 def at_noon(folder: Path) -> Path:
-    """Give every file of a folder the same time."""
+    """Give all files below a folder the modification time MTIME."""
     for path in folder.rglob("*"):
         if path.is_file():
             os.utime(path, (MTIME, MTIME))
@@ -155,7 +155,7 @@ def at_noon(folder: Path) -> Path:
 
 
 def copied(night: Night, folder: Path) -> Night:
-    """The results of a night in another folder, for a test that changes them; the calls stay where they are."""
+    """Copy the results of a run to another folder, for tests that change them; the calls stay where they are."""
     shutil.copytree(night.output, folder)
     return Night(night.calls, folder, night.status)
 
@@ -164,7 +164,7 @@ Analyze = Callable[..., int]
 
 
 def a_call(path: Path, seed: int = 0) -> Path:
-    """A short recording in which somebody speaks."""
+    """Write a short recording with speech."""
     write_wav(path, voices.call(2, [(0.3, 1.7)], seed=seed))
     os.utime(path, (MTIME, MTIME))
     return path

@@ -1,4 +1,4 @@
-"""Sound told as a stream."""
+"""Helpers for the analysis of sound as a stream."""
 
 import fcntl
 import struct
@@ -17,7 +17,7 @@ from analyzer.timeline import Row, ordered
 
 
 def streamed(stream: EmotionStream, sound: np.ndarray, sizes: list[int]) -> list[Row]:
-    """The rows of a sound that is pushed in pieces of these sizes, in turn."""
+    """Return the rows for a sound that is pushed in pieces of these sizes, used in turn."""
     rows, at, size = [], 0, cycle(sizes)
     while at < sound.shape[-1]:
         step = next(size)
@@ -27,24 +27,24 @@ def streamed(stream: EmotionStream, sound: np.ndarray, sizes: list[int]) -> list
 
 
 def told_live(path: Path, model: str, block_s: float = 0.1) -> tuple[Row, ...]:
-    """The rows of a stream of the recording's sound, in the order of a timeline."""
+    """Return the rows for a recording that is pushed as a stream, in the order of a timeline."""
     with open_audio(path) as file:
         sound, rate = np.concatenate(list(file.blocks()), axis=1), file.rate
     return tuple(ordered(streamed(EmotionStream(rate, len(sound), model), sound, [round(block_s * rate)])))
 
 
 def wait_until_processed(process: subprocess.Popen[bytes]) -> None:
-    """Wait until a process has read all that is in the pipe to it, and has done with it what there is to do."""
+    """Wait until a process has read and processed everything in its input pipe."""
     assert process.stdin
     while _bytes_in(process.stdin.fileno()) or not _waits(process):
         time.sleep(0.001)
 
 
 def _bytes_in(pipe: int) -> int:
-    """How many bytes nobody has read yet."""
+    """Return the number of unread bytes in a pipe."""
     return int(struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0])
 
 
 def _waits(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process waits for something; only Linux can say so."""
+    """Whether a process is waiting; always true on systems other than Linux, which do not report it."""
     return not psutil.LINUX or psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING

@@ -1,4 +1,4 @@
-"""The engine in other programs: streams tell what files tell, in time and in little memory."""
+"""The Python API: streams give the same rows as files, with little delay and little memory."""
 
 import gc
 import subprocess
@@ -40,26 +40,26 @@ def model(tiny_model: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wide_model(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A model that hears 16,000 samples per second."""
+    """A model for 16,000 samples per second."""
     front_end = FrontEnd(rate=16000, window=400, hop=160, fft=512)
     return str(make_tiny_model(tmp_path_factory.mktemp("models") / "wide", front_end=front_end))
 
 
 def two_speakers(rate: int = RATE) -> np.ndarray:
-    """Two who talk for long, shaped (2, samples)."""
+    """Return two speakers with long turns, shaped (2, samples)."""
     caller = voices.call(20, [(1, 7), (9, 12.2)], rate, seed=1, pitch=200)
     agent = voices.call(20, [(4.5, 8.5), (11, 19)], rate, seed=2, pitch=110)
     return np.stack([caller, agent])
 
 
-# ---- a stream tells the same, however it is cut, and what a file tells
+# ---- the rows of a stream equal those of a file, whatever the size of the pieces
 
 
 @settings(max_examples=20)
 @given(st.lists(st.integers(1, 30_000), min_size=1, max_size=6))
 def test_it_tells_the_same_in_pieces_of_any_size(model: str, sizes: list[int]) -> None:
     sound = two_speakers()
-    sizes = [max(size, 16) for size in sizes] if max(sizes) < 16 else sizes  # one sample at a time takes its time
+    sizes = [max(size, 16) for size in sizes] if max(sizes) < 16 else sizes  # one sample at a time would be slow
     whole = streamed(EmotionStream(RATE, 2, model), sound, [sound.shape[1]])
     assert len(whole) > 8
     assert ordered(streamed(EmotionStream(RATE, 2, model), sound, sizes)) == ordered(whole)
@@ -75,7 +75,7 @@ def test_it_tells_the_same_in_pieces_of_any_size_at_other_rates(model: str, rate
 
 @pytest.mark.parametrize("rate", [3000, 8000, 11025, 16000, 44100, 48000])
 def test_it_tells_exactly_what_the_file_tells(tmp_path: Path, model: str, rate: int) -> None:
-    """Also where somebody talks for long."""
+    """Also with long turns."""
     turns = [(k + 0.4, k + 0.8 + 0.13 * k) for k in range(1, 10, 2)]
     pauses = np.stack([voices.call(12, turns, rate, seed=3), voices.call(12, [(0.5, 2), (4, 5.8)], rate, seed=4)])
     sound = np.concatenate([pauses, two_speakers(rate)], axis=1)
@@ -152,11 +152,11 @@ def test_a_stream_without_speech_has_no_rows(model: str, sound: np.ndarray) -> N
     assert EmotionStream(44100, 2, model).finish() == []
 
 
-# ---- in time
+# ---- delay
 
 
 def murmured(seed: int, rate: int) -> np.ndarray:
-    """Speech that goes on and on, with pauses too short to end it, or just long enough, and louder and softer parts."""
+    """Return long speech with pauses that are too short to end it or just long enough, and louder and softer parts."""
     rng, pieces = np.random.default_rng(seed), []
     for k in range(6):
         words = voices.speech(rng.uniform(0.2, 5), rate, seed=100 * seed + k, pitch=rng.uniform(90, 250))
@@ -166,7 +166,7 @@ def murmured(seed: int, rate: int) -> np.ndarray:
 
 
 def latest_s(stream: EmotionStream, sound: np.ndarray, rate: int, block_s: float) -> float:
-    """Seconds of sound from the end of a segment until it is told, at most."""
+    """Return the longest delay from the end of a segment to its row, in seconds of sound."""
     block, latest = round(block_s * rate), 0.0
     for at in range(0, len(sound), block):
         told = stream.push(sound[at : at + block])
@@ -187,7 +187,7 @@ def test_so_it_is_for_a_model_of_a_higher_rate(wide_model: str, seed: int, rate:
     assert latest_s(EmotionStream(rate, 1, wide_model), murmured(seed, rate), rate, block_s) < 0.95
 
 
-# ---- in little memory
+# ---- memory
 
 
 @pytest.mark.parametrize("rate", [8000, 16000])
@@ -200,7 +200,7 @@ def test_memory_does_not_grow_with_the_stream(model: str, rate: int) -> None:
         for _ in range(6):
             for at in range(0, sound.shape[1], 4000):
                 stream.push(sound[:, at : at + 4000])
-            gc.collect()  # what Python keeps of small things to use it again would count as well
+            gc.collect()  # small objects that Python keeps for reuse would count too
             held.append(tracemalloc.get_traced_memory()[0])
     finally:
         tracemalloc.stop()
@@ -208,7 +208,7 @@ def test_memory_does_not_grow_with_the_stream(model: str, rate: int) -> None:
     assert held[-1] < held[1] + 50_000
 
 
-# ---- who speaks
+# ---- speaker roles
 
 
 def test_of_whom_nobody_may_listen_to_there_are_no_emotions(model: str) -> None:
@@ -245,7 +245,7 @@ def test_where_two_channels_carry_one_sound_nobody_is_told_alone(model: str) -> 
 @given(st.lists(st.integers(1, 30_000), min_size=1, max_size=6))
 def test_when_channels_part_does_not_depend_on_pieces(model: str, sizes: list[int]) -> None:
     sound = two_speakers()
-    sound[:, :70_000] = voices.call(8.75, [(0.5, 8)])  # an announcement to both, then softer talk
+    sound[:, :70_000] = voices.call(8.75, [(0.5, 8)])  # the same announcement on both channels, then softer speech
     sound[0, 70_000:] *= 0.1
     sound[1, 70_000:] *= 0.1
     sizes = [max(size, 100) for size in sizes]
@@ -255,7 +255,7 @@ def test_when_channels_part_does_not_depend_on_pieces(model: str, sizes: list[in
     assert any(row.emotion for row in rows if row.channel == 2 and row.end > 9)
 
 
-# ---- what cannot be meant
+# ---- invalid arguments
 
 
 @pytest.mark.parametrize(
@@ -381,7 +381,7 @@ def test_what_cannot_be_analysed_is_told_with_the_reason(tmp_path: Path, model: 
             analyze(path, model)
 
 
-# ---- as a guest in a program
+# ---- inside another program
 
 
 def test_to_import_it_costs_nothing_until_it_is_used() -> None:

@@ -1,4 +1,4 @@
-"""The pages on the engine in other programs: every example runs, and what they say is so."""
+"""The pages on the Python API and on `listen`: every example runs, and the pages match the code."""
 
 import contextlib
 import io
@@ -32,7 +32,7 @@ def examples(language: str, page: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def page(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict[str, Any], list[str]]:
-    """What the examples leave behind, one after the other in a folder with a call, and what each of them prints."""
+    """Run the examples in order, in a folder with a call; returns the names they define and what each prints."""
     folder = tmp_path_factory.mktemp("page")
     shutil.copy(ROOT / "examples" / "calls" / "delivery_2026-11-23T09-15-00.wav", folder / "call.wav")
     (folder / "letter.txt").write_text("Dear colleague,\n" * 20)

@@ -1,4 +1,4 @@
-"""Recordings of any encoding become blocks of samples; what cannot be read says why."""
+"""Recordings of any encoding become blocks of samples; unreadable files are refused with a reason."""
 
 import io
 import os
@@ -28,7 +28,7 @@ stereo_encodings = pytest.mark.parametrize("encoding", [e.name for e in ENCODING
 
 
 def heard(path: Path) -> np.ndarray:
-    """All samples of a recording, shaped (channels, samples)."""
+    """Return all samples of a recording, shaped (channels, samples)."""
     with open_audio(path) as stream:
         return np.concatenate(list(stream.blocks()), axis=1)
 
@@ -47,7 +47,7 @@ def refusal(path: Path) -> str:
 
 
 def likeness(one: np.ndarray, other: np.ndarray, longest_delay: int) -> float:
-    """The correlation of two sounds at the delay at which they agree best."""
+    """Return the correlation of two sounds at the delay where it is highest."""
     size = 1 << (len(one) + len(other)).bit_length()
     products = np.fft.irfft(np.fft.rfft(one, size).conj() * np.fft.rfft(other, size), size)
     near = np.concatenate([products[-longest_delay - 1 :], products[: longest_delay + 1]])
@@ -55,7 +55,7 @@ def likeness(one: np.ndarray, other: np.ndarray, longest_delay: int) -> float:
 
 
 def with_data_size(path: Path, size: int) -> Path:
-    """Change the length that a WAV's header gives for its data."""
+    """Change the data length in the header of a WAV file."""
     content = bytearray(path.read_bytes())
     struct.pack_into("<I", content, content.index(b"data") + 4, size)
     path.write_bytes(content)
@@ -63,7 +63,7 @@ def with_data_size(path: Path, size: int) -> Path:
 
 
 def cut_to(path: Path, share: float) -> Path:
-    """Take the end of a WAV's data away."""
+    """Cut the data of a WAV file to a share of its length."""
     content = path.read_bytes()
     start = content.index(b"data") + 8
     path.write_bytes(content[: start + int((len(content) - start) * share)])
@@ -326,7 +326,7 @@ def test_a_wav_of_an_encoding_that_nobody_knows_is_refused(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("channels", [2, 8, 9, 61])
 def test_many_channels_are_read_or_refused_and_never_end_the_process(tmp_path: Path, channels: int) -> None:
-    """In a process of its own, since what is feared is its crash. FFmpeg reads this header, libsndfile does not."""
+    """Runs in a separate process, because it may crash. FFmpeg reads this header, libsndfile does not."""
     path = tmp_path / "a.au"
     path.write_bytes(b".snd" + struct.pack(">5I", 0xC0000018, 0xFFFFFFFF, 1, 8000, channels) + bytes(channels * 800))
     code = (
@@ -425,7 +425,7 @@ def test_a_headerless_file_of_one_byte_is_short_and_nothing_worse(tmp_path: Path
         assert sum(block.shape[1] for block in stream.blocks()) <= 2
 
 
-#: Channels 1 to 8 of a WAV file, where they stand in Vorbis and in Opus.
+#: Channel order of Vorbis and Opus by number of channels, as indices of the channels of a WAV file.
 VORBIS_ORDER = {
     3: (0, 2, 1),
     4: (0, 1, 2, 3),
@@ -445,7 +445,7 @@ MULTICHANNEL = [
 @pytest.mark.parametrize("channels", range(3, 9))
 @pytest.mark.parametrize(("codec", "container"), MULTICHANNEL)
 def test_channels_have_one_order_in_every_container(tmp_path: Path, codec: str, container: str, channels: int) -> None:
-    """That of WAV; Vorbis and Opus have another."""
+    """The order is that of WAV; Vorbis and Opus use another."""
     rate = 48_000
     if codec == "libopus" and channels in (5, 7):
         pytest.skip("the encoder of this test mixes these up; opusenc does not")
@@ -460,7 +460,7 @@ def test_channels_have_one_order_in_every_container(tmp_path: Path, codec: str, 
         write_tracks(path, container, Track(sound, rate, codec))
     with open_audio(path) as stream:
         found = np.concatenate(list(stream.blocks()), axis=1)
-    # What is below 120 Hz is all that Opus keeps of the channel for it.
+    # Opus keeps only frequencies below 120 Hz of the low-frequency channel.
     deep = 3 if codec == "libopus" and channels >= 6 else None
     for channel, at in enumerate(times):
         if channel != deep:
@@ -468,7 +468,7 @@ def test_channels_have_one_order_in_every_container(tmp_path: Path, codec: str, 
 
 
 def copied(path: Path, target: Path, container: str) -> Path:
-    """The same packets in another container."""
+    """Copy the packets to another container."""
     import av
 
     with av.open(str(path)) as source, av.open(str(target), "w", format=container) as file:
@@ -587,7 +587,7 @@ def test_a_block_has_no_more_samples_than_memory_should_hold(
     monkeypatch.setattr("analyzer.stream.MOST_IN_BLOCK", 20_000)
     with open_audio(path) as stream:
         blocks = list(stream.blocks())
-    assert max(block.size for block in blocks) <= 20_000 + 2 * 1024  # and the frame that filled it
+    assert max(block.size for block in blocks) <= 20_000 + 2 * 1024  # the last frame may exceed the limit
     assert np.array_equal(np.concatenate(blocks, axis=1), whole)
 
 
@@ -607,7 +607,7 @@ def test_a_packet_that_is_read_without_end_is_refused(tmp_path: Path, monkeypatc
 
 
 def test_sound_that_changes_its_rate_on_the_way_is_read_on(tmp_path: Path) -> None:
-    """As where two MP3s were joined."""
+    """As when two MP3 files are joined."""
     path = tmp_path / "a.mp3"
     write_with_ffmpeg(path, voices.speech(2, 16000), 16000, "libmp3lame", "mp3")
     write_with_ffmpeg(tmp_path / "b.mp3", voices.speech(2, 24000), 24000, "libmp3lame", "mp3")
@@ -632,7 +632,7 @@ def test_libsndfile_writes_what_these_tests_rely_on() -> None:
 
 
 class Failing(io.BytesIO):
-    """A file on a share that goes away after a while."""
+    """A file on a network share that fails after `whole` bytes."""
 
     def __init__(self, content: bytes, whole: int) -> None:
         super().__init__(content)

@@ -1,4 +1,4 @@
-"""A night's run from end to end: what is left in the output folder, and what another run does to it."""
+"""Whole runs: the contents of the output folder, and what a second run does to them."""
 
 import json
 import os
@@ -43,7 +43,7 @@ def manifest(output: Path) -> dict:
     return json.loads((output / "run.json").read_text())
 
 
-# A night without a fault.
+# A run without failures.
 
 
 def test_a_night_without_a_fault_ends_well(good_night: Night) -> None:
@@ -83,7 +83,7 @@ def test_a_timeline_s_rows_say_what_the_design_promises(good_night: Night) -> No
 
 
 def labelled(probabilities: list[float]) -> str:
-    """The label that a row has at normal sensitivity, by hand: negative from 0.5 on, uncertain below 0.4."""
+    """Return the expected label of a row at normal sensitivity: negative from 0.5 on, uncertain below 0.4."""
     of = dict(zip(EMOTIONS, probabilities, strict=True))
     if round(sum(of[emotion] for emotion in NEGATIVE), 4) >= 0.5:
         return max(NEGATIVE, key=lambda emotion: of[emotion])
@@ -164,7 +164,7 @@ def test_the_manifest_says_what_was_done(good_night: Night) -> None:
     assert (told["model"], told["jobs"], told["unchanged"]) == ("tiny", 1, 0)
 
 
-# What cannot be analysed.
+# Files that cannot be analysed.
 
 
 def test_bad_files_fail_each_with_a_reason_and_stop_nothing(bad_night: Night) -> None:
@@ -254,7 +254,7 @@ def test_a_recording_that_breaks_loses_the_timeline_that_told_of_another(tmp_pat
 
 
 def test_a_folder_named_as_a_timeline_stops_nothing(tmp_path: Path, analyze: Analyze) -> None:
-    """The timelines of a.wav and of a.wav.csv/b.wav want the same name, one as a file and one as a folder."""
+    """The timelines of a.wav and of a.wav.csv/b.wav need the same name, one as a file and one as a folder."""
     calls = tmp_path / "calls"
     a_call(calls / "a.wav")
     a_call(calls / "a.wav.csv" / "b.wav")
@@ -310,7 +310,7 @@ def test_an_error_that_nobody_thought_of_stops_nothing(
     assert statuses == {"calls/a.wav": "failed", "calls/b.wav": "ok"}
 
 
-# Run again.
+# Repeated runs.
 
 
 def test_a_second_run_analyses_nothing_and_touches_no_table(
@@ -414,7 +414,7 @@ def test_a_recording_that_is_gone_keeps_its_results(tmp_path: Path, analyze: Ana
     assert (output / "timelines" / "calls" / "a.wav.csv").is_file()
 
 
-# However it is run.
+# Independence of the number of jobs and the order of inputs.
 
 
 def test_jobs_and_the_order_of_the_files_change_nothing(good_night: Night, tmp_path: Path, analyze: Analyze) -> None:
@@ -442,7 +442,7 @@ def test_a_recording_s_results_do_not_depend_on_its_company(
     assert alone == {"calls/voicemail.WAV.csv": contents(good_night.output / "timelines")["calls/voicemail.WAV.csv"]}
 
 
-# Interrupted.
+# Interrupted runs.
 
 
 def test_a_run_that_is_interrupted_keeps_what_is_done_and_the_next_does_the_rest(
@@ -604,7 +604,7 @@ def test_an_empty_folder_is_nothing_to_do(tmp_path: Path, analyze: Analyze) -> N
     assert read_csv(tmp_path / "out" / "files.csv") == []
 
 
-# Only asking.
+# Dry runs.
 
 
 def test_a_dry_run_says_what_would_be_done_and_writes_nothing(
@@ -660,7 +660,7 @@ def test_a_dry_run_takes_bad_files_as_it_finds_them(tmp_path: Path, analyze: Ana
     assert not (tmp_path / "out").exists()
 
 
-# Time.
+# Time zones.
 
 
 def test_the_time_of_a_recording_is_told_in_the_zone_of_the_first_run(

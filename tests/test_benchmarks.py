@@ -1,4 +1,4 @@
-"""The benchmarks measure what they say: calls of the length that was asked for, whole processes, every stage."""
+"""The benchmarks measure what they claim: calls of the requested length, whole processes, every stage."""
 
 import sys
 from pathlib import Path
@@ -46,7 +46,7 @@ def test_calls_are_as_long_as_was_asked_for_on_two_channels(
 def test_somebody_speaks_for_three_quarters_of_a_call_and_both_have_their_say(speech: list[np.ndarray]) -> None:
     sound = np.concatenate(list(calls.call(1, 3, speech)), axis=1)
     assert sound.shape == (2, 3 * 60 * calls.RATE)
-    # A tenth of a second at a time.
+    # Each row is a tenth of a second.
     loud = np.sqrt(np.square(sound.reshape(2, -1, 800)).mean(axis=2)) > 0.003
     assert loud.any(axis=0).mean() > 0.75
     assert (loud.mean(axis=1) > 0.25).all()
@@ -80,7 +80,7 @@ def test_memory_is_that_of_the_whole_tree_of_processes(tmp_path: Path, monkeypat
     resident = measure._resident
 
     def watched(process: psutil.Process) -> int:
-        """Leaves a file for the process that was seen to hold so much."""
+        """Return the resident memory; creates a file named by the process id if it is more than 64 MB."""
         found = resident(process)
         if found > 64 << 20:
             (tmp_path / str(process.pid)).touch()

@@ -1,4 +1,4 @@
-"""The pages in a real browser: drawn, clicked, played, sorted, filtered, on a narrow screen, in the dark, on paper."""
+"""The pages in a real browser: drawing, clicks, playback, sorting, filters, narrow screens, dark mode, printing."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt-get install chromium")
 
-#: Only for what would never come: on a busy machine a browser takes ten times as long.
+#: Timeout in seconds. Only failing tests reach it; on a busy machine a browser takes ten times as long.
 LIMIT_S = 120
 WIDTHS = [1280, 400]
 LENGTH_S = 40.0
@@ -53,9 +53,10 @@ def browser() -> Iterator[Any]:
 
 @pytest.fixture
 def visit(browser: Any) -> Iterator[Visit]:
-    """Opens a page; in the end nothing may have been complained of, nor asked for but what a test allows.
+    """Return a function that opens a page.
 
-    What a page may ask for is its own file, and files that are `allowed`.
+    The fixture fails if a page logs to the console, raises an error, opens a dialog, or requests a file other than its
+    own and those that are `allowed`.
     """
     contexts, complaints = [], []
 
@@ -79,7 +80,7 @@ def visit(browser: Any) -> Iterator[Visit]:
 
 
 def sound(kind: str = "WAV", subtype: str = "PCM_16") -> bytes:
-    """Two people on two channels, as long as `CALL`."""
+    """Return a file with two speakers on two channels, as long as `CALL`."""
     said = [voices.call(LENGTH_S, [(1, 10)], seed=1), voices.call(LENGTH_S, [(4, 6), (30, 33)], seed=2)]
     file = io.BytesIO()
     soundfile.write(file, np.stack(said, axis=1), 8000, format=kind, subtype=subtype)
@@ -105,7 +106,7 @@ def audio(page: Any, what: str) -> Any:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    """Waits from out here: the page's policy lets nobody evaluate texts in it, which is how Playwright waits."""
+    """Wait in Python: Playwright waits by evaluating text in the page, which the page's security policy forbids."""
     ends = time.monotonic() + LIMIT_S
     while not holds():
         assert time.monotonic() < ends
@@ -113,14 +114,14 @@ def until(holds: Callable[[], bool]) -> None:
 
 
 def slowly(page: Any) -> Any:
-    """A page whose sound plays at a sixteenth of its speed, so that a busy machine comes to look at it in time."""
+    """Slow the sound of a page to a sixteenth of its speed, so that a busy machine checks it in time."""
     page.evaluate("document.querySelector('audio').defaultPlaybackRate = 1 / 16")
     page.evaluate("document.querySelector('audio').playbackRate = 1 / 16")
     return page
 
 
 def plays_from(page: Any, start: float) -> None:
-    """It plays, and has begun at that moment."""
+    """Assert that the sound plays and has started at this time."""
     until(lambda: audio(page, "currentTime") > start + 0.02)
     assert start + 0.02 < audio(page, "currentTime") < start + 5
     assert not audio(page, "paused")
@@ -191,7 +192,7 @@ def test_no_page_is_wider_than_the_screen_and_no_label_lies_on_another(
     assert len(labels) >= 4
 
 
-#: The least contrast of texts with what is behind them, of those that are seen.
+#: The number of visible texts, and their lowest contrast with the background.
 CONTRAST = """() => {
   const part = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
   const light = (rgb) => rgb.map(part).reduce((sum, c, k) => sum + c * [0.2126, 0.7152, 0.0722][k], 0);
@@ -272,7 +273,7 @@ def test_a_recording_beside_the_page_plays_whatever_it_is_called(visit: Visit, t
 
 @pytest.mark.parametrize("there", [False, True])
 def test_sound_that_a_browser_cannot_play_is_told(browser: Any, tmp_path: Path, there: bool) -> None:
-    """Of that the browser complains itself, too."""
+    """Does not use `visit`, because the browser itself logs an error."""
     if there:
         (tmp_path / "one.wav").write_bytes(b"RIFF no sound at all")
     write_page(CALL, tmp_path / "page.html", "one.wav")
@@ -317,7 +318,7 @@ def test_keys_play_and_pause(visit: Visit, sounding_page: Path) -> None:
     page.keyboard.press("Space")
     assert not audio(page, "paused")
     page.keyboard.press("End")
-    page.keyboard.press("ArrowRight")  # where nothing follows, it does not begin anew
+    page.keyboard.press("ArrowRight")  # at the end, it does not start over
     assert at(page) == LENGTH_S
     assert page.evaluate("scrollY") == 0
 
@@ -352,7 +353,7 @@ def test_columns_sort_and_filters_filter(visit: Visit, silent_page: Path) -> Non
     page.get_by_label("speaker").select_option("agent")
     assert page.get_by_text("None that pass the filters.").is_visible()
     page.locator(".slider").focus()
-    page.keyboard.press("ArrowRight")  # to a segment that is not listed
+    page.keyboard.press("ArrowRight")  # to a segment that the filters hide
     page.get_by_label("emotion").select_option("")
     assert column(page, 3) == ["happy", "not inferred"]
 
@@ -367,7 +368,7 @@ def long_call(count: int) -> Timeline:
 
 
 def busy_s(page: Any) -> float:
-    """Seconds of the processor that the page takes to be loaded anew."""
+    """Return the CPU time that a reload of the page takes, in seconds."""
     session = page.context.new_cdp_session(page)
     session.send("Performance.enable", {"timeDomain": "threadTicks"})
     before, _ = task_seconds(session), page.reload()
@@ -415,7 +416,7 @@ def test_on_paper_there_is_nothing_to_press_and_every_segment(visit: Visit, tmp_
         assert page.locator(what).first.is_hidden()
     assert page.locator("h2", has_text="Segments").is_visible()
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == rgb("#ffffff")
-    assert page.pdf(format="A4").count(b"/Type /Page\n") > 15  # more than the thousand rows of a page of the table
+    assert page.pdf(format="A4").count(b"/Type /Page\n") > 15  # more than the 1,000 rows that the table shows at once
     assert page.locator("tbody tr").count() == 1000
 
 

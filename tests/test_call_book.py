@@ -1,4 +1,4 @@
-"""The workbook of one recording: what stands in it, how it looks, what its chart shows."""
+"""The workbook of one recording: its contents, formats and chart."""
 
 import re
 import shutil
@@ -26,32 +26,32 @@ from analyzer.timeline import Row, Timeline
 from tests.test_interchange import AWKWARD, a_row, a_timeline, masked, timelines
 
 HEADER = [column.replace("_", " ") for column in TIMELINE_COLUMNS]
-#: A call in which both are upset, each in turn.
+#: A call in which both speakers are upset, in turns.
 BOTH = a_timeline(a_row(1.5, 2.5), a_row(2, 4.25, 2, "sad", 0.6), a_row(5, 6, 1, "happy", 0.9), a_row(6.5, 7, 2))
 
 
 def written(timeline: Timeline, folder: Path) -> Path:
-    """The workbook of a timeline; its suffix, which only readers look at, is given to it afterwards."""
+    """Write the workbook of a timeline; it gets its suffix afterwards, because only readers need it."""
     path = folder / "call.tmp"
     write_workbook(timeline, path)
     return path.rename(folder / "call.xlsx")
 
 
 def sheets(timeline: Timeline, folder: Path) -> tuple[Worksheet, Worksheet]:
-    """The sheets About and Timeline, as openpyxl reads them."""
+    """Return the sheets About and Timeline, as openpyxl reads them."""
     book = openpyxl.load_workbook(written(timeline, folder))
     assert book.sheetnames == ["About", "Timeline"]
     return book["About"], book["Timeline"]
 
 
 def column(sheet: Worksheet, title: str) -> list[object]:
-    """The values of a column, less its title."""
+    """Return the values of a column, without its title."""
     titles = [cell.value for cell in sheet[1]]
     return [line[titles.index(title)] for line in sheet.iter_rows(min_row=2, values_only=True)]
 
 
 def milliseconds(value: timedelta | time | float) -> int:
-    """A time of a day, or a share of one, in milliseconds."""
+    """Return a time of day, or a share of a day, in milliseconds."""
     if isinstance(value, time):
         value = datetime.combine(datetime.min, value) - datetime.min
     seconds = value.total_seconds() if isinstance(value, timedelta) else value * 86400
@@ -64,7 +64,7 @@ def chart(about: Worksheet) -> ScatterChart:
 
 
 def lines(timeline: Timeline, folder: Path) -> list[list[tuple[int, float]]]:
-    """The points of each line of the chart, in milliseconds and probability, read from the cells it refers to."""
+    """Return the points of each line of the chart, in milliseconds and probability, from the cells it refers to."""
     about, sheet = sheets(timeline, folder)
     found = []
     for series in chart(about).series:
@@ -166,7 +166,7 @@ def test_the_name_of_an_emotion_stands_out_from_its_colour(tmp_path: Path, emoti
 
 
 def luminance(rgb: str) -> float:
-    """Relative luminance of a colour, as WCAG 2 has it."""
+    """Return the relative luminance of a colour, as defined by WCAG 2."""
     parts = [int(rgb[k : k + 2], 16) / 255 for k in (0, 2, 4)]
     linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
     return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]

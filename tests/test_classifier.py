@@ -1,4 +1,4 @@
-"""A model's probabilities: the same in any company, moved to calls; a broken model says what is wrong with it."""
+"""A model's probabilities: independent of the batch, and moved to the prior of calls; errors of broken models."""
 
 import json
 import os
@@ -35,7 +35,7 @@ from tests.tiny_model import make_tiny_model
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
-    """A model that a test may break."""
+    """A model that a test may damage."""
     return make_tiny_model(tmp_path / "model")
 
 
@@ -44,7 +44,7 @@ def inputs(count: int, seed: int = 0) -> np.ndarray:
 
 
 def edit(model: Path, **changes: object) -> None:
-    """Change fields of a model's settings; None takes one away."""
+    """Change fields of a model's settings; None removes a field."""
     fields = json.loads((model / SETTINGS_FILE).read_text()) | changes
     fields = {key: value for key, value in fields.items() if value is not None}
     (model / SETTINGS_FILE).write_text(json.dumps(fields))
@@ -54,7 +54,7 @@ POINT = {"negative_from": 0.5, "found": None, "false": None}
 
 
 def points(**changed: object) -> dict[str, object]:
-    """The field `sensitivities`, with some points changed."""
+    """Return the field `sensitivities`, with some points changed."""
     return {"low": POINT, "normal": POINT, "high": POINT, **changed}
 
 
@@ -84,7 +84,7 @@ def test_probabilities_move_by_the_ratio_of_the_priors(model: Path, monkeypatch:
     classifier = Classifier(model)
     posterior = np.array([[0.1, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.1]], np.float32)
     monkeypatch.setattr(classifier, "_run", lambda batch, _: posterior[: len(batch)])
-    # By hand: each times its prior on calls over 1/8, that is in the ratio 36:18:15:7:9*3:7:4:4, sum 118.
+    # By hand: each probability times its prior on calls over 1/8, so in the ratio 36:18:15:7:9*3:7:4:4, sum 118.
     expected = np.array([36, 18, 15, 7, 27, 7, 4, 4]) / 118
     assert classifier.probabilities(inputs(1))[0] == pytest.approx(expected, abs=1e-6)
 
@@ -319,7 +319,7 @@ def free_inputs(*counts: int) -> list[np.ndarray]:
 
 @pytest.fixture
 def free(tmp_path: Path) -> Classifier:
-    """A model that hears nine things in segments of any length."""
+    """A model with nine outputs for segments of any length."""
     return Classifier(make_tiny_model(tmp_path / "free", outputs=9, front_end=FREE))
 
 

@@ -1,4 +1,4 @@
-"""The command: its options, its exit statuses, what it says where, and what it does not import."""
+"""The command line: options, exit statuses, output, and imports."""
 
 import ast
 import os
@@ -17,17 +17,17 @@ from tests.encoders import write_wav
 from tests.nights import Analyze, Night, a_call, contents, read_csv
 
 PACKAGE = Path(analyzer.__file__).parent
-#: What only training, tests and examples need.
+#: Packages that only training, tests and examples need.
 NOT_FOR_ANALYSIS = (
     *("tensorflow", "keras", "librosa", "scipy", "sklearn", "seaborn", "onnx", "tf2onnx", "tf_keras"),
     *("pydub", "audioop", "hypothesis", "pytest", "nbformat", "ipykernel", "training"),
 )
-#: What only some formats need: a night in which nobody asks for these does not wait for it to be imported.
+#: Packages that only some formats need; a run without these formats does not import them.
 FOR_SOME_FORMATS = ("matplotlib", "jinja2", "pyarrow")
 
 
 def python(*arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a process of its own."""
+    """Run Python in a separate process."""
     return subprocess.run(
         [sys.executable, *map(os.fspath, arguments)],
         capture_output=True,
@@ -219,7 +219,7 @@ def test_a_terminal_that_knows_only_ascii_is_no_reason_to_fail(tmp_path: Path, t
         assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
 
 
-# What it imports.
+# Imports.
 
 
 def test_help_is_answered_without_anything_heavy() -> None:
@@ -258,7 +258,7 @@ def test_an_analysis_needs_nothing_that_only_training_needs(
 
 
 def required(name: str, seen: set[str]) -> set[str]:
-    """The distributions that one needs without extras on this machine, and what those need; `name` in front."""
+    """Return the distributions that `name` requires on this machine without extras, recursively, including itself."""
     from packaging.requirements import Requirement
 
     if name in seen:
@@ -295,9 +295,9 @@ def test_the_analyzer_never_imports_training_or_what_training_needs(path: Path) 
 
 
 def test_no_stage_looks_back() -> None:
-    """One straight way: whatever a stage imports, directly or not, no later stage is among it."""
+    """A stage imports no later stage, directly or indirectly."""
     way = ["audio", "speech", "features", "classifier", "timeline", "outputs"]
-    # Speech is found in the spectra of features, which stand before it.
+    # Speech detection uses the spectra of the module `features`.
     allowed = {("speech", "features")}
     for k, stage in enumerate(way):
         later = {other for other in way[k + 1 :] if (stage, other) not in allowed}
@@ -305,7 +305,7 @@ def test_no_stage_looks_back() -> None:
 
 
 def imported_by(module: str) -> set[str]:
-    """The analyzer's modules that one imports, directly or through others."""
+    """Return the analyzer's modules that a module imports, directly or indirectly."""
     found, waiting = set[str](), [module]
     while waiting:
         tree = ast.parse((PACKAGE / f"{waiting.pop()}.py").read_text(encoding="utf-8"))

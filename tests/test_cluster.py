@@ -1,4 +1,4 @@
-"""A night's work on a Dask cluster: a real scheduler and real workers, processes of this machine."""
+"""Runs on a Dask cluster: a real scheduler and real workers, in processes on this machine."""
 
 import os
 import signal
@@ -22,7 +22,7 @@ from tests.nights import Analyze, Night, a_call, contents, read_csv
 from tests.test_sensitivity import EXTREMES
 from tests.tiny_model import make_tiny_model
 
-#: What a worker loads first: a decoder that takes the whole process down with it.
+#: Preloaded by workers: a decoder that ends its process.
 DEADLY = """
 import os
 from analyzer import audio
@@ -42,7 +42,7 @@ def calls(tmp_path: Path) -> Path:
 
 
 def on(address: str, *arguments: object, model: Path) -> int:
-    """`call-emotions analyze --cluster` in this process."""
+    """Run `call-emotions analyze --cluster` in this process."""
     return main(["analyze", *map(str, arguments), "--cluster", address, "--model", str(model)])
 
 
@@ -157,7 +157,7 @@ def test_short_recordings_go_together_and_long_ones_by_themselves() -> None:
 def test_a_recording_that_kills_workers_fails_and_its_companions_do_not(
     calls: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
-    """It takes four workers before dask gives it up; a nanny brings back another each time."""
+    """Dask gives up a task only after four workers died of it; a nanny restarts the worker each time."""
     deadly = calls / "00.wav"
     deadly.write_bytes(b"deadly")
     with scheduler(tmp_path) as (address, _), workers(address, tmp_path, preload=DEADLY, nanny=True):

@@ -1,4 +1,4 @@
-"""Options in a file: named as on the command line, checked like there, and beaten by it."""
+"""Options in a file: named and checked as on the command line, which overrides them."""
 
 import json
 import os
@@ -113,7 +113,7 @@ def test_a_file_that_is_not_there_is_a_usage_error(calls: Path, analyze: Analyze
 
 
 def hook(path: Path, name: str) -> str:
-    """A setting whose command writes down what it is told."""
+    """Return a setting whose command appends the exit status and its own name to a file."""
     code = f"import os; open({str(path)!r}, 'a').write(os.environ['CALL_EMOTIONS_STATUS'] + ' {name}; ')"
     return f"{name} = {json.dumps([sys.executable, '-c', code])}\n"
 

@@ -1,4 +1,4 @@
-"""Sound stands at the time that its container gives, and every track of a container is read."""
+"""Sound is placed at the time that its container gives, and every track of a container is read."""
 
 import struct
 from fractions import Fraction
@@ -19,7 +19,7 @@ from analyzer.placement import Placement
 from tests.containers import BURST_S, Track, bursts, onsets, write_tracks
 from tests.encoders import ENCODINGS
 
-#: Container, encoding and rate.
+#: Container, codec and sample rate.
 TIMED = [
     ("webm", "libopus", 48_000),
     ("matroska", "aac", 16_000),
@@ -33,15 +33,15 @@ TIMED = [
     ("mpeg", "ac3", 48_000),
     ("flv", "aac", 44_100),
 ]
-#: Containers in which a packet lasts until the next.
+#: Containers in which a packet lasts until the next one.
 _LASTING = ("mp4", "3gp", "mov")
 every_container = pytest.mark.parametrize(("container", "codec", "rate"), TIMED)
-#: Seconds by which a time may differ: the analysis promises 0.05, and an onset is found to 0.01.
+#: Tolerance of times in seconds: the analysis promises 0.05, and onsets are detected to 0.01.
 NEAR = 0.05
 
 
 def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
-    """All samples of a recording, its rate and what is noted of it."""
+    """Return all samples of a recording, its sample rate and its notes."""
     with open_audio(path) as stream:
         sound = np.concatenate(list(stream.blocks()), axis=1)
         assert len(sound) == stream.channels
@@ -76,7 +76,7 @@ def test_a_track_that_starts_late_is_silent_until_then(tmp_path: Path, container
 
 @pytest.mark.parametrize("container", ["mpeg", "mpegts", "flv"])
 def test_a_track_that_starts_minutes_after_the_picture_is_found(tmp_path: Path, container: str) -> None:
-    """Containers without a list of tracks: FFmpeg looks for them in the first seconds only, unless it is asked to."""
+    """These containers have no list of tracks; by default FFmpeg looks for tracks in the first seconds only."""
     track = Track(bursts(4, 44_100, [0.5, 2.0]), 44_100, "aac" if container == "flv" else "mp2", late_s=150)
     sound, rate, notes = read(write_tracks(tmp_path / "a", container, track, picture=True))
     assert onsets(sound[0], rate) == pytest.approx([150.5, 152.0], abs=NEAR)
@@ -139,7 +139,7 @@ def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
     form, codec, rate = container
     missing = tuple((start / 10, (start + length) / 10) for start, length in gaps)
     times = [k + 0.3 for k in range(20)]
-    # Near a gap the decoder goes on with what was before it.
+    # Near a gap the decoder continues with the sound before it.
     kept = [at for at in times if all(at + BURST_S + 0.1 < start or at - 0.4 > end for start, end in missing)]
     unsure = [at for at in times if at not in kept] + [end for _, end in missing]
     path = tmp_path_factory.mktemp("gaps") / "a"
@@ -225,7 +225,7 @@ def test_tracks_of_different_rates_are_read_at_the_highest(tmp_path: Path) -> No
 def test_tracks_are_read_together_however_far_apart_they_lie(
     tmp_path_factory: pytest.TempPathFactory, late_s: list[int], by_track: bool, room: int
 ) -> None:
-    """With room for few packets, tracks get passes of their own over the file."""
+    """With room for few packets, tracks are read in separate passes over the file."""
     path = tmp_path_factory.mktemp("apart") / "a.mkv"
     tracks = [Track(bursts(6, 8000, [1.0, 4.0]), 8000, "pcm_s16le", at) for at in late_s]
     write_tracks(path, "matroska", *tracks, by_track=by_track)
@@ -252,7 +252,7 @@ def test_a_track_of_an_encoding_that_is_not_known_is_noted(tmp_path: Path) -> No
 
 
 def test_times_that_start_over_lose_no_sound(tmp_path: Path) -> None:
-    """As where two WebM files were put one after the other."""
+    """As when two WebM files are concatenated."""
     parts = [
         write_tracks(tmp_path / f"{k}.webm", "webm", Track(bursts(5, 48_000, [at]), 48_000, "libopus"))
         for k, at in enumerate((1.0, 3.0))
@@ -283,7 +283,7 @@ def test_a_start_after_the_longest_recording_is_refused_at_once(
 def test_every_frame_of_amr_lasts_20_ms(
     tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]]
 ) -> None:
-    """Frames of pauses too: those that describe its noise (8), and those without any content (15)."""
+    """Includes frames of pauses: those that describe comfort noise (8), and those without content (15)."""
     sizes = (13, 14, 16, 18, 20, 21, 27, 32, 6)
     content = b"".join(
         bytes([(15 if is_empty else 8 if is_pause else mode) << 3 | 4])
@@ -298,7 +298,7 @@ def test_every_frame_of_amr_lasts_20_ms(
 
 @pytest.mark.parametrize("together", [1, 3, 10])
 def test_packets_of_several_frames_of_amr_are_read_whole(tmp_path: Path, together: int) -> None:
-    """Telephones write up to ten frames into a packet of 3GP."""
+    """Telephones write up to ten frames into one packet of 3GP."""
     path = ENCODINGS["amr.amr"].write(tmp_path, bursts(2, 8000, [0.5, 1.2]))
     with av.open(str(path), format="amr") as file:
         contents = [bytes(packet) for packet in file.demux() if packet.size]

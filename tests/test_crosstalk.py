@@ -1,4 +1,4 @@
-"""The voice of one channel that leaks into another is nobody speaking there."""
+"""A voice that leaks from one channel into another is not counted as speech there."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ AGENT = voices.call(20, [(1, 5), (7, 13), (15, 19)], seed=4, pitch=110)
 
 
 def on_first(sound: np.ndarray, block: int = 40_000) -> list[tuple[Segment, bool]]:
-    """Segments of speech on the first channel of a sound shaped (2, samples), and whether each is a leak."""
+    """Return the speech segments on the first channel of a sound shaped (2, samples), and whether each is a leak."""
     detectors, found = [SpeechDetector(RATE, SpeechSettings()) for _ in sound], []
     for at in range(0, sound.shape[1], block):
         segments, _ = (

@@ -1,4 +1,4 @@
-"""Dates that are recognised in names without a pattern, and numbers that are none."""
+"""Recognition of dates in names without a pattern, and of numbers that are not dates."""
 
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
@@ -47,11 +47,11 @@ def found(name: str) -> str:
         ("2026-11-24_10h13.wav", "2026-11-24 10:13:00"),
         ("PTT-20261124-WA0003.opus", "2026-11-24"),
         ("20261124_0821123456.wav", "2026-11-24"),
-        ("20261124-1013.wav", "2026-11-24"),  # four digits may be an extension
+        ("20261124-1013.wav", "2026-11-24"),  # four digits may be a telephone extension
         ("20261124_246199.wav", "2026-11-24"),  # there is no such time of day
         ("2026-11-24 at 10.13.07 PM.m4a", "2026-11-24"),
         ("2026-11-24_20261124-101307.wav", MOMENT),
-        ("20261124-101307_20261124-101530.wav", "2026-11-24"),  # from and to: which is meant is not clear
+        ("20261124-101307_20261124-101530.wav", "2026-11-24"),  # ambiguous: may be start and end
     ],
 )
 def test_a_date_in_a_common_form_is_recognised(name: str, expected: str) -> None:
@@ -67,7 +67,7 @@ def test_a_date_in_a_common_form_is_recognised(name: str, expected: str) -> None
         ("2026-11-24T23-30-00Z.wav", "2026-11-25 00:30:00"),
         ("2026-07-24T09-13-07Z.wav", "2026-07-24 11:13:07"),
         ("q-600-1732443187.123.wav", "2024-11-24 11:13:07"),
-        ("out-0821123456-101-20261124-101307-1795515187.42.wav", MOMENT),  # what people read comes first
+        ("out-0821123456-101-20261124-101307-1795515187.42.wav", MOMENT),  # a readable date takes precedence
     ],
 )
 def test_times_that_are_of_utc_are_shown_in_the_time_zone(name: str, expected: str) -> None:
@@ -80,7 +80,7 @@ def test_times_that_are_of_utc_are_shown_in_the_time_zone(name: str, expected: s
         ("calls/2026-11-24/0001.wav", "2026-11-24"),
         ("calls/2026/11/24/0001.wav", "2026-11-24"),
         ("2025/2026-11-24/0821123456.wav", "2026-11-24"),
-        ("2026-11-23/20261124-101307.wav", MOMENT),  # the file's own name says it more exactly
+        ("2026-11-23/20261124-101307.wav", MOMENT),  # the name of the file is more precise
         ("2026-11-24/2026-11-20_2026-11-21.wav", "2026-11-24"),
         ("export 2026-11-25/2026-11-24/a.wav", "2026-11-24"),
     ],
@@ -171,7 +171,7 @@ def test_eight_digits_are_a_date_only_if_they_are_a_day_of_these_years(number: s
 @given(st.text("0123456789-_/. TZ:+ap", max_size=40))
 def test_whatever_a_name_is_what_is_found_is_a_moment_of_these_years(name: str) -> None:
     if shown := found(name):
-        assert 1989 <= datetime.fromisoformat(shown).year <= 2028  # UTC at the turn of the year
+        assert 1989 <= datetime.fromisoformat(shown).year <= 2028  # the conversion from UTC may change the year
         assert len(shown) in (10, 19)
 
 

@@ -1,4 +1,4 @@
-"""Outputs where something else than a regular file stands: links are kept, pipes and devices are never replaced."""
+"""Output paths that are not regular files: links are kept, pipes and devices are never replaced."""
 
 import os
 import socket
@@ -20,7 +20,7 @@ METRIC = "call_emotions_last_run_exit_status"
 
 @contextmanager
 def reader(path: Path) -> Iterator[int]:
-    """A pipe that is read from; gives the descriptor to read."""
+    """Create a named pipe and open it for reading; yields the descriptor."""
     os.mkfifo(path)
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     try:
@@ -216,7 +216,7 @@ def test_what_cannot_take_metrics_is_a_warning_and_stays(
 
 @pytest.mark.parametrize("option", ["--metrics-file", "--log-file"])
 def test_the_null_device_stays_one(calls: Path, tmp_path: Path, analyze: Analyze, option: str) -> None:
-    """By way of a link too; who may replace devices, as root may, replaces none."""
+    """Also through a link, and even for a user who may replace devices, such as root."""
     (tmp_path / "link").symlink_to(os.devnull)
     for path in (os.devnull, tmp_path / "link"):
         assert analyze(calls, "-o", tmp_path / "out", option, path) == 0
@@ -228,7 +228,7 @@ def test_the_null_device_stays_one(calls: Path, tmp_path: Path, analyze: Analyze
 def test_standard_output_is_written_to_and_the_file_behind_it_is_not_replaced(
     calls: Path, tmp_path: Path, analyze: Analyze, option: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    """Under capfd standard output is a regular file, as after a shell's `> file`."""
+    """Under capfd, standard output is a regular file, as after `> file` in a shell."""
     if not Path("/dev/stdout").exists():
         pytest.skip("this system has no /dev/stdout")
     inode = os.fstat(1).st_ino
@@ -311,7 +311,7 @@ def test_folders_of_any_depth_are_made_and_walked(tmp_path: Path) -> None:
     make_folders(deep)
     (deep / "f").touch()
     assert list(files_below(tmp_path)) == [deep / "f"]
-    for folder in (deep, *deep.parents):  # no deeper than pytest can delete
+    for folder in (deep, *deep.parents):  # pytest cannot delete folders this deep
         if folder == tmp_path:
             break
         (folder / "f").unlink(missing_ok=True)

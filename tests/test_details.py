@@ -1,4 +1,4 @@
-"""When a call was, who took part and what it belongs to, from its name and from metadata."""
+"""Time, speakers and groups of a call, from its name and from metadata."""
 
 import json
 import os
@@ -40,10 +40,10 @@ def told_by(name: str, pattern: str = PATTERN, told: Told | None = None) -> tupl
         ("2026-11-24T09:15:30.wav", "2026-11-24 09:15:30"),
         ("in-0821123456-20261124_091500-7.wav", "2026-11-24 09:15:00"),
         ("2026-11-24/0001.wav", "2026-11-24"),
-        ("2026-11-23/20261124_091500.wav", "2026-11-24 09:15:00"),  # what is said last is said of this recording
+        ("2026-11-23/20261124_091500.wav", "2026-11-24 09:15:00"),  # the last date in a path counts
         ("20261124/0821123456.wav", "2026-11-24"),
         ("20240229_235959.wav", "2024-02-29 23:59:59"),
-        ("20261124_246199.wav", "2026-11-24"),  # a day without such a time of day
+        ("20261124_246199.wav", "2026-11-24"),  # there is no such time of day
     ],
 )
 def test_dates_and_times_are_read_from_names(name: str, expected: str) -> None:
@@ -91,7 +91,7 @@ def test_other_groups_of_the_pattern_say_what_a_recording_belongs_to() -> None:
     assert details.groups == {"queue": "returns"}
 
 
-# Nights.
+# Whole runs.
 
 
 def when(output: Path) -> dict[str, tuple[str, str]]:
@@ -124,7 +124,7 @@ def test_the_note_says_where_the_time_is_known_from(tmp_path: Path, analyze: Ana
         "20261324_091500.wav": ("2020-02-03", "recorded: from the metadata"),
         "plain.wav": ("2026-11-24 13:00:00", "recorded: time of the file"),
     }
-    # The zone stays, and another one touches nothing but the times of files.
+    # The time zone is stored; another one only changes times that come from files.
     for zone, hour in (([], 13), (["--time-zone", "America/New_York"], 7)):
         assert analyze(calls, "-o", output, *options, *zone) == 0
         assert analysed(output) == {}

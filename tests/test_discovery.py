@@ -1,4 +1,4 @@
-"""Which files there are, under names that stay theirs."""
+"""Discovery of files, and their stable names."""
 
 import os
 from pathlib import Path
@@ -15,7 +15,7 @@ NOWHERE = Path("/nowhere")
 
 
 def found_below(folder: Path, output: Path = NOWHERE, follow_links: bool = False) -> dict[str, Found]:
-    """What a walk finds, by path below the folder."""
+    """Return the files that a walk finds, by path below the folder."""
     (source,) = parse_inputs([str(folder)])
     return {found.identity.path: found for found in walk(source, output, follow_links)}
 
@@ -236,7 +236,7 @@ def test_a_folder_that_cannot_be_listed_is_told(calls: Path, monkeypatch: pytest
 
 
 def test_a_folder_whose_files_cannot_be_looked_at_stops_nothing(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A folder that may be listed but not entered, as one with the bits r-- is."""
+    """A folder that may be listed but not entered, such as one with mode r--."""
     write_wav(calls / "readable-only" / "a.wav", voices.speech(0.1))
     write_wav(calls / "z.wav", voices.speech(0.1))
     really = os.stat
@@ -298,7 +298,7 @@ def test_a_file_that_cannot_be_opened_is_not_taken_for_audio(tmp_path: Path) -> 
         looks_like_audio(gone)
 
 
-# Files of the system.
+# System files.
 
 SYSTEM_FILES = (
     *("._call.wav", ".DS_Store", "Thumbs.db", "THUMBS.DB", "desktop.ini", ".nfs000000000a1b2c3d00000001"),

@@ -1,4 +1,4 @@
-"""The doctor: a line for each thing that works or does not, and the exit status of the worst."""
+"""The command `doctor`: one line per check, and the exit status of the worst result."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from tests.tiny_model import make_tiny_model
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> dict[str, list[str]]:
-    """What was said, by `ok` and `FAIL`."""
+    """Return the lines of standard output, by `ok` and `FAIL`."""
     said: dict[str, list[str]] = {"ok": [], "FAIL": []}
     for line in capsys.readouterr().out.splitlines():
         said[line.split()[0]].append(line)

@@ -1,4 +1,4 @@
-"""The eight emotions and what is expected of them on calls."""
+"""The eight emotions, and their prior on calls."""
 
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, UNCERTAIN
 

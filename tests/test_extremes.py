@@ -1,4 +1,4 @@
-"""Times, sizes and paths at the ends of what systems take: stored exactly, shown where there is a date, never fatal."""
+"""Times, sizes and paths at the limits of systems: stored exactly, shown if there is a date, never fatal."""
 
 import os
 import subprocess
@@ -20,7 +20,7 @@ from analyzer.outputs import files_below
 from tests.nights import Analyze, a_call, read_csv
 from tests.test_roles import analysed
 
-#: Seconds since 1970 of the years that bug reports name, and beyond every calendar.
+#: Seconds since 1970 of years that occur in bug reports, and beyond every calendar.
 YEARS = {
     "1601": -11_644_473_600,
     "1677": -9_223_372_037,
@@ -59,7 +59,7 @@ def test_any_time_and_size_is_stored_exactly(mtime_ns: int, size: int) -> None:
 
 
 @given(nanoseconds | st.integers(-(1 << 66), 1 << 69), st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Adak"]))
-@example(-62_135_596_800 * 10**9, "America/Adak")  # the first day of the calendar, and the day before in Alaska
+@example(-62_135_596_800 * 10**9, "America/Adak")  # the first day of the calendar; in Alaska it is the day before
 @example(253_402_300_799 * 10**9, "Pacific/Kiritimati")
 def test_a_time_is_shown_as_a_date_or_not_at_all(mtime_ns: int, zone: str) -> None:
     recorded, source = Entry(Identity("calls", "a.wav"), 1, mtime_ns, "ok").when(ZoneInfo(zone))
@@ -84,7 +84,7 @@ def test_times_are_shown_in_the_same_digits_in_every_year() -> None:
 
 @pytest.fixture
 def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A call of every such year, and a note; their times are as the file system would tell them if it could."""
+    """A call and a text file of every such year. Patches os.stat, since file systems cannot store all these times."""
     calls, times = tmp_path / "calls", {}
     for k, (name, seconds) in enumerate(YEARS.items()):
         times[f"{name}.wav"] = times[f"{name}.txt"] = seconds * 10**9 + 100
@@ -93,7 +93,7 @@ def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     really = os.stat
 
     class Dated:
-        """The state of a file, with another time."""
+        """The status of a file, with another modification time."""
 
         def __init__(self, state: os.stat_result, mtime_ns: int) -> None:
             self._state, self.st_mtime_ns, self.st_mtime = state, mtime_ns, mtime_ns / 1e9
@@ -158,7 +158,7 @@ def test_whatever_storage_tells_of_times_and_sizes_is_a_file(told: object, secon
 
 
 def longest(path: Path) -> int:
-    """The longest path that writing a result takes, in bytes."""
+    """Return the length in bytes of the longest path that writing a result needs."""
     temporary = path.with_name(".writing-0123456789abcdef.tmp")
     return max(len(os.fsencode(path)), len(os.fsencode(temporary)))
 
@@ -187,7 +187,7 @@ def test_long_paths_stay_different(one: str, other: str) -> None:
 
 @pytest.mark.parametrize("count", [1, 100, 2000, 2031])
 def test_a_path_that_the_system_takes_is_the_recording_s_own(count: int) -> None:
-    """As it always was: results of earlier versions are found again."""
+    """The path is that of earlier versions, so that their results are found."""
     path = "d/" * count + "a.wav"
     found = Identity("calls", path).result_path(Path("/"), ".csv")
     fits = len(f"/calls/{'d/' * count}") + 32 <= 4095
@@ -226,7 +226,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
         os.rename(tmp_path / "made.wav", "b.wav", dst_dir_fd=handle)
         os.close(handle)
     yield calls
-    subprocess.run(["rm", "-rf", str(calls), str(tmp_path / "out")], check=True)  # pytest's own way is recursive
+    subprocess.run(["rm", "-rf", str(calls), str(tmp_path / "out")], check=True)  # pytest's own deletion is recursive
 
 
 def test_recordings_of_any_depth_are_analysed(deep: Path, tmp_path: Path, analyze: Analyze) -> None:

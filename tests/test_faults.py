@@ -1,4 +1,4 @@
-"""Whatever happens in the night, the runs after it leave the tables of a night in which nothing happened."""
+"""Whatever fault occurs in a run, later runs leave the same files as a run without faults."""
 
 import random
 from contextlib import closing
@@ -20,7 +20,7 @@ from tests.faults import (
 from tests.nights import Analyze, contents
 
 FORMATS = "csv,xlsx,jsonl,html"
-#: What is left of a night; the workbook notes when it was written.
+#: Suffixes of the files that are compared. The workbook is left out, because it contains the time of writing.
 COMPARED = (".csv", ".jsonl", ".html")
 TABLES = ("recordings.csv", "files.csv", "html/index.html")
 SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 220))]
@@ -28,7 +28,7 @@ SEEDS = [*range(2), *(pytest.param(seed, marks=pytest.mark.slow) for seed in ran
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A run over sixty mixed files in which nothing happens: how many points it has, and every file that it leaves."""
+    """A run over sixty mixed files without faults: its number of points, and every file that it leaves."""
 
     calls: Path
     command: Command
@@ -45,15 +45,15 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory, tiny_model: Path) -> U
     folder = tmp_path_factory.mktemp("undisturbed")
     command = Command(mixed_calls(folder / "calls"), tiny_model, "--format", FORMATS)
     ended = command.run_with_faults(folder / "out", "kill")
-    assert (ended.status, ended.said.count("failed: ")) == (1, 9)  # a line for each of eight, and the last line
+    assert (ended.status, ended.said.count("failed: ")) == (1, 9)  # a line for each of eight files, and the last line
     files = left_in(folder / "out")
-    assert len(files) == 3 + 3 * 51  # tables and index, and a timeline, lines and a page of whatever could be read
+    assert len(files) == 3 + 3 * 51  # tables and index; timeline, JSON lines and page per recording
     return Undisturbed(folder / "calls", command, ended.points, files)
 
 
 @pytest.fixture
 def output(undisturbed: Undisturbed, tmp_path: Path) -> Path:
-    """A folder for results that is beside the recordings, so that pages lead to them by the same way."""
+    """An output folder next to the recordings, so that links from pages to recordings are the same in all runs."""
     return undisturbed.calls.parent / f"{tmp_path.parent.name}-{tmp_path.name}"
 
 
@@ -108,6 +108,6 @@ def test_a_file_system_that_is_really_full_costs_nothing(
     undisturbed: Undisturbed, output: Path, kilobytes: int
 ) -> None:
     first, second = on_a_small_disk(undisturbed.command, output, kilobytes)
-    assert first == 3 or kilobytes >= 300  # which may be just enough
+    assert first == 3 or kilobytes >= 300  # 300 kB may be just enough
     assert second == 1
     assert left_in(output) == undisturbed.files

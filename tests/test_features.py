@@ -1,4 +1,4 @@
-"""A segment becomes the picture that the network looks at: always the same shape, whatever its length and level."""
+"""The network's input for a segment: the same shape for any length and level."""
 
 from dataclasses import replace
 
@@ -119,7 +119,7 @@ def test_whisper_gets_as_many_frames_as_there_is_sound_for_and_one_at_least(coun
 def test_whisper_hears_what_it_was_trained_on() -> None:
     librosa = pytest.importorskip("librosa", reason="librosa comes with call-emotions[training]")
     sound = voices.speech(2.5, 16000) + voices.noise(2.5, 16000, level_db=-60)
-    # As its authors compute it (whisper/audio.py), without the padding to 30 s.
+    # As the authors compute it (whisper/audio.py), without the padding to 30 s.
     power = np.abs(librosa.stft(sound, n_fft=400, hop_length=160, pad_mode="reflect"))[:, :-1] ** 2
     logarithm = np.log10(np.maximum(librosa.filters.mel(sr=16000, n_fft=400, n_mels=80) @ power, 1e-10))
     expected = (np.maximum(logarithm, logarithm.max() - 8) + 4) / 4

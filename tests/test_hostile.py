@@ -1,4 +1,4 @@
-"""Whatever a file holds, it is read or refused with a reason; nothing hangs, fills the memory or opens other files."""
+"""Any file is read or refused with a reason; none hangs, fills the memory or opens other files."""
 
 import csv
 import os
@@ -23,7 +23,7 @@ from tests.encoders import write_wav
 from tests.hostile import CRASHES, PLAYLISTS, SIGNATURES, outcome, referring, write_corpus
 from tests.nights import Analyze, at_noon, read_csv
 
-#: What the reading of any file may add to the memory. A block is 16 MB and stands there several times as it is cleaned
+#: Maximum growth of memory in MB while any file is read. A block is 16 MB and exists several times while it is cleaned
 #: and resampled; FFmpeg may hold a packet of 64 MB, or the index of an MP4, 200 MB at most.
 MOST_MB = 300
 
@@ -38,7 +38,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(params=[5, pytest.param(1, marks=pytest.mark.slow)], ids=["every fifth", "all"])
 def some(folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
-    """A folder with a part of the hostile files, of every kind some, and the one that is read first."""
+    """A folder with some hostile files of every kind, and slow.wav, which is read first."""
     path = tmp_path / "calls"
     path.mkdir()
     for hostile_file in {*sorted(folder.iterdir())[:: request.param], folder / "slow.wav"}:
@@ -48,7 +48,7 @@ def some(folder: Path, tmp_path: Path, request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture
 def visited() -> Iterator[tuple[str, list[str]]]:
-    """The address of a web server of this machine, and the paths that it was asked for."""
+    """The address of a web server on this machine, and the paths requested from it."""
     asked: list[str] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -60,7 +60,7 @@ def visited() -> Iterator[tuple[str, list[str]]]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = Thread(target=server.serve_forever, args=(0.01,))  # seconds until it sees that it shall end
+        thread = Thread(target=server.serve_forever, args=(0.01,))  # checks for shutdown every 0.01 s
         thread.start()
         yield f"http://127.0.0.1:{server.server_port}/secret.wav", asked
         server.shutdown()
@@ -74,7 +74,7 @@ def test_there_are_hostile_files_of_every_kind(folder: Path) -> None:
 
 
 def test_every_hostile_file_is_read_or_refused_in_little_memory_and_time(some: Path) -> None:
-    """In a process of its own, so that a decoder that crashes is seen as what it is."""
+    """Runs in a separate process, so that the crash of a decoder is detected."""
     command = [sys.executable, "-m", "tests.hostile", str(some), "60"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=Path(__file__).parents[1])
     lines = done.stdout.splitlines()
@@ -243,7 +243,7 @@ def test_every_signature_that_is_known_is_tried() -> None:
 
 
 def test_the_files_are_the_same_every_time(folder: Path) -> None:
-    drawn = re.compile(r"ogg|opus|webm|wma|float")  # encoders draw serial numbers for these, and write the time
+    drawn = re.compile(r"ogg|opus|webm|wma|float")  # encoders write random serial numbers or the time into these
     for name, content in hostile.corpus().items():
         if not drawn.search(name):
             assert (folder / name).read_bytes() == content, name

@@ -1,4 +1,4 @@
-"""Timelines in the formats of other tools, read back by readers that others wrote."""
+"""Timelines in the formats of other tools, read back by third-party readers."""
 
 import html
 import json
@@ -25,10 +25,10 @@ from analyzer.report.interchange import json_line, label, words
 from analyzer.timeline import Row, Timeline, ordered
 
 FORMATS = ("audacity", "textgrid", "webvtt", "rttm", "jsonl", "parquet")
-#: A segment as every format tells it: start and end in milliseconds, speaker, emotion (None where there is no place).
+#: A segment in any format: start and end in milliseconds, speaker, emotion (None if the format has no field for it).
 Told = tuple[int, int, str, str | None]
 DAY_MS = 86_400_000
-#: Roles that break a file which takes them as they are.
+#: Roles that break a file if they are not escaped.
 AWKWARD = (
     "channel 1",
     'the "boss"',
@@ -52,7 +52,7 @@ AWKWARD = (
 def a_row(
     start: float, end: float, channel: int = 1, emotion: str = "angry", sure: float = 0.81, level_db: float = -20.0
 ) -> Row:
-    """A segment; `uncertain` is most probably sad."""
+    """Return a segment; if it is `uncertain`, its most probable emotion is sad."""
     likely = "sad" if emotion == UNCERTAIN else emotion
     others = round((1 - sure) / 7, 4)
     return Row(start, end, channel, emotion, tuple(sure if e == likely else others for e in EMOTIONS), level_db)
@@ -63,7 +63,7 @@ def masked(start: float, end: float, channel: int = 1) -> Row:
 
 
 def a_timeline(*rows: Row, **changes: object) -> Timeline:
-    """An agent whose emotions are not inferred, and a customer."""
+    """Return a timeline of an agent, whose emotions are not inferred, and a customer."""
     told = rows or (masked(0.5, 2.25), a_row(2.0, 3.75, 2), a_row(4.0, 5.125, 2, UNCERTAIN, 0.35))
     fields: dict = {
         "recording": "calls/a.wav",
@@ -77,7 +77,7 @@ def a_timeline(*rows: Row, **changes: object) -> Timeline:
 
 @st.composite
 def timelines(draw: st.DrawFn) -> Timeline:
-    """Any recording of up to a day: channels, some of them masked, with segments one after another; awkward names."""
+    """Any recording of up to a day: channels of consecutive segments, some of them masked; awkward names."""
     names = st.sampled_from(AWKWARD) | st.text(min_size=1, max_size=40).map(str.strip).filter(bool)
     speakers = draw(st.lists(names, min_size=1, max_size=4, unique_by=lambda name: re.sub(r"\s", "_", show(name))))
     rows: list[Row] = []
@@ -85,7 +85,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
         is_masked = draw(st.booleans())
         bounds = sorted(draw(st.lists(st.integers(0, DAY_MS), max_size=12, unique=True)))
         for start, end in pairwise(bounds):
-            if start % 3:  # so that some segments touch, and there are gaps between others
+            if start % 3:  # some segments touch, others have gaps between them
                 times = start / 1000, end / 1000
                 rows.append(masked(*times, channel) if is_masked else draw(inferred(*times, channel)))
     last = max((row.end for row in rows), default=0.0)
@@ -96,7 +96,7 @@ def timelines(draw: st.DrawFn) -> Timeline:
 
 @st.composite
 def inferred(draw: st.DrawFn, start: float, end: float, channel: int) -> Row:
-    """A segment with any probabilities, uncertain below one half."""
+    """A segment with any probabilities; uncertain if none reaches one half."""
     parts = draw(st.lists(st.integers(1, 1000), min_size=8, max_size=8))
     probabilities = tuple(round(part / sum(parts), 4) for part in parts)
     likely = EMOTIONS[probabilities.index(max(probabilities))]
@@ -105,7 +105,7 @@ def inferred(draw: st.DrawFn, start: float, end: float, channel: int) -> Row:
 
 
 def written(timeline: Timeline, name: str, folder: Path) -> Path:
-    """The file of a timeline in a format, at a path whose suffix says nothing, as when it is written for good."""
+    """Write a timeline in a format, to a path with a neutral suffix, as the temporary file of a run has."""
     path = folder / f"{name}.tmp"
     getattr(interchange, f"write_{name}")(timeline, path)
     return path
@@ -120,7 +120,7 @@ def as_field(name: str) -> str:
 
 
 def read_audacity(path: Path, _: Timeline) -> list[Told]:
-    """Tabs part three fields, and nothing is quoted: a reader of CSV stumbles over a name that begins with a quote."""
+    """Split three fields at tabs; nothing is quoted, so a CSV reader would fail on a name that begins with a quote."""
     lines = [line.split("\t") for line in path.read_text(encoding="utf-8").split("\n")[:-1]]
     labels = [(milliseconds(start), milliseconds(end), *text.rsplit(": ", 1)) for start, end, text in lines]
     return [(start, end, speaker, said.split(" ")[0]) for start, end, speaker, said in labels]
@@ -159,7 +159,7 @@ def read_parquet(path: Path, timeline: Timeline) -> list[Told]:
 
 
 def from_duckdb(found: duckdb.DuckDBPyRelation, timeline: Timeline, within: float) -> list[Told]:
-    """Segments as DuckDB reads them, every column compared; probabilities `within` what they are."""
+    """Return the segments that DuckDB reads; compares every column, probabilities to `within`."""
     assert found.columns == ["recording", *TIMELINE_COLUMNS]
     lines = [dict(zip(found.columns, line, strict=True)) for line in found.fetchall()]
     for line, row in zip(lines, ordered(timeline.rows), strict=True):
@@ -186,7 +186,7 @@ READERS: dict[str, Callable[[Path, Timeline], list[Told]]] = {
 
 
 def told(timeline: Timeline, name: str) -> list[Told]:
-    """What a format is to tell of a timeline."""
+    """Return the segments that a format must contain for a timeline."""
     called = as_field if name == "rttm" else show
     return [
         (
@@ -228,7 +228,7 @@ def test_a_segment_is_told_in_words() -> None:
     assert words(a_row(0, 1, emotion=UNCERTAIN, sure=0.35)) == "uncertain"
     assert words(masked(0, 1)) == "speech"
     negative = Row(0, 1, 1, "sad", (0.45, 0.0, 0.0, 0.35, 0.2, 0.0, 0.0, 0.0), -20.0)
-    assert words(negative) == "sad 35%"  # its own probability, not that of neutral
+    assert words(negative) == "sad 35%"  # the probability of sad, not the higher one of neutral
 
 
 def test_a_label_track_has_a_line_per_segment(tmp_path: Path) -> None:
@@ -248,7 +248,7 @@ def test_label_tracks_are_read_by_crowsetta(tmp_path: Path) -> None:
 
 
 def intervals(path: Path) -> dict[str, list[tuple[float, float, str]]]:
-    """All intervals of each tier, those without text too, as they stand in the file."""
+    """Return all intervals of each tier in the file, including those without text."""
     tiers: dict[str, list[tuple[float, float, str]]] = {}
     for part in path.read_text(encoding="utf-8").split("    item [")[1:]:
         head, *entries = part.split("intervals [")

@@ -1,4 +1,4 @@
-"""Intervals of shares and of differences, against published ones and against what must hold for all of them."""
+"""Intervals of shares and of differences, checked against published values and general properties."""
 
 import pytest
 from hypothesis import assume, given
@@ -65,7 +65,7 @@ def test_of_those_that_are_not_upset_the_interval_is_the_mirrored_one(share: tup
 
 @given(shares)
 def test_the_interval_of_a_share_is_where_the_score_test_does_not_reject_it(share: tuple[int, int]) -> None:
-    """Wilson's derivation: at its ends the share lies 1.96 standard errors away, as they are there."""
+    """Wilson's derivation: the share lies 1.96 standard errors from each end, with the standard error of that end."""
     count, of = share
     for end in share_interval(count, of):
         assert (count / of - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-9)

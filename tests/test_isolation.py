@@ -1,4 +1,4 @@
-"""Whatever goes wrong with one file, at whatever stage, becomes the row of that file: the others never notice."""
+"""An error with one file, at any stage, only affects the row of that file."""
 
 import errno
 import os
@@ -38,7 +38,7 @@ ERRORS: dict[str, Error] = {
 
 
 def concerns(value: object, name: str) -> bool:
-    """Whether an argument of a function is about the file of this name."""
+    """Whether an argument of a function concerns the file of this name."""
     if isinstance(value, plan.Due):
         return concerns(value.found, name)
     if isinstance(value, Entry | discovery.Found):
@@ -54,7 +54,7 @@ def concerns(value: object, name: str) -> bool:
 def failing(
     owner: object, function: str, error: Error, name: str = "b.wav", when: Callable[..., bool] | None = None
 ) -> Iterator[None]:
-    """Have a function raise an error where it is called about the file of this name."""
+    """Make a function raise an error if it is called for the file of this name."""
     really = getattr(owner, function)
 
     def fail(*arguments: Any, **options: Any) -> Any:
@@ -70,7 +70,7 @@ def failing(
 
 @dataclass(frozen=True)
 class Three:
-    """Three recordings, and what a run leaves in which nothing happens to them."""
+    """Three recordings, and the output folder of a run without errors."""
 
     calls: Path
     undisturbed: Path
@@ -87,7 +87,7 @@ def three(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Three:
 
 @pytest.fixture
 def output(three: Three, tmp_path: Path) -> Path:
-    """A folder for results that is beside the recordings, so that pages lead to them by the same way."""
+    """An output folder next to the recordings, so that links from pages to recordings are the same in all runs."""
     return three.calls.parent / f"{tmp_path.parent.name}-{tmp_path.name}"
 
 
@@ -97,7 +97,7 @@ def rows(output: Path, table: str, name: str = "b.wav") -> list[dict[str, str]]:
 
 
 def is_named(error: str, reason: str) -> bool:
-    """Whether a reason names the type of an error, or what the system says of it."""
+    """Whether a reason names the type of an error, or the system's message for it."""
     return error in reason or (error == "OSError" and "File name too long" in reason)
 
 
@@ -108,21 +108,21 @@ def others(output: Path, table: str) -> list[dict[str, str]]:
 
 
 def of_others(output: Path) -> dict[str, bytes]:
-    """Every file of a recording but the odd one."""
+    """Return all result files of the recordings other than b.wav."""
     found = contents(output, "*/calls/*.*")
     return {name: content for name, content in found.items() if "b.wav" not in name}
 
 
 def assert_the_others_never_noticed(output: Path, undisturbed: Path) -> None:
     left = of_others(output)
-    assert len(left) == 2 * 4  # timeline, page, picture, lines
+    assert len(left) == 2 * 4  # timeline, page, picture, JSON lines
     assert left == of_others(undisturbed)
     for table in ("recordings.csv", "files.csv"):
         assert others(output, table) == others(undisturbed, table)
     assert not list(output.rglob(".writing-*"))
 
 
-#: Functions that take a file in hand, by the stage at which they do.
+#: Functions that process a file, by stage.
 STAGES: dict[str, tuple[object, str]] = {
     "name": (discovery, "is_recording_name"),
     "look": (discovery, "_look"),
@@ -215,7 +215,7 @@ def test_an_error_over_the_files_of_one_recording_stands_in_its_row_until_they_a
             with failing(*owners[stage], ERRORS[error]):
                 assert analyze(three.calls, "-o", output, "-q", *FORMATS) == 1
     (row,) = rows(output, "files.csv")
-    assert row["status"] == "ok"  # the analysis stands
+    assert row["status"] == "ok"  # the analysis is still valid
     assert is_named(error, row["reason"])
     (row,) = rows(output, "recordings.csv")
     assert is_named(error, row["note"]) and row["talk_s"]
@@ -255,7 +255,7 @@ def test_a_row_of_the_ledger_that_is_damaged_is_made_anew(three: Three, output: 
     assert contents(output, "*.csv") == contents(three.undisturbed, "*.csv")
 
 
-# Stored results that cannot be told anew.
+# Stored results that cannot be rewritten.
 
 
 def test_a_timeline_that_is_damaged_costs_its_recording_when_roles_change(
@@ -275,7 +275,7 @@ def test_a_timeline_that_is_damaged_costs_its_recording_when_roles_change(
 def test_a_timeline_that_is_damaged_is_deleted_when_emotions_are_to_be_blanked(
     three: Three, output: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """What cannot be read cannot be blanked; it is analysed again at once, since its recording is still there."""
+    """A damaged timeline cannot be blanked; its recording still exists, so the same run analyses it again."""
     options = ("--speakers", "agent", "--only", "mixed", "-q")
     assert analyze(three.calls, "-o", output, "--speakers", "agent") == 0
     (output / "timelines" / "calls" / "b.wav.csv").write_text("start,end\n1,2\nangry")
@@ -321,7 +321,7 @@ def test_results_that_cannot_be_deleted_do_not_keep_others_from_being_pruned(
     assert not list((output / "timelines").rglob("*.csv"))
 
 
-# The machine's faults.
+# Faults of the machine.
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
@@ -345,7 +345,7 @@ def test_a_ledger_that_cannot_be_written_ends_the_run(
 
 
 def refusing(monkeypatch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Have a folder take no files, whoever asks: permissions stop no root, as which tests may run."""
+    """Make a folder refuse new files, even for root, which ignores permissions and may run the tests."""
     really = os.open
 
     def refuse(path: Any, flags: int, *more: Any, **options: Any) -> int:
@@ -399,7 +399,7 @@ def test_what_nobody_foresaw_ends_a_run_with_3_and_says_what_it_was(
     assert "call_emotions_last_run_exit_status 3" in (output.parent / "metrics.prom").read_text()
 
 
-# What is said of it.
+# Messages and logs.
 
 
 def test_a_log_has_the_traceback_of_what_nobody_foresaw_and_not_of_damaged_files(

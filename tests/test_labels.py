@@ -1,4 +1,4 @@
-"""Labels: negative is decided first, by a threshold on four probabilities together; which emotion, second."""
+"""Labels: first negative or not, by a threshold on the sum of four probabilities; then which emotion."""
 
 from itertools import pairwise
 from pathlib import Path
@@ -20,7 +20,7 @@ NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
 def mixed(**shares: float) -> np.ndarray:
-    """Probabilities; what is left goes to neutral."""
+    """Return probabilities; the remainder goes to neutral."""
     shares = {"neutral": 1 - sum(shares.values()), **shares}
     return np.array([shares.get(emotion, 0.0) for emotion in EMOTIONS])
 
@@ -29,14 +29,14 @@ def mixed(**shares: float) -> np.ndarray:
     ("probabilities", "label"),
     [
         (mixed(angry=0.9), "angry"),
-        # Neutral is the most probable, and yet the four negative ones together are as probable.
+        # Neutral is the most probable, but the four negative emotions together are as probable.
         (mixed(sad=0.2, fearful=0.3), "fearful"),
         (mixed(sad=0.25, fearful=0.2499), "neutral"),
-        # An emotion that is the most probable of all, and negative, and not probable enough.
+        # The most probable emotion is negative, but not probable enough.
         (mixed(angry=0.4, happy=0.3), UNCERTAIN),
         (mixed(happy=0.39, calm=0.3), UNCERTAIN),
         (mixed(happy=0.4, calm=0.3), "happy"),
-        # Of two that are as probable, the first of the columns.
+        # Of two equally probable emotions, the first column wins.
         (mixed(sad=0.3, angry=0.3), "sad"),
         (mixed(happy=0.5), "neutral"),
     ],
@@ -46,7 +46,7 @@ def test_a_segment_is_negative_by_the_sum_and_else_by_the_most_probable(probabil
 
 
 def test_the_threshold_is_compared_with_the_columns_of_the_timeline() -> None:
-    """0.49996 is written as 0.5."""
+    """A probability of 0.49996 is written as 0.5."""
     labelling = Labelling(0.5, 0.4)
     assert labelling.label(mixed(angry=0.49996)) == "angry"
     assert labelling.label(mixed(angry=0.49994)) == "neutral"
@@ -79,7 +79,7 @@ def test_what_a_low_sensitivity_calls_negative_a_higher_one_calls_negative_too(
 
 @pytest.fixture(scope="module")
 def priors(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[Classifier]]]:
-    """Models with other shares of emotions on calls, each under both priors at every sensitivity."""
+    """Models with different priors on calls, each under both priors at every sensitivity."""
     folder = tmp_path_factory.mktemp("priors")
     of_calls = [CALL_PRIOR, (0.125,) * 8, (0.3, 0.01, 0.05, 0.3, 0.02, 0.1, 0.02, 0.2)]
     made = [make_tiny_model(folder / str(k), call_prior=shares) for k, shares in enumerate(of_calls)]
@@ -100,7 +100,7 @@ def test_a_segment_alone_has_the_same_label_under_both_priors(
 
 
 def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
-    """Whether no rounding of single precision can change a label."""
+    """Whether rounding in single precision cannot change a label."""
     best, second = np.sort(probabilities)[::-1][:2]
     worst, next_worst = np.sort(probabilities[NEGATIVE_AT])[::-1][:2]
     negative = probabilities[NEGATIVE_AT].sum()
@@ -114,10 +114,10 @@ def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
 
 
 def test_a_threshold_moved_for_the_group_alone_would_not_do(tmp_path: Path) -> None:
-    """Within the negative emotions, and within the others, the prior of calls differs from an even one, too."""
+    """The prior of calls also differs from an even one within the negative emotions, and within the others."""
     labelling = Classifier(make_tiny_model(tmp_path / "model"), "even").labelling
     odds = (1 - sum(CALL_PRIOR[k] for k in NEGATIVE_AT)) / sum(CALL_PRIOR[k] for k in NEGATIVE_AT)
-    moved = odds / (1 + odds)  # of a threshold of 0.5 under the prior of calls
+    moved = odds / (1 + odds)  # equivalent of the threshold 0.5 under the prior of calls
     sad = mixed(sad=0.76)
     assert negative_probability(rounded(sad)) > moved
     assert labelling.label(sad) == "neutral"  # 0.24 * 0.36 is more than 0.76 * 0.07

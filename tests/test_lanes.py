@@ -1,4 +1,4 @@
-"""What pictures show of a timeline, against a count by hundredths of a second."""
+"""The lanes of pictures of a timeline, checked against a count by hundredths of a second."""
 
 from itertools import pairwise
 
@@ -11,12 +11,12 @@ from analyzer.figures import covered, spoken_together
 from analyzer.report.lanes import both_speaking, joined, lanes, scale, silences
 from analyzer.timeline import Row, Span, Timeline, ordered
 
-#: Starts and lengths in hundredths of a second, and channels.
+#: Start and length in hundredths of a second, and channel.
 pieces = st.lists(st.tuples(st.integers(0, 5000), st.integers(1, 600), st.integers(1, 3)), max_size=20)
 
 
 def rows_of(parts: list[tuple[int, int, int]]) -> list[Row]:
-    """Rows, none of which overlaps another one of its channel."""
+    """Return rows that do not overlap within a channel."""
     made: list[Row] = []
     for start, length, channel in sorted(parts):
         if all(row.end <= start / 100 for row in made if row.channel == channel):

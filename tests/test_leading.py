@@ -1,4 +1,4 @@
-"""Whatever lies before the sound of a file is passed over, and nothing else is taken for sound."""
+"""Bytes before the sound of a file are skipped, and nothing else is taken for sound."""
 
 import io
 from pathlib import Path
@@ -35,7 +35,7 @@ def originals(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
 
 
 def tag(body: bytes, *, footer: bool = False) -> bytes:
-    """An ID3v2 tag."""
+    """Return an ID3v2 tag."""
     size = bytes(len(body) >> shift & 0x7F for shift in (21, 14, 7, 0))
     flags = b"\x10" if footer else b"\0"
     return b"ID3\x04\0" + flags + size + body + (b"3DI\x04\0" + flags + size if footer else b"")
@@ -68,7 +68,7 @@ def test_what_lies_before_the_sound_is_passed_over(
     path.write_bytes(LEADING[leading] + originals[name])
     found, codec_found = read(path)
     assert codec_found == codec
-    assert abs(found.shape[1] - whole.shape[1]) <= 2400  # the frame that holds only the encoder's settings
+    assert abs(found.shape[1] - whole.shape[1]) <= 2400  # the frame with only the encoder's settings may differ
     shared = min(found.shape[1], whole.shape[1])
     assert np.abs(found[0, -shared:] - whole[0, -shared:]).max() < 0.01
 

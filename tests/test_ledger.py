@@ -1,4 +1,4 @@
-"""The ledger: what is known of every recording, kept whole and in order."""
+"""The ledger: the entries of all recordings, complete and in order."""
 
 import os
 import sqlite3

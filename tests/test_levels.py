@@ -1,4 +1,4 @@
-"""Recordings at odd levels: beyond full scale, with a constant offset, very soft."""
+"""Recordings at unusual levels: beyond full scale, with a constant offset, very soft."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def analysed(path: Path, classifier: Classifier) -> Analysis:
 
 
 def stored(path: Path, sound: np.ndarray, subtype: str = "FLOAT") -> tuple[np.ndarray, list[str]]:
-    """What is read of a sound that was written so, and the notes."""
+    """Write a sound; returns the samples that are read back, and the notes."""
     with open_audio(write_wav(path, sound, subtype=subtype)) as stream:
         found = np.concatenate(list(stream.blocks()), axis=1)
         return found, stream.notes

@@ -1,4 +1,4 @@
-"""`call-emotions listen`: lines come while the pipe is open, and it ends as it should whatever ends it."""
+"""`call-emotions listen`: it writes lines while the pipe is open, and ends correctly however it is ended."""
 
 import io
 import json
@@ -36,20 +36,20 @@ RATE = 8000
 
 
 def two_speakers() -> np.ndarray:
-    """Two who talk, shaped (2, samples), int16."""
+    """Return two speakers, shaped (2, samples), int16."""
     caller = voices.call(12, [(1, 4.4), (9, 10.2)], seed=1, pitch=200)
     agent = voices.call(12, [(4.5, 8.5)], seed=2, pitch=110)
     return np.rint(np.stack([caller, agent]) * 32767).astype(np.int16)
 
 
 def raw(sound: np.ndarray) -> bytes:
-    """Samples as a pipe carries them."""
+    """Return samples as raw PCM."""
     return np.ascontiguousarray(sound.T).astype("<i2").tobytes()
 
 
 @contextmanager
 def piped(pieces: list[bytes]) -> Iterator[BinaryIO]:
-    """The end of a pipe into which these pieces are written, one after the other."""
+    """Open a pipe into which these pieces are written one after the other; yields its reading end."""
     reading, writing = os.pipe()
 
     def write() -> None:
@@ -65,7 +65,7 @@ def piped(pieces: list[bytes]) -> Iterator[BinaryIO]:
 
 
 def heard(settings: ListenSettings, pieces: list[bytes]) -> list[str]:
-    """The lines of a sound that comes in these pieces."""
+    """Return the lines for a sound that arrives in these pieces."""
     sink = io.StringIO()
     with piped(pieces) as source, StopSignals() as stop:
         assert live.run(settings, source, sink, stop) == 0
@@ -148,7 +148,7 @@ def command(*arguments: object) -> list[str]:
 
 
 def begin(*arguments: object, **more: object) -> subprocess.Popen:
-    """The command, with pipes to it and from it."""
+    """Start the command with pipes as its standard streams."""
     return subprocess.Popen(
         command(*arguments),
         stdin=subprocess.PIPE,
@@ -159,13 +159,13 @@ def begin(*arguments: object, **more: object) -> subprocess.Popen:
     )
 
 
-#: A word and a half: the first is over, the second is being said.
+#: Two utterances: the first has ended, the second continues to the end.
 SAID = np.rint(voices.call(5, [(0.5, 2), (4, 5)]) * 32767).astype(np.int16)[None]
 
 
 @pytest.fixture
 def listening(tiny_model: Path) -> Iterator[subprocess.Popen]:
-    """The command, with the sound in its pipe, which stays open, and the first line read."""
+    """The running command: SAID is written to its pipe, which stays open, and the first line is read."""
     with begin("--model", tiny_model) as process:
         process.stdin.write(raw(SAID))
         line = json.loads(process.stdout.readline())

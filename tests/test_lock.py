@@ -1,4 +1,4 @@
-"""One run at a time per output folder, and a crash that holds nothing up."""
+"""One run at a time per output folder; a crash does not block later runs."""
 
 import signal
 import subprocess
@@ -29,7 +29,7 @@ with held(Path(sys.argv[1]), 0, StopSignals()):
 
 @contextmanager
 def another_run(output: Path) -> Iterator["subprocess.Popen[str]"]:
-    """Another process that holds the output folder."""
+    """Start another process that holds the lock of the output folder."""
     process = subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdout=subprocess.PIPE, text=True)
     assert process.stdout
     assert process.stdout.readline() == "held\n"
@@ -83,7 +83,7 @@ def test_a_run_waits_no_longer_than_it_is_told(calls: Path, tmp_path: Path, anal
 
 def test_a_run_that_waits_can_be_stopped(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     with another_run(tmp_path / "out"):
-        # By its eighth point it has tried to open the lock file more than once.
+        # By its eighth point, the run has tried to open the lock file more than once.
         command = Command(calls, tiny_model, "--lock-wait", "600000")
         assert command.run_with_faults(tmp_path / "out", str(int(signal.SIGTERM)), 8).status == 143
 
@@ -106,7 +106,7 @@ def test_the_lock_is_free_after_the_block_also_where_that_failed(tmp_path: Path)
 
 
 def test_of_two_starts_at_once_one_works_and_one_ends_with_75(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
-    """The one that works is held at its twentieth point, in its planning, until the other has ended."""
+    """The run that has the lock is held at its twentieth point, during planning, until the other has ended."""
     command, both = Command(calls, tiny_model), []
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
@@ -124,11 +124,11 @@ def test_of_two_starts_at_once_one_works_and_one_ends_with_75(calls: Path, tmp_p
 def test_a_night_is_over_when_the_folder_was_left_in_good_order(tmp_path: Path) -> None:
     with held(tmp_path, 0, StopSignals()) as first:
         assert not first.died_before
-        first.over = False  # as of a run that is stopped
+        first.over = False  # as in a run that is stopped
     with held(tmp_path, 0, StopSignals()) as second:
         assert second.died_before
     with held(tmp_path, 0, StopSignals()) as third:
-        assert third.died_before  # whoever did something else there did not end that night
+        assert third.died_before  # the second holder did not finish that run
         third.over = True
     with held(tmp_path, 0, StopSignals()) as fourth:
         assert not fourth.died_before

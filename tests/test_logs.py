@@ -1,4 +1,4 @@
-"""What the tool says, and where: for a person, for cron's mail, for a file, for Prometheus."""
+"""Output of the tool: for users, cron mail, log files and Prometheus."""
 
 import json
 import logging
@@ -145,7 +145,7 @@ def test_a_standard_error_that_nobody_reads_does_not_end_the_night(
 
 
 def metrics(path: Path) -> dict[str, float]:
-    """Samples of a file in Prometheus' text format, by name and labels."""
+    """Return the samples of a file in the text format of Prometheus, by name and labels."""
     found = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
@@ -174,7 +174,7 @@ def test_metrics_tell_of_the_run_and_of_all_that_is_known(calls: Path, tmp_path:
     assert (
         second["call_emotions_last_run_end_timestamp_seconds"] > first["call_emotions_last_run_end_timestamp_seconds"]
     )
-    assert path.stat().st_mode & 0o777 == 0o644  # the node exporter is another user
+    assert path.stat().st_mode & 0o777 == 0o644  # the node exporter runs as another user
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -216,7 +216,7 @@ def test_a_dry_run_writes_no_metrics(calls: Path, tmp_path: Path, analyze: Analy
 def test_nothing_is_left_in_the_home_of_whoever_runs_it_and_nothing_is_reported(
     calls: Path, tmp_path: Path, tiny_model: Path
 ) -> None:
-    """ONNX Runtime writes a device's name there, and reports to its maker, unless it is told not to."""
+    """By default, ONNX Runtime writes a device name to the home folder and sends reports to its vendor."""
     home = tmp_path / "home"
     home.mkdir()
     command = Command(calls, tiny_model).arguments(tmp_path / "out")

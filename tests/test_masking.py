@@ -1,4 +1,4 @@
-"""Telephone numbers in names: none is left, and the same number stays the same."""
+"""Masking of telephone numbers in names: none is left, and equal numbers get equal masks."""
 
 import os
 import re
@@ -20,7 +20,7 @@ from tests.nights import MTIME, Analyze, Night, a_call, contents, read_csv
 from tests.test_roles import a_dialogue, analysed
 
 NUMBER = "0821123456"
-#: The most usual way to say where date and time stand.
+#: The most common pattern of date and time in names.
 PATTERN = r"(?P<date>\d{8})[_-](?P<time>\d{6})"
 MASK = Mask(b"key", NamePattern(PATTERN))
 HEX = "[0-9a-f]{8}"
@@ -45,9 +45,9 @@ def named(path: str, mask: Mask = MASK) -> str:
         (f"20261124_091500/{NUMBER}.wav", f"20261124_091500/{HEX}\\.wav"),
         ("20261124_091500_123456.wav", "20261124_091500_123456\\.wav"),
         ("2026-11-24_123456.wav", "2026-11-24_123456\\.wav"),
-        ("20261124.wav", f"{HEX}\\.wav"),  # the pattern does not find it, so it may be a number
+        ("20261124.wav", f"{HEX}\\.wav"),  # the pattern does not match, so it may be a number
         ("99999999_091500.wav", f"{HEX}_091500\\.wav"),  # there is no such day
-        ("0820150101_091500.wav", f"{HEX}_091500\\.wav"),  # a date in the middle of a number is none
+        ("0820150101_091500.wav", f"{HEX}_091500\\.wav"),  # a date inside a number is not a date
         ("20150101_0915001.wav", f"{HEX}_{HEX}\\.wav"),
         ("٠١٢٣٤٥٦٧٨٩.wav", f"{HEX}\\.wav"),
     ],
@@ -108,11 +108,11 @@ def test_nothing_but_a_real_date_and_time_is_kept_and_masking_twice_is_masking_o
     assert named(masked, mask) == masked
 
 
-# Nights.
+# Whole runs.
 
 
 def private_calls(folder: Path) -> Path:
-    """Calls whose numbers stand in folders, names, reasons, and metadata."""
+    """Write calls with telephone numbers in folders, names and link targets."""
     a_call(folder / NUMBER / f"{NUMBER}_20261124_091500.wav")
     a_call(folder / f"in-{NUMBER}.wav", seed=1)
     a_call(folder / os.fsdecode(b"caf\xe9-0821123456.wav"), seed=2)
@@ -138,7 +138,7 @@ def told(tmp_path: Path) -> Path:
 
 
 def holding(output: Path, what: bytes) -> list[str]:
-    """Where a number stands below an output folder: names, bytes, and what is packed into the workbook."""
+    """Return where a number occurs below an output folder: in names, files, parts of the workbook, and the ledger."""
     found = [str(path) for path in output.rglob("*") if what in os.fsencode(path.relative_to(output))]
     for path in output.rglob("*"):
         if path.is_file() and what in path.read_bytes():
@@ -244,7 +244,7 @@ def test_masking_turned_on_later_renames_what_is_there(
     assert analysed(output) == {"failed": 1}
     assert holding(output, NUMBER.encode()) == []
     assert {path.name for path in (output / "timelines").iterdir()} == {next(iter(shown(output))).partition("/")[0]}
-    # All but the one whose speaker was called by a number is moved as it is.
+    # All timelines are moved unchanged, except the one in which a speaker role contains a number.
     assert len(set(before) & set(contents(output / "timelines").values())) == len(before) - 1
     with closing(Ledger(output)) as ledger, closing(Ledger(fresh)) as other:
         other.remember("key", ledger.key().decode())

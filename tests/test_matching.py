@@ -1,4 +1,4 @@
-"""Which recording a row of the metadata is about."""
+"""Matching of metadata rows to recordings."""
 
 import os
 import unicodedata
@@ -24,7 +24,7 @@ def rows(names: list[str], *paths: str, source: Input = CALLS) -> Rows:
 
 
 def meant(name: str, *paths: str, source: Input = CALLS) -> str | None:
-    """The path of the recording that a row means, by its name as it is or otherwise."""
+    """Return the path that a row matches, or `as it is` if its name equals that of a recording, or None."""
     found = rows([name], *paths, source=source)
     return next((identity.path for identity in found.matched), "as it is" if found.used else None)
 
@@ -112,12 +112,12 @@ def test_the_name_as_it_is_always_wins() -> None:
 @pytest.mark.parametrize(
     ("name", "paths", "expected"),
     [
-        (".\\a.wav", ["A.wav", "a.wav"], "a.wav"),  # the same letters before others
+        (".\\a.wav", ["A.wav", "a.wav"], "a.wav"),  # the same case takes precedence
         ("A", ["A.wav", "a.wav"], "A.wav"),
-        ("/srv/calls/A.wav", ["a.wav", "srv/calls/a.wav"], "a.wav"),  # an absolute path is one
+        ("/srv/calls/A.wav", ["a.wav", "srv/calls/a.wav"], "a.wav"),  # an absolute path is not taken as relative
         ("a", ["a", "a.wav"], "as it is"),
         ("call.1", ["call.1.wav", "call.wav"], "call.1.wav"),
-        ("notes", ["notes.txt", "notes.wav"], "notes.wav"),  # what is no recording has no extension to leave out
+        ("notes", ["notes.txt", "notes.wav"], "notes.wav"),  # only a recording's extension may be omitted
     ],
 )
 def test_the_nearest_name_is_meant(name: str, paths: list[str], expected: str) -> None:
@@ -168,7 +168,7 @@ def test_every_row_is_used_matched_ambiguous_or_unmatched_whatever_the_order(
     assert sorted(found.ambiguous) == sorted(again.ambiguous)
 
 
-# Runs.
+# Whole runs.
 
 
 def speakers(output: Path) -> dict[str, str]:
@@ -197,7 +197,7 @@ def test_rows_without_a_recording_are_counted_and_named_also_in_a_quiet_run(
     )
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", told) == 0
     assert capsys.readouterr().err == said
-    gone.unlink()  # what earlier runs have seen is not to be named every day
+    gone.unlink()  # rows of recordings that earlier runs have seen are not reported
     for dry in ([], ["--dry-run"]):
         assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", told, *dry) == 0
         assert capsys.readouterr().err == said

@@ -1,4 +1,4 @@
-"""Metadata about recordings, as people and spreadsheets write them."""
+"""Metadata of recordings, as people and spreadsheets write them."""
 
 import os
 from datetime import datetime
@@ -138,7 +138,7 @@ def test_any_moment_comes_back_from_metadata(tmp_path_factory: pytest.TempPathFa
     assert entry.when(ZoneInfo("UTC")) == (told.recorded, "from the metadata")
 
 
-# Spreadsheets and editors.
+# Files of spreadsheets and editors.
 
 
 def read(folder: Path, content: str | bytes, encoding: str = "utf-8") -> dict[str, Told]:

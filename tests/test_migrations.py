@@ -1,4 +1,4 @@
-"""Ledgers of older versions: migrated where they lie, copied before, with nothing lost, whatever happens meanwhile."""
+"""Ledgers of older versions: migrated in place after a backup, without loss, whatever interrupts the migration."""
 
 import os
 import resource
@@ -26,7 +26,7 @@ from tests.nights import Analyze, Calendar, at_noon, contents, read_csv, states
 
 DATA = Path(__file__).parent / "data"
 VERSIONS = {"schema-1": 1, "schema-1-later": 1, "schema-2": 2}
-#: What made the results of `schema-2`.
+#: Fingerprint of the results of `schema-2`.
 FINGERPRINT = "05e35c7eeadba9d7"
 PATTERN = r"(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d-\d\d-\d\d)_(?P<queue>[a-z]+)"
 ANALYSED = [
@@ -37,13 +37,13 @@ ANALYSED = [
 
 @pytest.fixture
 def old(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
-    """A copy of the output folder of an older version, schema 2 unless another is named by indirect parametrisation."""
+    """A copy of the output folder of an older version: schema 2, or the one that indirect parametrisation names."""
     return shutil.copytree(DATA / getattr(request, "param", "schema-2"), tmp_path / "out")
 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """The recordings of schema-2 as its last run left them, of the same sizes and times; `locked` can be listed."""
+    """The recordings of schema-2 as of its last run, with the same sizes and times, but `locked` can be listed."""
     folder = tmp_path / "calls"
     for name in ("day", "locked", "@eaDir/billing.wav", "#snapshot/daily.0"):
         (folder / name).mkdir(parents=True)
@@ -68,7 +68,7 @@ def calls(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def same_model(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs whose results have the fingerprint of those of schema-2: as if model and settings were the same."""
+    """Give runs the fingerprint of schema-2, as if model and settings were the same."""
     really = batch._prepare
     monkeypatch.setattr(batch, "_prepare", lambda *some: replace(really(*some), fingerprint=FINGERPRINT))
 
@@ -80,7 +80,7 @@ def version(path: Path) -> int:
 
 
 def dump(path: Path) -> list[str]:
-    """Everything that a ledger holds, as SQL."""
+    """Return the contents of a ledger as SQL."""
     with closing(sqlite3.connect(path)) as connection:
         return sorted(connection.iterdump())
 
@@ -110,7 +110,7 @@ def test_a_ledger_is_migrated_with_a_backup_beside_it(old: Path, request: pytest
     assert backup.name == f"ledger.sqlite.v{before}"
     assert (version(backup), dump(backup), backup.stat().st_mode & 0o777) == (before, content, 0o600)
     migrated = (old / FILE_NAME).read_bytes()
-    Ledger(old).close()  # and once is enough
+    Ledger(old).close()  # a second opening changes nothing
     assert (old / FILE_NAME).read_bytes() == migrated
     assert backups(old / FILE_NAME) == [backup]
 
@@ -189,7 +189,7 @@ def test_tables_that_were_written_before_are_the_same_after(old: Path) -> None:
     assert contents(old, "timelines/**/*.csv") == contents(DATA / "schema-2", "timelines/**/*.csv")
 
 
-# What a run does with it.
+# Runs on a migrated ledger.
 
 
 def options(calls: Path, output: Path) -> list[object]:
@@ -222,9 +222,9 @@ def test_a_run_does_nothing_again_and_goes_on_counting(
     assert known["gone.wav"].groups == {"customer": "4712", "queue": "billing"}
     assert (known["gone.wav"].present, known["locked/inside.wav"].present) == (False, True)
     assert known["growing.wav.part"].status == "incomplete"
-    assert "4915112345678.wav" not in known  # pruned for good, though the recording is there
-    assert known["secret"].reason.startswith("no audio")  # it can be read now
-    # The folder can be listed now, and these files are ignored now; what gave a result keeps it until it is pruned.
+    assert "4915112345678.wav" not in known  # pruned permanently, although the recording exists
+    assert known["secret"].reason.startswith("no audio")  # it is readable now
+    # The folder can be listed now, and these files are ignored now; existing results are kept until they are pruned.
     assert not known.keys() & {"locked", "._billing.wav", ".DS_Store", "@eaDir/billing.wav"}
     snapshot = known["#snapshot/daily.0/voicemail.wav"]
     assert (snapshot.status, snapshot.present) == ("ok", False)
@@ -292,11 +292,11 @@ def test_a_report_works_on_a_copy_where_the_ledger_may_not_be_written(
     assert backups(old / FILE_NAME) == []
 
 
-# What goes wrong.
+# Failures.
 
 
 def in_a_process(function: Callable[[], None]) -> int:
-    """Exit status of a process that calls a function: 0, 3 after CannotWork, or what it was ended with."""
+    """Return the exit status of a process that calls a function: 0, 3 after CannotWork, or what ended it."""
     child = os.fork()
     if child:
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
@@ -311,7 +311,7 @@ def in_a_process(function: Callable[[], None]) -> int:
 
 
 def killed_at(output: Path, point: int) -> None:
-    """Open a ledger, and end the process before its step number `point`: a statement of SQL or a change of a file."""
+    """Open a ledger, and end the process before step number `point`: an SQL statement or a change of a file."""
     left = point
 
     def count(really: Callable[..., object]) -> Callable[..., object]:
@@ -385,7 +385,7 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_migration_leaves_the_ledger_as_
 
     def connect_to_small_disk(path: Path | None, writable: bool) -> sqlite3.Connection:
         connection = really(path, writable)
-        connection.execute("PRAGMA max_page_count = 1")  # no more than it has
+        connection.execute("PRAGMA max_page_count = 1")  # the ledger cannot grow
         return connection
 
     with monkeypatch.context() as context:
@@ -428,7 +428,7 @@ def test_a_time_zone_that_this_machine_does_not_know_is_no_obstacle(old: Path) -
 def test_a_backup_that_is_there_is_not_overwritten(old: Path) -> None:
     Ledger(old).close()
     first = (old / "ledger.sqlite.v2").read_bytes()
-    # Somebody goes back to the older version, has it work, and comes again.
+    # A user returns to the older version, runs it, and upgrades again.
     shutil.copy(old / "ledger.sqlite.v2", old / FILE_NAME)
     with closing(sqlite3.connect(old / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE recording SET reason = 'another' WHERE status = 'failed'")
@@ -455,7 +455,7 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
 def test_what_the_first_release_left_when_it_was_killed_at_its_start_is_migrated(old: Path) -> None:
     with closing(sqlite3.connect(old / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 0")
-    # Only the tables of version 1 came before the number; here they serve with the columns of version 2.
+    # Only version 1 created the tables before it set the number; here the tables have the columns of version 2.
     assert len(entries(old)) == 18
     Ledger(old).close()
     assert version(old / FILE_NAME) == 3

@@ -1,4 +1,4 @@
-"""What --name-pattern finds, and that no pattern takes for ever."""
+"""Matches of --name-pattern, and the limit on patterns that would take forever."""
 
 import json
 import pickle
@@ -15,7 +15,7 @@ from analyzer.errors import UsageError
 from analyzer.name_pattern import NamePattern
 from tests.nights import Analyze, a_call, read_csv
 
-#: Tries 2 to the power of the letters in front of the first dot.
+#: Needs 2**n tries for n letters in front of the first dot.
 ENDLESS = r"(?P<queue>([a-z_]|[a-z_][a-z_])+)-(?P<date>\d{8})"
 ENDLESS_NAME = "supportqueueberlin_customercallback.a-b.wav"
 
@@ -59,7 +59,7 @@ def test_a_search_that_would_not_end_is_given_up_and_the_name_does_not_match() -
     pattern = NamePattern(ENDLESS)
     began = time.process_time()
     assert pattern.find(ENDLESS_NAME) is None
-    assert pattern.find(ENDLESS_NAME) is None  # and is not tried again
+    assert pattern.find(ENDLESS_NAME) is None  # is not tried again
     assert time.process_time() - began < 5
     assert pattern.too_long == [ENDLESS_NAME]
     found = pattern.find("sales-20261124.wav")

@@ -1,4 +1,4 @@
-"""Names: any bytes that a file system holds become a name that stays its own, and text that harms nothing."""
+"""Names: any bytes of a file system become a unique file name, and text that harms no output."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""Night after night: what is tried again, what waits, what is given up, and what a run leaves for the next."""
+"""Repeated runs: what is retried, waits or is given up, and what a run leaves for the next."""
 
 import os
 import shutil
@@ -26,7 +26,7 @@ def calls(tmp_path: Path) -> Path:
 
 
 def files(output: Path) -> dict[str, str]:
-    """Status by file."""
+    """Return the status of each file."""
     return {row["file"].removeprefix("calls/"): row["status"] for row in read_csv(output / "files.csv")}
 
 
@@ -36,7 +36,7 @@ def reasons(output: Path) -> dict[str, str]:
 
 @pytest.fixture
 def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The recordings that were listened to, in order, by name."""
+    """The names of the recordings that were analysed, in order."""
     names: list[str] = []
     really = work.analyse
 
@@ -52,7 +52,7 @@ def heard(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def runs(analyze: Analyze, calendar: Calendar, calls: Path, output: Path, days: int) -> list[int]:
-    """Exit statuses of a run on each of so many days."""
+    """Run once a day for `days` days; return the exit statuses."""
     statuses = []
     for _ in range(days):
         statuses.append(analyze(calls, "-o", output))
@@ -94,7 +94,7 @@ def test_several_failures_on_one_day_count_once(
 
 
 def attempts(output: Path) -> dict[str, int]:
-    """Attempts by file."""
+    """Return the number of attempts for each file."""
     with closing(Ledger(output, writable=False)) as ledger:
         return {entry.identity.path: entry.attempts for entry in ledger.entries()}
 
@@ -136,7 +136,7 @@ def test_what_was_given_up_is_tried_again_when_that_is_asked(
     out = tmp_path / "out"
     runs(analyze, calendar, calls, out, days=3)
     assert analyze(calls, "-o", out, "--retry-failed") == 1
-    assert files(out)["empty.wav"] == "failed"  # and has two days more
+    assert files(out)["empty.wav"] == "failed"  # given up after two more days
     calendar.pass_time(days=1)
     assert runs(analyze, calendar, calls, out, days=3) == [1, 1, 0]
     assert files(out)["empty.wav"] == "given_up"
@@ -201,14 +201,14 @@ def test_runs_that_are_killed_and_begun_again_on_one_day_count_once(
     os.utime(calls / "a.wav", (1, 1))
     with monkeypatch.context() as context:
         context.setattr(work, "analyse", analyse)
-        context.setattr("analyzer.plan._urgency", lambda due: due.found.size)  # the empty one first
+        context.setattr("analyzer.plan._urgency", lambda due: due.found.size)  # the empty file comes first
         for _ in range(5):
             with pytest.raises(Killed):
                 analyze(calls, "-o", tmp_path / "out")
     assert runs(analyze, calendar, calls, tmp_path / "out", days=4) == [1, 1, 1, 0]
 
 
-# Files on their way.
+# Files that are still being written.
 
 
 def test_a_file_that_changed_lately_waits(calls: Path, tmp_path: Path, analyze: Analyze, heard: list[str]) -> None:
@@ -273,7 +273,7 @@ def test_a_temporary_file_that_is_no_recording_is_skipped(calls: Path, tmp_path:
 
 
 def cut(path: Path, age_s: float) -> Path:
-    """A call of which the first half has been written so far, and when that was changed last."""
+    """Write a call of which only the first half exists so far, last modified `age_s` seconds ago."""
     write_wav(path, voices.call(20, [(1, 9), (12, 19)], seed=30))
     path.write_bytes(path.read_bytes()[: 44 + 160_000])
     os.utime(path, (time.time() - age_s,) * 2)
@@ -284,7 +284,7 @@ def test_a_wav_that_is_shorter_than_its_header_says_waits_for_a_day(
     calls: Path, tmp_path: Path, analyze: Analyze
 ) -> None:
     path = cut(calls / "cut.wav", age_s=3600)
-    for _ in range(4):  # and is never given up
+    for _ in range(4):  # it is never given up
         assert analyze(calls, "-o", tmp_path / "out") == 0
         assert files(tmp_path / "out")["cut.wav"] == "incomplete"
     assert "50%" in reasons(tmp_path / "out")["cut.wav"]
@@ -348,7 +348,7 @@ def test_a_file_that_changed_since_the_folder_was_listed_waits(
     assert files(tmp_path / "out") == {"a.wav": "incomplete"}
 
 
-# Files that come and go.
+# Files that appear and disappear.
 
 
 def test_a_folder_that_gains_a_file_during_the_run_has_it_analysed_by_the_next(
@@ -370,7 +370,7 @@ def test_a_folder_that_gains_a_file_during_the_run_has_it_analysed_by_the_next(
 
 
 def vanishing(calls: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have a recording go away after its folder was listed."""
+    """Delete a recording after its folder was listed."""
 
     def gone(due: object) -> int:
         (calls / name).unlink(missing_ok=True)
@@ -481,7 +481,7 @@ def test_two_recordings_of_one_masked_name_are_not_forgotten_silently(
     assert "calls/deadbeef.wav: failed: another recording is called so, too" in capsys.readouterr().err
 
 
-# What is the same.
+# Unchanged files.
 
 
 def test_with_checksums_a_file_that_was_only_touched_is_the_same(
@@ -492,7 +492,7 @@ def test_with_checksums_a_file_that_was_only_touched_is_the_same(
     assert analyze(calls, "-o", tmp_path / "out", "--checksum") == 0
     assert heard == ["a.wav"]
     (row,) = read_csv(tmp_path / "out" / "recordings.csv")
-    assert row["recorded"].endswith(":09")  # what is told is the file's time of now
+    assert row["recorded"].endswith(":09")  # the current modification time of the file
     assert analyze(calls, "-o", tmp_path / "out") == 0
     assert heard == ["a.wav"]
 
@@ -501,7 +501,7 @@ def test_with_checksums_a_file_that_was_changed_behind_its_time_is_found(
     calls: Path, tmp_path: Path, analyze: Analyze, heard: list[str]
 ) -> None:
     assert analyze(calls, "-o", tmp_path / "out") == 0
-    assert analyze(calls, "-o", tmp_path / "out", "--checksum") == 0  # takes the checksums of what is known
+    assert analyze(calls, "-o", tmp_path / "out", "--checksum") == 0  # computes the checksums of known recordings
     assert heard == ["a.wav"]
     a_call(calls / "a.wav", seed=5)
     assert analyze(calls, "-o", tmp_path / "out") == 0
@@ -512,7 +512,7 @@ def test_with_checksums_a_file_that_was_changed_behind_its_time_is_found(
     assert heard == ["a.wav", "a.wav"]
 
 
-# What is left.
+# Time limit, order of work, mixed models, killed runs.
 
 
 def test_a_night_that_is_too_short_leaves_the_rest_and_says_how_much(
@@ -554,7 +554,7 @@ def test_new_comes_before_changed_before_stale(calls: Path, tmp_path: Path, anal
 
 
 def listened(output: Path) -> str:
-    """Which models made the results, as the first sheet of the workbook says it."""
+    """Return which models made the results, according to the first sheet of the workbook."""
     told = {row[0]: row[1] for row in read_workbook(output / "summary.xlsx")["Overview"]}
     return str(told["Model"])
 
@@ -570,7 +570,7 @@ def test_a_workbook_says_when_models_are_mixed(calls: Path, tmp_path: Path, anal
 
 
 def test_a_dry_run_after_a_killed_run_reads_the_ledger(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
-    """A run that is killed while it writes leaves a journal, which has to be rolled back before anything is read."""
+    """A run that is killed while it writes leaves a journal, which must be rolled back before the ledger is read."""
     import subprocess
     import sys
 

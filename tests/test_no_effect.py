@@ -1,4 +1,4 @@
-"""Settings that have no effect, or another than was meant, say so at the end of a run."""
+"""Settings that have no effect, or another effect than intended, are reported at the end of a run."""
 
 import os
 import re
@@ -25,7 +25,7 @@ def said(capsys: Said) -> str:
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """Three recordings, of which two have a queue in their names, and a file that is none."""
+    """Three recordings, two of which have a queue in their names, and a file that is not a recording."""
     folder = tmp_path / "calls"
     for seed, name in enumerate(("sales-1.wav", "sales-2.wav", "3.wav")):
         a_call(folder / name, seed=seed)
@@ -39,7 +39,7 @@ def calls(tmp_path: Path) -> Path:
 def test_a_pattern_that_matches_no_name_is_a_warning(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
 ) -> None:
-    for dry in (["--dry-run"], [], []):  # also where nothing is analysed any more
+    for dry in (["--dry-run"], [], []):  # also if nothing is left to analyse
         assert analyze(calls, "-o", tmp_path / "out", "-q", "--name-pattern", r"zzz(?P<queue>\d+)", *dry) == 0
         assert said(capsys) == "--name-pattern matched 0 of 3 recordings\n"
 
@@ -138,7 +138,7 @@ def test_roles_without_a_channel_are_said(tmp_path: Path, analyze: Analyze, caps
     mono = f"{mono}, so that its speaker is called mixed"
     assert analyze(*options) == 0
     assert roles_said(capsys) == [mono]
-    assert analyze(*options) == 0  # nothing is analysed, so nothing is known
+    assert analyze(*options) == 0  # nothing is analysed, so the channels are unknown
     assert roles_said(capsys) == []
     assert analyze(*options, "--only", "customer", "--force") == 0
     only = "--only customer: no recording analysed in this run has a channel with that speaker"
@@ -170,7 +170,7 @@ def test_a_role_that_the_metadata_give_to_nobody_is_said(tmp_path: Path, analyze
 
 @pytest.fixture
 def future(tmp_path: Path) -> Path:
-    """Three recordings of these days, and one of a telephone whose clock is at 2037."""
+    """Three recordings of the last days, and one from a telephone whose clock says 2037."""
     folder = tmp_path / "calls"
     for ago in range(3):
         path = a_call(folder / f"call{ago}.wav", seed=ago)

@@ -1,4 +1,4 @@
-"""Of an Ogg file all recordings are read, and what follows missing pages stands at its time."""
+"""All recordings of an Ogg file are read, and sound after missing pages keeps its time."""
 
 import io
 import struct
@@ -20,7 +20,7 @@ NEAR = 0.05
 
 
 def written(path: Path, codec: str, seconds: float, times: list[float], channels: int = 1) -> bytes:
-    """An Ogg file with bursts at some times."""
+    """Write an Ogg file with bursts at the given times; return its bytes."""
     rate = CODECS[codec]
     sound = np.stack([bursts(seconds, rate, times)] * channels)
     if codec == "vorbis":
@@ -29,14 +29,14 @@ def written(path: Path, codec: str, seconds: float, times: list[float], channels
 
 
 def pages(content: bytes) -> list[bytes]:
-    """The pages of an Ogg file, which follow each other without anything between them."""
+    """Split an Ogg file into its pages, which must follow each other without gaps."""
     found = list(ogg_pages._pages(io.BytesIO(content)))
     assert b"".join(content[page.start : page.end] for page in found) == content
     return [content[page.start : page.end] for page in found]
 
 
 def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
-    """All samples, the rate and what is noted."""
+    """Return all samples, the sample rate and the notes."""
     with open_audio(path) as stream:
         sound = np.concatenate(list(stream.blocks()), axis=1)
         return sound, stream.rate, stream.notes
@@ -53,7 +53,7 @@ def test_a_whole_file_has_nothing_to_note(tmp_path: Path, codec: str) -> None:
 
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Twenty seconds of each encoding, with a burst in each."""
+    """Twenty seconds in each encoding, with a burst every second."""
     folder = tmp_path_factory.mktemp("whole")
     return {codec: written(folder / codec, codec, 20, [k + 0.3 for k in range(20)]) for codec in CODECS}
 
@@ -138,7 +138,7 @@ def test_two_tracks_of_an_ogg_are_channels(tmp_path: Path) -> None:
 
 
 def test_a_recording_that_was_cut_out_of_a_longer_one_starts_at_0(tmp_path: Path) -> None:
-    """As a listener to a radio station records it, whose times began long before."""
+    """As from a recorder of a radio stream, whose timestamps began long before."""
     path = write_tracks(tmp_path / "a.ogg", "ogg", Track(bursts(5, 48_000, [1.0]), 48_000, "libopus", late_s=5000))
     sound, rate, notes = read(path)
     assert onsets(sound[0], rate) == pytest.approx([1.0], abs=NEAR)

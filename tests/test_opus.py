@@ -1,4 +1,4 @@
-"""The sound of a recording as Opus, and the pages that hold it."""
+"""The sound of a recording as Opus, and the pages that embed it."""
 
 import base64
 import io
@@ -26,14 +26,14 @@ RATE = 16_000
 
 
 def heard_in(sound: bytes) -> np.ndarray:
-    """The samples of Ogg Opus at 16 kHz, shaped (channels, samples)."""
+    """Decode Ogg Opus to samples at 16 kHz, shaped (channels, samples)."""
     samples, rate = soundfile.read(io.BytesIO(sound), dtype="float32", always_2d=True)
     assert rate % RATE == 0
     return samples.T[:, :: rate // RATE]
 
 
 def alike(some: np.ndarray, other: np.ndarray) -> float:
-    """How alike two sounds are in their loudness from moment to moment, 1 for alike; a codec keeps no waveform."""
+    """Return the correlation of the loudness of two sounds over time; a codec does not keep the waveform."""
     count = min(len(some), len(other)) // 320 * 320
     loudness = [np.sqrt((sound[:count].reshape(-1, 320) ** 2).mean(axis=1)) for sound in (some, other)]
     return float(np.corrcoef(loudness)[0, 1])
@@ -41,7 +41,7 @@ def alike(some: np.ndarray, other: np.ndarray) -> float:
 
 @pytest.fixture
 def said() -> list[np.ndarray]:
-    """What three people say in four seconds, each at times of their own."""
+    """Four seconds of three people who speak at different times."""
     spans = ([(0.2, 1.2)], [(1.4, 2.4)], [(2.6, 3.8)])
     return [voices.call(4, spoken, RATE, seed=k) for k, spoken in enumerate(spans)]
 
@@ -120,7 +120,7 @@ EMBED = ("--format", "html", "--embed-audio")
 
 
 def sounds(output: Path) -> dict[str, str]:
-    """What each page plays, by its recording."""
+    """Return what the page of each recording plays."""
     found = {}
     for path in (output / "html" / "calls").rglob("*.html"):
         (address,) = re.findall(r'<audio [^>]*src="([^"]+)"', path.read_text(encoding="utf-8"))
@@ -137,7 +137,7 @@ def calls(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output(calls: Path, tmp_path: Path, analyze: Analyze) -> Path:
-    """Pages with their sound in them."""
+    """Pages with embedded sound."""
     assert analyze(calls, "-o", tmp_path / "out", *EMBED) == 0
     return tmp_path / "out"
 
@@ -166,7 +166,7 @@ def test_sound_may_be_asked_for_later_and_nothing_is_listened_to_again(
 def test_sound_in_a_page_stays_there(
     output: Path, calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Also where other things are told of the recording, and nobody asks for its sound or could hear it any more."""
+    """Even if other metadata change, embedding is not requested again, or the recording can no longer be read."""
     before, told = embedded(calls), tmp_path / "metadata.csv"
     told.write_text("file,queue\na.wav,billing\n")
     monkeypatch.setattr(opus, "open_audio", None)
@@ -219,7 +219,7 @@ def test_a_recording_that_cannot_be_put_into_its_page_is_linked_and_named(
     assert analyze(calls, "-o", output) == 0
     (calls / "late.wav").write_bytes(b"spoilt" * 1000)
     state = (calls / "late.wav").stat()
-    with closing(Ledger(output)) as ledger:  # as if it had been spoilt after the night had looked at it
+    with closing(Ledger(output)) as ledger:  # as if it had been damaged after the scan of the run
         (entry,) = [entry for entry in ledger.entries() if entry.identity == Identity("calls", "late.wav")]
         ledger.amend(replace(entry, size=state.st_size, mtime_ns=state.st_mtime_ns))
     capsys.readouterr()
@@ -241,7 +241,7 @@ def test_recordings_that_are_too_long_are_linked(
     assert capsys.readouterr().err.count("longer than") == 2
     assert set(sounds(tmp_path / "out").values()) == {f"../../../calls/{name}.wav" for name in "ab"}
     assert analyze(calls, "-o", tmp_path / "out", *EMBED) == 0
-    assert "longer than" not in capsys.readouterr().err  # it is not tried again every night
+    assert "longer than" not in capsys.readouterr().err  # it is not retried in every run
 
 
 @pytest.mark.usefixtures("bucket")

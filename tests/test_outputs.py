@@ -1,4 +1,4 @@
-"""Results are whole or not there, and harm no spreadsheet."""
+"""Results are complete or absent, and harmless in spreadsheets."""
 
 import csv
 import os

@@ -1,4 +1,4 @@
-"""The pages as files: what they hold, that nothing of it is taken for HTML, that the same makes the same."""
+"""HTML pages as files: their content, its escaping, and reproducibility."""
 
 import json
 import os
@@ -30,14 +30,14 @@ HOSTILE = [
     '"\'><b onclick="alert(1)">&amp;</b>',
     "<!-- <script> ]]> \u2028 \udc80",
 ]
-#: HTML elements that have no end.
+#: HTML elements without an end tag.
 VOID = {"meta", "link", "input"}
 
 
 class Parsed(HTMLParser):
-    """A page as a browser without scripts takes it apart.
+    """A page, parsed as by a browser without scripts.
 
-    `tags` counts elements and their attributes; `rows` are those of the table's body: attributes and texts of cells.
+    `tags` counts elements with their attributes; `rows` are those of the table's body: attributes and cell texts.
     """
 
     def __init__(self, path: Path) -> None:
@@ -230,7 +230,7 @@ def test_moments_and_shares_are_told_in_words() -> None:
 
 
 def encodable(name: str) -> str:
-    """A name that the operating system takes: bytes that are no text stay, as it gives them."""
+    """Return a name as the operating system gives it; bytes that are not text are kept."""
     return os.fsdecode(name.encode("utf-8", "surrogatepass"))
 
 
@@ -302,7 +302,7 @@ def test_no_text_of_the_list_is_taken_for_html(tmp_path: Path, text: str) -> Non
 
 
 def test_a_long_list_is_written_as_it_comes(tmp_path: Path) -> None:
-    """What has gone by is written: no row waits for the last one."""
+    """Rows are written as they arrive, without waiting for the last one."""
     path, seen = tmp_path / "index", []
 
     def rows() -> Iterator[IndexRow]:

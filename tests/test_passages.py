@@ -1,4 +1,4 @@
-"""Negative passages: where they begin and end, how much they hold, and that they are all that there are."""
+"""Negative passages: where they begin and end, how much negative speech they hold, and that none is missed."""
 
 from collections.abc import Sequence
 from itertools import pairwise
@@ -14,7 +14,7 @@ from analyzer.timeline import Row
 
 
 def said(start: float, end: float, channel: int = 1, **emotions: float) -> Row:
-    """A segment with the probabilities of some emotions; the rest is neutral."""
+    """A segment with the given probabilities of emotions; the rest is neutral."""
     rest = round(1 - sum(emotions.values()), 4)
     probabilities = tuple(emotions.get(emotion, rest if emotion == "neutral" else 0.0) for emotion in EMOTIONS)
     return Row(start, end, channel, UNCERTAIN, probabilities, -20.0)
@@ -39,7 +39,7 @@ def test_seconds_are_counted_over_several_segments() -> None:
 
 
 def test_nothing_is_lost_where_seconds_do_not_add_up_to_the_last_bit() -> None:
-    """A segment of 3 s may last 2.9999999999999996 s, and probabilities that sum to 0.35 a bit less."""
+    """A segment of 3 s may last 2.9999999999999996 s, and probabilities may sum to slightly less than 0.35."""
     for milliseconds in range(0, 2000, 7):
         start = milliseconds / 1000
         thirds = [said(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
@@ -115,7 +115,7 @@ def rows_of(pieces: Sequence[tuple[int, int, list[int]]]) -> list[Row]:
 
 
 def by_hand(pieces: Sequence[tuple[int, int, list[int]]]) -> list[tuple[float, float]]:
-    """Starts and ends of passages, counted in whole milliseconds and ten-thousandths."""
+    """Return starts and ends of passages, computed in whole milliseconds and ten-thousandths."""
     at, runs = 0, list[list[tuple[int, int]]]()
     for pause, length, parts in pieces:
         start, at = at + pause, at + pause + length

@@ -1,4 +1,4 @@
-"""The picture of a recording: what stands where, in which colours, and that nothing is cut or lies over another."""
+"""The picture of a recording: positions, colours, and that nothing is cut off or overlaps."""
 
 import io
 import subprocess
@@ -21,7 +21,7 @@ TRACK, SILENCE, WAVE, PASSAGE = "#EFF1F3", "#EAF1F8", "#8A96A3", "#B3261E"
 
 
 def row(start: float, end: float, emotion: str, sure: float = 0.8, channel: int = 1) -> Row:
-    """A row of an emotion; of a masked channel where that is empty."""
+    """A row with an emotion; an empty `emotion` makes a row of a masked channel."""
     likely = EMOTIONS.index(emotion) if emotion in EMOTIONS else 0
     probabilities = tuple(sure if k == likely else (1 - sure) / 7 for k in range(8))
     return Row(start, end, channel, emotion, probabilities if emotion else (), -20.0)
@@ -32,7 +32,7 @@ def told(rows: list[Row], length_s: float, *speakers: str, other: tuple[Span, ..
 
 
 def busy(length_s: float, channels: int, count: int) -> list[Row]:
-    """Rows one after the other on every channel, of all emotions."""
+    """Consecutive rows on every channel, with all emotions."""
     step = length_s / count
     labels = (*EMOTIONS, UNCERTAIN, "")
     return [
@@ -43,19 +43,19 @@ def busy(length_s: float, channels: int, count: int) -> list[Row]:
 
 
 def pixels(timeline: Timeline, folder: Path) -> np.ndarray:
-    """The picture, shaped (height, width, 3)."""
+    """Draw the picture; return its pixels, shaped (height, width, 3)."""
     path = folder / "one.wav.png.tmp"
     write_picture(timeline, path)
     return np.rint(imread(io.BytesIO(path.read_bytes()))[:, :, :3] * 255).astype(np.uint8)
 
 
 def where(picture: np.ndarray, colour: str) -> np.ndarray:
-    """Where exactly that colour is, shaped (height, width)."""
+    """Return a mask of the pixels with exactly that colour, shaped (height, width)."""
     return (picture == np.frombuffer(bytes.fromhex(colour[1:]), np.uint8)).all(axis=2)
 
 
 def lane(picture: np.ndarray, lanes: int = 1) -> np.ndarray:
-    """The part of a picture in which the bars of its first lane are; the strip of both speaking is one more lane."""
+    """Return the part of a picture with the bars of its first lane; the strip for overlaps counts as a lane."""
     runs = where(picture, TRACK)[:, 1551] | where(picture, TRACK)[:, 1540]
     edges = np.flatnonzero(np.diff(runs.astype(int), prepend=0, append=0)).reshape(-1, 2)
     assert len(edges) == lanes
@@ -81,7 +81,7 @@ def test_an_emotion_has_its_colour_while_it_lasts_as_high_as_it_is_sure(emotion:
     height, width = coloured.shape
     assert np.flatnonzero(coloured.any(axis=0)) == pytest.approx(np.arange(round(0.2 * width), round(0.5 * width)))
     assert coloured.any(axis=1).sum() == pytest.approx(0.75 * height, abs=1)
-    assert coloured[-1].any()  # it stands on the ground
+    assert coloured[-1].any()  # the bar starts at the bottom of the lane
     assert not where(bars, TRACK)[-1][coloured[-1]].any()
 
 
@@ -173,9 +173,9 @@ assert "matplotlib.pyplot" not in sys.modules
 
 
 def labels(timeline: Timeline) -> set[str]:
-    """What the legend says of colours: the lines of type that are beside one, not of names, times and notes."""
+    """Return the labels of colours in the legend, without names, times and notes."""
     texts = [text.get_text() for text in draw(timeline).axes[0].texts if text.get_fontsize() == 10]
-    return set(texts[1:])  # the first is what is known of the recording
+    return set(texts[1:])  # the first text is the metadata of the recording
 
 
 def test_the_legend_has_what_occurs_and_nothing_else() -> None:

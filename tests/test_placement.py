@@ -1,4 +1,4 @@
-"""Frames stand at their times: no jitter adds up, nothing is there twice, and no wrong time does much harm."""
+"""Frames are placed at their times: jitter does not add up, overlaps are kept once, wrong times do little harm."""
 
 from itertools import accumulate
 
@@ -15,7 +15,7 @@ FRAME_S = FRAME / RATE
 
 
 def placed(frames: list[tuple[int, float | None]], most: int = 777) -> tuple[np.ndarray, Placement]:
-    """All samples; a frame is given as the number that all its samples are, and its time."""
+    """Place frames, each given as the value of all its samples and its time; return all samples."""
     placement = Placement(RATE, 1, most)
     blocks = []
     for number, at_s in frames:
@@ -26,7 +26,7 @@ def placed(frames: list[tuple[int, float | None]], most: int = 777) -> tuple[np.
 
 
 def first_of(samples: np.ndarray, number: int) -> float:
-    """When a frame begins, in seconds."""
+    """Return the start of a frame, in seconds."""
     return int(np.flatnonzero(samples == number)[0]) / RATE
 
 
@@ -36,7 +36,7 @@ def first_of(samples: np.ndarray, number: int) -> float:
 )
 def test_no_frame_is_further_from_its_time_than_is_tolerated(gaps: list[float], jitter: list[float]) -> None:
     times = [at + late for at, late in zip(accumulate(gap + FRAME_S for gap in gaps), jitter, strict=False)]
-    times.append(times[-1] + FRAME_S)  # without it the last one would be doubtful
+    times.append(times[-1] + FRAME_S)  # confirms a long gap before the last frame
     samples, placement = placed([(k + 1, at) for k, at in enumerate(times)])
     for k, at in enumerate(times):
         assert abs(first_of(samples, k + 1) - at) <= TOLERATED_S + 1 / RATE
@@ -71,7 +71,7 @@ def test_what_is_due_before_the_start_is_left_out() -> None:
 
 @given(back_s=st.floats(1.5, 1e6))
 def test_times_that_jump_back_go_on_from_there(back_s: float) -> None:
-    """As where two recordings were put into one file, or a clock of 33 bits began anew."""
+    """As in two recordings joined to one file, or after the overflow of a 33-bit clock."""
     times = [*(k * FRAME_S for k in range(100)), *(2 - back_s + k * FRAME_S for k in range(100))]
     samples, placement = placed([(k + 1, at) for k, at in enumerate(times)])
     assert samples.tolist() == [k + 1 for k in range(200) for _ in range(FRAME)]

@@ -1,4 +1,4 @@
-"""What a run has to do: new, changed, failed, missing and stale recordings, and those that are gone."""
+"""Plan of a run: new, changed, failed, missing, stale and deleted recordings."""
 
 import os
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from analyzer.signals import StopSignals
 
 
 class Night:
-    """A folder of calls, an output folder and a ledger; what is in the files does not matter to a plan."""
+    """A folder of calls, an output folder and a ledger; a plan does not depend on the content of the files."""
 
     def __init__(self, folder: Path, ledger: Ledger) -> None:
         self.calls, self.output, self.ledger = folder / "calls", folder / "out", ledger
@@ -32,7 +32,7 @@ class Night:
         return path
 
     def done(self, name: str, status: str = "ok", fingerprint: str = "print", present: bool = True) -> Identity:
-        """Say that a recording was analysed as it is now."""
+        """Record that a recording was analysed in its current state."""
         identity, state = Identity("calls", name), (self.calls / name).stat()
         made_by = "" if status == "failed" else fingerprint
         entry = Entry(identity, state.st_size, state.st_mtime_ns, status, fingerprint=made_by, present=present)
@@ -223,7 +223,7 @@ def test_a_file_that_an_older_version_took_for_no_audio_is_looked_at_again(
 
 
 def unlisted(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
-    """Have folders of these names not be listed."""
+    """Make listing the folders of these names fail."""
     really = os.listdir
 
     def listdir(path: Path) -> list[str]:

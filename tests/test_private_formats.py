@@ -1,4 +1,4 @@
-"""Nothing that is masked, not to be inferred or pruned is left in any format."""
+"""No format keeps anything that is masked, must not be inferred, or was pruned."""
 
 import json
 import re
@@ -31,7 +31,7 @@ ALL = ("--format", ",".join(FORMATS))
 
 
 def packed(path: Path) -> Iterator[str | bytes]:
-    """What a file holds that its bytes do not show."""
+    """Yield the compressed content of a file, which its bytes do not show."""
     if path.suffix == ".xlsx":
         with zipfile.ZipFile(path) as book:
             yield from (book.read(name) for name in book.namelist())
@@ -43,7 +43,7 @@ def packed(path: Path) -> Iterator[str | bytes]:
 
 
 def chunks(picture: bytes) -> Iterator[tuple[bytes, bytes]]:
-    """The chunks of a PNG file, texts unpacked."""
+    """Yield the chunks of a PNG file, with texts decompressed."""
     at = 8
     while at < len(picture):
         length, kind = struct.unpack_from(">I4s", picture, at)
@@ -54,7 +54,7 @@ def chunks(picture: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 
 def mentions(output: Path, what: str) -> list[str]:
-    """Where a text stands below an output folder: in names, in bytes, in what is packed, in the ledger."""
+    """Return where a text occurs below an output folder: in names, bytes, compressed content and the ledger."""
     found = holding(output, what.encode())
     for path in output.rglob("*"):
         told = list(packed(path)) if path.is_file() else []
@@ -63,7 +63,7 @@ def mentions(output: Path, what: str) -> list[str]:
 
 
 def folders(output: Path, found: list[str], how: str = "") -> set[str]:
-    """The folders of results in which something was found, in names of files (how `/`) or in files (how `in `)."""
+    """Return the result folders among `found`, limited to file names (how `/`) or file contents (how `in `)."""
     places = [line.split(f"{output}/")[1] for line in found if line.startswith(how) and f"{output}/" in line]
     return {Path(place).parts[0] for place in places}
 
@@ -78,7 +78,7 @@ def calls(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def told(tmp_path: Path) -> list[str]:
-    """The options that tell of a call by metadata full of numbers."""
+    """Options that give a call metadata full of numbers."""
     path = tmp_path / "metadata.csv"
     path.write_text(f"file,channel_1,customer,queue\nin-{NUMBER}.wav,caller {NUMBER},{NUMBER},sales {NUMBER}\n")
     return ["--metadata", str(path), "--name-pattern", PATTERN]
@@ -119,7 +119,7 @@ def test_no_digits_of_seven_or_more_but_dates_are_left_that_stood_in_names(
 def test_masking_turned_on_later_leaves_a_number_in_no_format(
     calls: Path, told: list[str], tmp_path: Path, analyze: Analyze, formats: tuple[str, ...]
 ) -> None:
-    """Also where formats of earlier nights are not asked for any more, and where recordings are gone."""
+    """Even if formats of earlier runs are no longer requested, or recordings are gone."""
     output = tmp_path / "out"
     a_call(calls / "gone" / f"{NUMBER}.wav", seed=8)
     assert analyze(calls, "-o", output, *ALL, *told) == 1
@@ -131,7 +131,7 @@ def test_masking_turned_on_later_leaves_a_number_in_no_format(
 
 
 def test_a_number_in_a_folder_above_recordings_is_masked_too(tmp_path: Path, analyze: Analyze) -> None:
-    """Where neither the label nor the names of recordings hold it, pages led to it all the same."""
+    """Links in pages contain the path, even if neither the label nor the names of recordings have the number."""
     calls, output = a_call(tmp_path / f"{NUMBER}" / "x" / "a.wav").parent, tmp_path / "out"
     assert analyze(f"calls={calls}", "-o", output, *ALL) == 0
     assert mentions(output, NUMBER)
@@ -202,7 +202,7 @@ def in_rttm(path: Path, role: str) -> list[object]:
 
 
 def in_rows(rows: list[dict], role: str) -> list[object]:
-    """Of rows with the columns of a timeline: whatever is told that is an emotion."""
+    """Return the emotions in rows with the columns of a timeline."""
     own = [row for row in rows if row["speaker"] == role]
     told = [{name: row[name] for name in ("emotion", "confidence", *EMOTIONS)} for row in own]
     return ["speech" if {*row.values()} <= {None, "speech"} else row["emotion"] for row in told]
@@ -224,7 +224,7 @@ def in_xlsx_per_file(path: Path, role: str) -> list[object]:
 
 
 def in_html(path: Path, role: str) -> list[object]:
-    """What the table says, what the bars of the lane show, and what is said beside them."""
+    """Return the emotions in the table, the bars of the lane and the text beside them."""
     text, page = path.read_text(encoding="utf-8"), Parsed(path)
     in_table = [cells[3] if not cells[4] else cells[3:5] for _, cells in page.rows if cells[2] == role]
     told = ["speech" if said == "not inferred" else said for said in in_table]
@@ -253,7 +253,7 @@ def test_every_format_but_pictures_can_be_asked_for_emotions() -> None:
 
 @pytest.fixture(scope="module")
 def dialogues(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An agent and a customer, and somebody of whom nobody knows who it is."""
+    """A recording of an agent and a customer, and one of an unknown speaker."""
     folder = tmp_path_factory.mktemp("private") / "calls"
     a_dialogue(folder / "two.wav")
     write_wav(folder / "mono.wav", a_side(5, 110))
@@ -278,7 +278,7 @@ def one(output: Path, name: str, recording: str) -> Path:
 
 
 def emotions(output: Path, name: str, recording: str, role: str) -> set[str]:
-    """What a format says of a role in a recording besides that it speaks."""
+    """Return what a format says about a role in a recording, except that it speaks."""
     found = READERS[name](one(output, name, recording), role)
     assert found
     return {str(said) for said in found if said != "speech"}
@@ -300,7 +300,7 @@ def test_a_page_on_which_nobody_s_emotions_are_inferred_names_none(unmasked: Pat
         words = {*re.findall("[a-z]+", page.text)}
         kinds = {kind for _, name, value in page.attributes if name == "class" for kind in (value or "").split()}
         assert bool(words & {*LABELS}) == named
-        assert bool(kinds & {*LABELS} - {UNCERTAIN}) in (named, False)  # of which a pattern is in every page
+        assert bool(kinds & {*LABELS} - {UNCERTAIN}) in (named, False)  # every page has a pattern for uncertain
 
 
 def test_a_picture_shows_whether_emotions_are_inferred(unmasked: Path, masked: Path) -> None:
@@ -365,7 +365,7 @@ def test_blanking_that_is_killed_leaves_no_emotion_in_any_format_after_the_next_
 
 
 def test_the_index_and_the_workbook_count_no_agent(tmp_path: Path, analyze: Analyze) -> None:
-    """Whoever listens to both: what is counted over calls is the customers'."""
+    """Even if emotions of both are inferred, counts over calls are those of the customers."""
     calls = tmp_path / "calls"
     quiet = np.zeros_like(a_side(1, 110))
     write_wav(calls / "agent only.wav", np.stack([a_side(1, 110), quiet]))
@@ -380,7 +380,7 @@ def test_the_index_and_the_workbook_count_no_agent(tmp_path: Path, analyze: Anal
     assert {day[header.index(name)] for name in LABELS} == {None}
 
 
-# Pruned.
+# Pruning.
 
 
 @pytest.mark.parametrize("asked_for", [ALL, ()], ids=["all", "default"])
@@ -394,7 +394,7 @@ def test_nothing_is_left_of_what_is_pruned_in_any_format(
     assert folders(output, mentions(output, "secret")) >= EXTENSIONS.keys()
     before = {name: content for name, content in made(output).items() if "secret" not in name}
     left = output / "html" / "calls" / ".writing-0123456789abcdef.tmp"
-    left.write_text("half a page of secret.wav")  # of a run that was killed
+    left.write_text("half a page of secret.wav")  # of a killed run
     assert main(["prune", "-o", str(output), "--match", "*secret*"]) == 0
     assert mentions(output, "secret") == []
     after = made(output)

@@ -1,4 +1,4 @@
-"""Results deleted for good: nothing is left of those, and nothing else is touched."""
+"""Results deleted for good: nothing is left of them, and nothing else changes."""
 
 import os
 import re
@@ -36,7 +36,7 @@ def shown(output: Path) -> list[str]:
 
 
 def holding(output: Path, name: str) -> list[str]:
-    """Where a name stands below an output folder; in the workbook, in cells."""
+    """Return where a name occurs below an output folder: in names, contents, and cells of the workbook."""
     found = [str(path) for path in output.rglob("*") if name in str(path.relative_to(output))]
     found += [f"in {path}" for path in output.rglob("*") if path.is_file() and name.encode() in path.read_bytes()]
     cells = (cell for rows in read_workbook(output / "summary.xlsx").values() for row in rows for cell in row)
@@ -49,7 +49,7 @@ def ago(days: float) -> datetime:
 
 @pytest.fixture
 def aged(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
-    """Calls of known age by name, by metadata and by the file's time, and their results."""
+    """Calls whose age is known by name, by metadata or by modification time, and their results."""
     calls, output, told = tmp_path / "calls", tmp_path / "out", tmp_path / "metadata.csv"
     for days in (10, 100):
         a_call(calls / "by name" / f"{ago(days):%Y%m%d}.wav", seed=days)
@@ -63,7 +63,7 @@ def aged(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
 
 @pytest.fixture
 def three(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
-    """Three calls, one of them in a folder of its own, and their results."""
+    """Three calls, one of them in a separate folder, and their results."""
     calls = tmp_path / "calls"
     for k, name in enumerate(("secrets/secret.wav", "b.wav", "c.wav")):
         a_call(calls / name, seed=k)
@@ -71,7 +71,7 @@ def three(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
     return calls, tmp_path / "out"
 
 
-# What is chosen.
+# Selection by age and name.
 
 
 @pytest.mark.parametrize(("age", "left"), [("30d", 3), ("5d", 0), ("1w", 0), ("4m", 6), ("3m", 3), ("1y", 6)])
@@ -145,14 +145,14 @@ def test_a_file_whose_time_nobody_knows_does_not_grow_old(tmp_path: Path, analyz
     assert "calls/dangling.wav" in shown(tmp_path / "out")
 
 
-# By what metadata and name patterns say.
+# Selection by metadata and name patterns.
 
 TOLD = "file,customer,branch\na.wav,4711,Süd\nb.wav,0811,Süd\nc.wav,4711,Nord\nd.wav,+49 30,Nord\n"
 
 
 @pytest.fixture
 def customers(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path]:
-    """Calls of customers that only the metadata know, and their results."""
+    """Calls whose customers only the metadata name, and their results."""
     calls, told = tmp_path / "calls", tmp_path / "metadata.csv"
     for k, name in enumerate("abcd"):
         a_call(calls / f"{name}.wav", seed=k)
@@ -249,7 +249,7 @@ def test_before_anything_is_deleted_it_says_how_many_of_which(
     assert [line.partition(":")[0] for line in listed] == ["calls/a.wav", "calls/c.wav"]
 
 
-# What is said and done.
+# Output and deletion.
 
 
 def test_a_dry_run_says_what_would_go_and_deletes_nothing(
@@ -300,7 +300,7 @@ def test_tables_without_what_is_pruned_are_as_if_it_had_never_been(
 
 
 def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:
-    """Where the pages of a table are rearranged, SQLite leaves copies in them that secure_delete does not see."""
+    """When SQLite rearranges the pages of a table, it leaves copies that secure_delete does not overwrite."""
     a_large_ledger(tmp_path)
     assert pruned(tmp_path, "--match", "*secret*") == 0
     assert not re.findall(rb"secret-\d+", (tmp_path / FILE_NAME).read_bytes())
@@ -343,7 +343,7 @@ def test_another_run_is_not_disturbed(three: tuple[Path, Path], capsys: pytest.C
     assert contents(output) == before
 
 
-# Afterwards.
+# After pruning.
 
 
 def test_what_is_pruned_is_not_analysed_again_nor_shown(
@@ -397,7 +397,7 @@ def test_prune_takes_away_what_is_gone_as_well(three: tuple[Path, Path], analyze
     assert holding(output, "secret") == []
 
 
-# Killed in the middle.
+# Killed while pruning.
 
 STEPS: dict[str, tuple[object, str, int]] = {
     "before it is noted": (Ledger, "mark_pruned", 1),
@@ -425,7 +425,7 @@ def by_analyze(calls: Path, output: Path, analyze: Analyze) -> None:
 def test_pruning_that_is_killed_is_completed(
     three: tuple[Path, Path], analyze: Analyze, step: str, complete: Callable[[Path, Path, Analyze], None]
 ) -> None:
-    """By the next prune or the next run; before anything was noted, nothing has happened."""
+    """The next prune or run completes it; before anything is noted, nothing has changed."""
     calls, output = three
     assert analyze(calls, "-o", output, "--name-pattern", r"(?<!c)\.(?P<goes>wav)$") == 0
     before = contents(output)

@@ -1,4 +1,4 @@
-"""One recording down the whole way."""
+"""Analysis of one recording, end to end."""
 
 import itertools
 from collections.abc import Callable
@@ -131,7 +131,7 @@ channels = st.lists(st.lists(st.tuples(sounds, st.floats(0.05, 3)), min_size=1, 
 
 
 def composed(channels: list[list[tuple[str, float]]], rate: int) -> np.ndarray:
-    """Pieces of sound one after the other on each channel, shaped (channels, samples)."""
+    """Concatenate pieces of sound on each channel, shaped (channels, samples)."""
     make = {
         "speech": lambda seconds: voices.speech(seconds, rate, seed=round(seconds * 1000)),
         "noise": lambda seconds: voices.noise(seconds, rate, level_db=-30),
@@ -220,7 +220,7 @@ def test_every_encoding_can_be_taken_down_the_way(tmp_path: Path, classifier: Cl
 
 
 def with_other(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, other: Callable[[int], float]) -> None:
-    """Have the network find that of the segments, counted from 0, to be no speech."""
+    """Make the network return `other(k)` as the probability of non-speech in segment k, counted from 0."""
     count = itertools.count()
 
     def probabilities(inputs: list[np.ndarray]) -> np.ndarray:
@@ -231,7 +231,7 @@ def with_other(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, other: C
 
 @pytest.fixture
 def long_talk(tmp_path: Path) -> Path:
-    """Two minutes in which one voice talks, in dozens of segments."""
+    """Two minutes of one voice, in dozens of segments."""
     return write_wav(tmp_path / "a.wav", voices.call(120, [(1, 119)]))
 
 
@@ -289,7 +289,7 @@ def test_a_segment_leans_on_what_was_heard_before_in_the_same_channel_and_in_no_
     tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def angry_once(inputs: list[np.ndarray]) -> np.ndarray:
-        """Anger in the first segment, calm in all others."""
+        """Return anger for the first segment, calm for all others."""
         found = np.zeros((len(inputs), 8))
         found[:, EMOTIONS.index("calm")] = 1
         found[0] = np.eye(8)[EMOTIONS.index("angry")]

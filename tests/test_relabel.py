@@ -1,4 +1,4 @@
-"""What is stored, told anew: whole after any interruption, and with nothing left of what was said before."""
+"""Rewriting stored results: complete after any interruption, and without remains of earlier names and emotions."""
 
 import random
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ class Killed(BaseException):
 
 @contextmanager
 def killed_at(owner: object, name: str, call: int) -> Iterator[None]:
-    """Kill whatever runs in the block at some call of a function, counted from 1."""
+    """Kill the code in the block at the given call of a function, counted from 1."""
     really, calls = getattr(owner, name), 0
 
     def or_die(*arguments: object, **more: object) -> object:
@@ -104,7 +104,7 @@ def test_a_timeline_that_somebody_has_spoiled_is_named(somewhere: Path) -> None:
         relabel.told_anew(entry, Roles(("agent",)), somewhere)
 
 
-# Killed in the middle.
+# Killed while rewriting.
 
 
 def two_dialogues(folder: Path) -> Path:
@@ -174,7 +174,7 @@ def test_after_masking_that_was_killed_names_are_not_left_as_they_are(tmp_path: 
     assert analyze(calls, "-o", output) == 2
 
 
-# What nobody remembers.
+# Timelines without a result in the ledger.
 
 
 def failing(*_: object, **__: object) -> None:
@@ -182,13 +182,13 @@ def failing(*_: object, **__: object) -> None:
 
 
 def orphaned(calls: Path, output: Path, analyze: Analyze) -> None:
-    """Leave a timeline of which the ledger knows nothing: of a run that was killed before it wrote that down."""
+    """Leave a timeline without an entry in the ledger, as after a run that was killed before it recorded one."""
     with killed_at(Ledger, "record", 1):
         analyze(calls, "-o", output, *BOTH)
 
 
 def no_more_heard(calls: Path, output: Path, analyze: Analyze) -> None:
-    """Leave a timeline whose recording went well once and does not any more."""
+    """Leave a timeline of a recording that was analysed once and fails now."""
     assert analyze(calls, "-o", output, *BOTH) == 0
     with pytest.MonkeyPatch.context() as context:
         context.setattr(work, "analyse", failing)
@@ -199,7 +199,7 @@ def no_more_heard(calls: Path, output: Path, analyze: Analyze) -> None:
 def test_timelines_that_no_table_tells_of_are_not_forgotten(
     tmp_path: Path, analyze: Analyze, leave: Callable[[Path, Path, Analyze], None]
 ) -> None:
-    """Neither their emotions nor their names, though the recordings are gone."""
+    """Their emotions and names are removed as well, even if the recordings are gone."""
     calls, output = tmp_path / "calls", tmp_path / "out"
     path = a_dialogue(calls / f"{NUMBER}.wav")
     leave(calls, output, analyze)
@@ -212,7 +212,7 @@ def test_timelines_that_no_table_tells_of_are_not_forgotten(
 
 
 def a_large_ledger(output: Path) -> None:
-    """Two thousand recordings, every other one secret, of all lengths and in no order."""
+    """Two thousand recordings of all lengths in no order; every other one is secret."""
     rng = random.Random(1)
     with closing(Ledger(output)) as ledger:
         ledger.remember("key", "00" * 32)
@@ -224,7 +224,7 @@ def a_large_ledger(output: Path) -> None:
 
 
 def test_what_is_not_ours_in_folders_called_like_formats_is_left_alone(tmp_path: Path, analyze: Analyze) -> None:
-    """Results may go to a folder that has a site in html/ and pictures in png/."""
+    """The output folder may also hold a site in html/ and pictures in png/."""
     calls, output = two_dialogues(tmp_path / "calls"), tmp_path / "out"
     ours = [output / name for name in ("html/contact.html", "png/album/a.png", "timelines/notes.txt", "jsonl/x.jsonl")]
     for path in ours:
@@ -237,7 +237,7 @@ def test_what_is_not_ours_in_folders_called_like_formats_is_left_alone(tmp_path:
 
 
 def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:
-    """Where the pages of a table are rearranged, SQLite leaves copies in them that secure_delete does not see."""
+    """When SQLite rearranges the pages of a table, it leaves copies that secure_delete does not overwrite."""
     a_large_ledger(tmp_path)
     with closing(Ledger(tmp_path)) as ledger:
         ledger._connection.execute("PRAGMA synchronous = OFF")
@@ -246,7 +246,7 @@ def test_names_are_in_no_free_corner_of_a_large_ledger(tmp_path: Path) -> None:
 
 
 def test_roles_given_later_tell_whose_emotions_stay(tmp_path: Path, analyze: Analyze) -> None:
-    """Nothing is blanked and heard again, or lost, only because an earlier run was not told who speaks."""
+    """Emotions are not removed and then analysed again, or lost, only because an earlier run had no speaker roles."""
     calls, output, fresh = tmp_path / "calls", tmp_path / "out", tmp_path / "fresh"
     gone = a_dialogue(calls / "gone.wav")
     a_dialogue(calls / "stays.wav", seed=1)

@@ -1,4 +1,4 @@
-"""The files of each recording in every format: what a night writes, what it leaves, and what a killed one leaves."""
+"""The files of each recording in every format: what a run writes, keeps, and leaves if it is killed."""
 
 import errno
 import json
@@ -33,7 +33,7 @@ from tests.test_roles import BOTH, a_dialogue, analysed
 from tests.tiny_model import make_tiny_model
 
 ALL = ",".join(FORMATS)
-#: Formats that are written in no time, among them the page.
+#: Formats that are quick to write, including pages.
 QUICK = "html,jsonl,webvtt"
 
 
@@ -42,7 +42,7 @@ def report(output: Path, *options: object) -> int:
 
 
 def files(output: Path, *formats: str) -> dict[str, tuple[int, int, bytes]]:
-    """Inode, time and bytes of every file of a recording, in these formats or in all; the index is none of them."""
+    """Return inode, time and bytes of the files of all recordings, in these formats or in all; excludes the index."""
     found = {
         f"{name}/{path}": state
         for name in formats or EXTENSIONS
@@ -58,12 +58,12 @@ def bytes_of(output: Path, *formats: str) -> dict[str, bytes]:
 
 
 def of(name: str, found: dict) -> dict:
-    """Those of the files that tell of a recording."""
+    """Return those of the files that belong to a recording."""
     return {path: told for path, told in found.items() if Path(path).name.startswith(f"{name}.")}
 
 
 def changed(calls: Path, name: str, seed: int = 99) -> None:
-    """Another recording under the same name."""
+    """Replace a recording by another one of the same name."""
     os.utime(a_call(calls / name, seed=seed), (MTIME + 5, MTIME + 5))
 
 
@@ -77,14 +77,14 @@ def calls(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def output(calls: Path, tmp_path: Path, analyze: Analyze) -> Path:
-    """The results of a first night over `calls`, in the quick formats."""
+    """The results of a first run over `calls`, in the quick formats."""
     assert analyze(calls, "-o", tmp_path / "out", "--format", QUICK) == 0
     return tmp_path / "out"
 
 
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
-    """A night without a fault in every format; tests only read it."""
+    """A run without failures in every format; tests only read it."""
     folder = tmp_path_factory.mktemp("rendered")
     calls = good_calls(folder / "calls")
     return Night(calls, folder / "out", analyze(calls, "-o", folder / "out", "--format", ALL))
@@ -92,7 +92,7 @@ def good(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
 
 @pytest.fixture
 def unheard(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No recording can be listened to, nor put into a page."""
+    """Make it an error to analyse a recording or to embed it into a page."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a recording was opened")
@@ -166,14 +166,14 @@ def test_pages_lead_to_their_recording_and_the_index_to_them(good: Night) -> Non
 
 
 def led_to(page: Path, pattern: str) -> list[Path]:
-    """The files to which a page leads by what a pattern finds in it."""
+    """Return the files that a page links to, where a pattern finds the addresses."""
     found = [unescape(address) for address in re.findall(pattern, page.read_text(encoding="utf-8"))]
     return [
         Path(os.path.normpath(os.path.join(page.parent, os.fsdecode(unquote_to_bytes(address))))) for address in found
     ]
 
 
-# What is written again.
+# What is rewritten.
 
 
 def test_a_second_night_writes_nothing_again(output: Path, calls: Path, analyze: Analyze) -> None:
@@ -211,7 +211,7 @@ def test_a_format_that_is_asked_for_later_needs_no_sound(
     assert files(output) == {}
     with closing(Ledger(output)) as ledger:
         ledger.nothing_is_written()
-    before = files(good.output, *EXTENSIONS.keys() - {"html"})  # whose links are not the same from another folder
+    before = files(good.output, *EXTENSIONS.keys() - {"html"})  # links differ in another folder
     assert report(output, "--format", ",".join(EXTENSIONS)) == 0
     after = bytes_of(output)
     assert {path: after[path] for path in before} == {path: content for path, (_, _, content) in before.items()}
@@ -303,7 +303,7 @@ def test_another_look_makes_all_files_anew(
         monkeypatch.setattr(rendering, "write", None)  # the second time there is nothing to do
 
 
-# What is not left as it was.
+# Changed, deleted and failed recordings.
 
 
 def test_what_told_of_another_recording_is_gone_before_the_new_one_is_known(
@@ -348,7 +348,7 @@ def test_analysing_all_again_loses_no_file_where_it_is_killed(output: Path, call
     assert bytes_of(output) == before
 
 
-# Made again.
+# Files that are rewritten on request.
 
 
 def test_a_file_that_was_deleted_is_made_again_by_report(output: Path, unheard: None) -> None:
@@ -422,9 +422,9 @@ def test_a_timeline_that_was_deleted_is_heard_again_and_written_anew(
     assert bytes_of(output) == before
 
 
-# Killed in the middle, and what cannot be written.
+# Killed while writing, and files that cannot be written.
 
-#: Loaded by every Python process before all else: whichever has the third recording in hand kills the run, once.
+#: Loaded first by every Python process: the process that renders 3.wav kills the run, once.
 _KILLS_THE_RUN = """
 import os, signal, sys
 from analyzer.report import rendering
@@ -549,7 +549,7 @@ def test_a_writer_that_nobody_thought_would_fail_costs_its_recording_alone(
 
 @pytest.fixture
 def many(tmp_path: Path) -> Path:
-    """Enough recordings to be worth starting processes for."""
+    """Enough recordings to start worker processes for."""
     for k in range(10):
         a_dialogue(tmp_path / "calls" / f"{k}.wav", seed=k)
     return tmp_path / "calls"

@@ -1,4 +1,4 @@
-"""What people read, made again from timelines and ledger alone, and about other recordings than usual."""
+"""Tables, workbook and pages, recreated from timelines and ledger alone, and for other selections of recordings."""
 
 import json
 import os
@@ -21,7 +21,7 @@ from tests.test_roles import analysed
 
 NUMBER = "0821123456"
 PATTERN = r"_(?P<queue>[a-z]+)_(?P<date>\d{8})"
-#: Calls of two queues, on days of which the latest two lie within 35.
+#: Calls of two queues; only the latest two days lie within 35 days.
 CALLS = (
     *("a_billing_20260810.wav", "b_billing_20261001.wav", "c_sales_20261105.wav", "d_billing_20261124.wav"),
     f"{NUMBER}_sales_20261124.wav",
@@ -35,7 +35,7 @@ def report(output: Path, *options: object, jobs: int = 1) -> int:
 
 @pytest.fixture(scope="module")
 def night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Path:
-    """The results of a night; tests only read them."""
+    """The results of a run; tests only read them."""
     folder = tmp_path_factory.mktemp("reported")
     for k, name in enumerate(CALLS):
         a_call(folder / "calls" / name, seed=k)
@@ -47,7 +47,7 @@ def night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Path:
 
 @pytest.fixture
 def output(night: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The same for a test that changes them. The recordings are gone, and to open one is an error."""
+    """A copy for a test that changes it. The recordings are gone, and opening one is an error."""
 
     def refuse(*_: object, **__: object) -> None:
         raise AssertionError("a recording was opened")
@@ -69,7 +69,7 @@ def told_in_index(output: Path) -> set[str]:
     return {row[0].removeprefix("calls/") for row in json.loads(rows)}
 
 
-# Made again.
+# Recreated results.
 
 
 def test_a_report_makes_what_the_night_made(night: Path, output: Path) -> None:
@@ -135,7 +135,7 @@ def test_what_a_killed_run_left_half_written_is_removed(output: Path) -> None:
     assert not left.exists()
 
 
-# About other recordings.
+# Other selections of recordings.
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_a_killed_run_left_half_written_is_removed(output: Path) -> None:
         (["--since", "2026-09-01", "--until", "2026-11-05"], {CALLS[1], CALLS[2]}),
         (["--since", "2026-11-05", "--until", "2026-11-05"], {CALLS[2]}),
         (["--since", "2027-01-01"], set()),
-        (["--match", "calls/*_billing_*"], {CALLS[3]}),  # of the latest 35 days
+        (["--match", "calls/*_billing_*"], {CALLS[3]}),  # only of the latest 35 days
         (["--match", "calls/*_billing_*", "--since", "2000-01-01"], {CALLS[0], CALLS[1], CALLS[3]}),
         (["--match", "calls/*_billing_2026*0*", "--until", "2026-08-31"], {CALLS[0]}),
         (["--match", "nobody"], set()),
@@ -168,12 +168,12 @@ def test_only_files_of_the_recordings_asked_for_are_made(output: Path) -> None:
 
 def test_a_name_with_the_oldest_days_is_told_of_the_newest_of_them(output: Path) -> None:
     assert report(output, "--match", "calls/*_billing_2026*0*") == 0
-    assert told_in_workbook(output) == {CALLS[1]}  # which is 52 days later than the other
+    assert told_in_workbook(output) == {CALLS[1]}  # 52 days later than the other
 
 
 @pytest.fixture
 def known(tmp_path: Path, analyze: Analyze) -> tuple[Path, Path, list[str]]:
-    """Calls of a month and more that are still there, their results, and the options of every night."""
+    """Calls of more than a month that still exist, their results, and the options of every run."""
     calls, output = tmp_path / "calls", tmp_path / "out"
     for k, name in enumerate(CALLS[1:4]):
         a_call(calls / name, seed=k)
@@ -281,7 +281,7 @@ def test_a_report_of_masked_names_leads_to_no_recording(masked: Path) -> None:
     assert not any("<audio" in page or NUMBER in page for page in pages)
 
 
-# What cannot be meant, and what stands in the way.
+# Usage errors and obstacles.
 
 
 @pytest.mark.parametrize(
@@ -352,7 +352,7 @@ def test_a_ledger_that_is_none_ends_it_with_3(output: Path, capsys: pytest.Captu
 
 
 def test_it_does_not_make_a_killed_night_one_that_has_ended(tmp_path: Path, analyze: Analyze) -> None:
-    """Whatever comes between: a run that was killed and the one that goes on after it are one night."""
+    """A killed run and the run that resumes it count as one, even with a report in between."""
     calls = a_call(tmp_path / "calls" / "a.wav").parent
     (calls / "empty.wav").touch()
     os.utime(calls / "a.wav", (1, 1))

@@ -1,4 +1,4 @@
-"""Who speaks, and whom the network may listen to: what is left of emotions that nobody may infer."""
+"""Speaker roles, and whose emotions may be inferred: what is left of emotions that must not be."""
 
 import json
 from contextlib import closing
@@ -20,7 +20,7 @@ from tests.nights import Analyze, at_noon, contents, read_csv, read_workbook
 BOTH = ("--speakers", "agent,customer")
 CUSTOMER = (*BOTH, "--only", "customer")
 
-#: What recordings.csv tells of emotions; what the ledger keeps of them besides, in the order in which it does.
+#: Columns of emotions in recordings.csv, and further figures in the ledger (MORE_FIGURES), in its order.
 FIGURES = (
     *(f"share_{emotion}" for emotion in (*EMOTIONS, UNCERTAIN)),
     *(f"mean_{emotion}" for emotion in EMOTIONS),
@@ -30,7 +30,7 @@ MORE_FIGURES = (
     *("first_third", "last_third"),
     *("passages", "passage_start_s", "passage_end_s", "passage_emotion", "passage_negative_s", "passage_mean"),
 )
-#: What the workbook tells of the emotions of a channel.
+#: Columns of emotions in the workbook.
 IN_WORKBOOK = (
     *("negative", *EMOTIONS, UNCERTAIN, "negative, first third", "negative, last third", "change"),
     *("negative passages", "strongest at"),
@@ -50,7 +50,7 @@ def a_dialogue(path: Path, seed: int = 0) -> Path:
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """One recording of every kind: two sides, three, both alike, one channel, nobody."""
+    """One recording of each kind: two speakers, three, two identical channels, mono, silent."""
     folder = tmp_path_factory.mktemp("roles") / "calls"
     one, other, third = a_side(1, 110), a_side(2, 200), a_side(3, 150)
     write_wav(folder / "two.wav", np.stack([one, other]))
@@ -76,7 +76,7 @@ def masked(calls: Path, analyze: Analyze) -> Path:
 
 
 def speakers(output: Path) -> dict[str, list[str]]:
-    """Who speaks in each recording, by its name below the input."""
+    """Return the speakers of each recording, by its path below the input."""
     found: dict[str, list[str]] = {}
     for row in read_csv(output / "recordings.csv"):
         found.setdefault(row["recording"].partition("/")[2], []).append(row["speaker"])
@@ -92,7 +92,7 @@ def timelines(output: Path) -> list[dict[str, str]]:
 
 
 def kept_figures(output: Path, role: str) -> list[str]:
-    """The figures of a role as the ledger keeps them, each as the bytes of a file would show it."""
+    """Return the figures of a role in the ledger, each as its bytes in the file would show it."""
     with closing(Ledger(output, writable=False)) as ledger:
         told = [figures for entry in ledger.entries() for figures in (entry.figures or {}).values()]
     own = [figures for figures in told if figures["speaker"] == role and figures["talk_s"] and "masked" not in figures]
@@ -100,7 +100,7 @@ def kept_figures(output: Path, role: str) -> list[str]:
 
 
 def has_emotions(output: Path, *roles: str) -> list[str]:
-    """Where, below an output folder, an emotion of these roles stands."""
+    """Return where, below an output folder, emotions of these roles occur."""
     found = [f"timeline {r}" for r in timelines(output) if r["speaker"] in roles and any(map(r.get, _IN_TIMELINES))]
     rows = read_csv(output / "recordings.csv")
     found += [f"recordings.csv {r}" for r in rows if r["speaker"] in roles and any(map(r.get, FIGURES))]
@@ -116,7 +116,7 @@ def has_emotions(output: Path, *roles: str) -> list[str]:
 _IN_TIMELINES = ("emotion", "confidence", *EMOTIONS)
 
 
-# What speakers are called.
+# Names of speakers.
 
 
 def test_roles_name_the_channels_everywhere(unmasked: Path) -> None:
@@ -214,7 +214,7 @@ def test_the_network_hears_nobody_else(
     assert analyze(calls, "-o", tmp_path / "out", *options) == 0
     rows = timelines(tmp_path / "out")
     assert {row["speaker"] for row in rows if row["emotion"]} == heard
-    # Of two channels that are alike the second is heard, too, where nothing has to be known before.
+    # Of two identical channels both are classified, if emotions of their speaker may be inferred.
     twice = sum(row["speaker"] == MIXED for row in read_csv(tmp_path / "out" / "timelines" / "calls" / "alike.wav.csv"))
     expected = sum(row["speaker"] in heard for row in rows) + (twice if MIXED in heard else 0)
     assert len(given_to_it) == expected
@@ -336,7 +336,7 @@ def test_roles_that_were_swapped_by_mistake_are_put_right(tmp_path: Path, analyz
     assert has_emotions(output, "agent") == []
 
 
-# Roles of single recordings.
+# Roles of individual recordings.
 
 
 def metadata(folder: Path, *lines: str) -> Path:

@@ -1,4 +1,4 @@
-"""The samples for operators: the tool takes them as they are, and they agree with each other."""
+"""Sample files for operators: the tool accepts them as they are, and they are consistent."""
 
 import argparse
 import getpass
@@ -41,12 +41,12 @@ def settings() -> dict[str, Any]:
 
 
 def uncommented(text: str) -> str:
-    """The sample configuration with every setting set."""
+    """Return the sample configuration with every setting active."""
     return "\n".join(line.removeprefix("#") if SETTING.match(line) else line for line in text.splitlines())
 
 
 def defaults() -> dict[str, str]:
-    """What the sample configuration says is the default, by setting: the end of the comment above it."""
+    """Return the default of each setting according to the sample configuration: the end of the comment above it."""
     told, comment = {}, ""
     for line in sample("call-emotions.toml").splitlines():
         if match := SETTING.match(line):
@@ -60,12 +60,12 @@ def analyze_parser() -> argparse.ArgumentParser:
 
 
 def options_of(parser: argparse.ArgumentParser) -> dict[str, argparse.Action]:
-    """The options that may stand in a file, by what they are called there."""
+    """Return the options that are allowed in a configuration file, by their keys there."""
     return {config._key(a): a for a in parser._actions if a.dest not in config._NOT_IN_FILES}
 
 
 def cron_jobs() -> dict[str, tuple[list[str], str, str]]:
-    """Times, user and command of the lines of the crontab, also of those behind a `#`, by the tool's command."""
+    """Return times, user and command of the lines of the crontab, including commented ones, by the tool's command."""
     found = re.findall(r"^#?((?:[\d*/,-]+ ){5}) *(\S+) +(.+)$", sample("crontab"), flags=re.MULTILINE)
     jobs = {
         re.search(r"/call-emotions (\w+)", command)[1]: (times.split(), *rest, command)
@@ -80,7 +80,7 @@ def cron_variables() -> dict[str, str]:
 
 
 def unit(name: str) -> dict[str, dict[str, list[str]]]:
-    """The settings of a systemd unit, by section; one that stands there more than once has more than one value."""
+    """Return the settings of a systemd unit, by section; a setting that occurs repeatedly has several values."""
     sections: dict[str, dict[str, list[str]]] = {}
     for line in sample(name).splitlines():
         if section := re.fullmatch(r"\[(\w+)\]", line):
@@ -98,7 +98,7 @@ def service(key: str) -> str:
 
 
 def tool_arguments(command: str) -> tuple[str, list[str]]:
-    """The path of the tool in a command, and what it is told."""
+    """Return the path of the tool in a command, and its arguments."""
     words = shlex.split(command.partition(">")[0])
     (at,) = [k for k, word in enumerate(words) if word.endswith("/call-emotions")]
     return words[at], words[at + 1 :]
@@ -119,7 +119,7 @@ def test_the_crontab_analyses_and_prunes_and_the_service_analyses() -> None:
 @pytest.mark.parametrize("name", ["crontab: analyze", "crontab: prune", "service"])
 def test_the_tool_knows_every_option_of_a_sample_command(name: str) -> None:
     _, arguments = tool_arguments(commands()[name])
-    options = command_line()[0].parse_args(arguments)  # exits where it does not
+    options = command_line()[0].parse_args(arguments)  # exits on an unknown option
     paths = [getattr(options, key, None) for key in ("config", "output") if f"--{key}" in arguments]
     assert paths
     assert all(path.is_absolute() for path in paths)
@@ -155,11 +155,11 @@ def test_the_crontab_has_what_cron_needs() -> None:
         assert all(t == "*" or least <= int(t) <= most for t, (least, most) in zip(times, ranges, strict=True))
         assert "%" not in command
         assert command.startswith("umask 027; exec ")
-    assert text.endswith("\n")  # cron leaves out a last line that does not end
+    assert text.endswith("\n")  # cron ignores a last line without a line feed
 
 
 def run_crontab(folder: Path, model: Path) -> "subprocess.CompletedProcess[str]":
-    """Run the nightly command of the crontab as cron does, with the paths of the samples in a folder."""
+    """Run the `analyze` command of the crontab as cron does, with the paths of the samples in a folder."""
     command, here = cron_jobs()["analyze"][2], sample_configuration(folder, model)
     tool = shlex.join([sys.executable, "-m", "analyzer"])
     command = command.replace(tool_arguments(command)[0], tool).replace("/etc/call-emotions.toml", str(here))
@@ -176,7 +176,7 @@ def test_cron_mails_of_trouble_and_nothing_else(tmp_path: Path, tiny_model: Path
     ended = run_crontab(tmp_path, tiny_model)
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "")
     assert [row["status"] for row in read_csv(tmp_path / "emotions" / "files.csv")] == ["ok"]
-    assert list((tmp_path / "home").iterdir()) == []  # where ONNX Runtime would keep what it reports to its makers
+    assert list((tmp_path / "home").iterdir()) == []  # where ONNX Runtime would store its telemetry
 
     (calls / "bad.wav").write_text("Dear colleague,\n" * 20)
     at_noon(calls)
@@ -189,7 +189,7 @@ def test_the_tool_knows_every_option_that_the_page_on_nights_gives_it() -> None:
     told = re.findall(r"^    ce (?!\()(.+)$", NIGHTS, flags=re.MULTILINE)
     assert len(told) >= 5
     for arguments in told:
-        command_line()[0].parse_args(shlex.split(arguments))  # exits where it does not
+        command_line()[0].parse_args(shlex.split(arguments))  # exits on an unknown option
 
 
 def test_the_page_on_nights_installs_every_sample_where_the_samples_expect_it() -> None:
@@ -201,7 +201,7 @@ def test_the_page_on_nights_installs_every_sample_where_the_samples_expect_it() 
         assert sample(name).splitlines()[0].startswith(f"# {target}:")
 
 
-# ---- they agree
+# ---- consistency
 
 
 def test_crontab_and_service_run_the_same_command_as_the_same_user() -> None:
@@ -244,7 +244,7 @@ def test_crontab_and_timer_begin_at_the_same_time() -> None:
 def test_the_sample_configuration_is_accepted_as_it_is() -> None:
     hooks = config.apply(parser := analyze_parser(), CONFIGURATION)
     options = parser.parse_args([])
-    cli._check(parser, options)  # exits where options do not go together
+    cli._check(parser, options)  # exits if options conflict
     assert (options.min_age, options.speakers, options.only) == (300, ("agent", "customer"), ("customer",))
     assert hooks.on_failure
     assert not hooks.on_success
@@ -296,7 +296,7 @@ def test_paths_of_the_sample_configuration_are_absolute() -> None:
 
 
 def sample_configuration(folder: Path, model: Path) -> Path:
-    """A copy of the sample configuration whose paths lie in a folder, and whose model is this one."""
+    """Write a copy of the sample configuration with its paths in a folder, and with this model."""
     text = sample("call-emotions.toml").replace('model = "default"', f'model = "{model}"')
     for place in ("/srv/", "/var/log/", "/var/lib/"):
         assert f'"{place}' in text
@@ -315,8 +315,8 @@ def test_a_night_with_the_sample_configuration_writes_what_it_says_where_it_says
     both = [voices.call(4, [(0.3, 1.7)], seed=1, pitch=110), voices.call(4, [(2, 3.7)], seed=2, pitch=200)]
     write_wav(calls / "both.wav", np.stack(both))
     at_noon(calls)
-    a_call(calls / "new.wav").touch()  # younger than min-age
-    monkeypatch.chdir(tmp_path)  # nothing may hang on where a run is started
+    a_call(calls / "new.wav").touch()  # newer than min-age
+    monkeypatch.chdir(tmp_path)  # the working folder must not matter
     assert analyze("--config", sample_configuration(tmp_path, tiny_model), "--quiet") == 0
 
     files = {row["file"]: row["status"] for row in read_csv(tmp_path / "emotions" / "files.csv")}
@@ -353,7 +353,7 @@ def test_the_command_for_a_failed_night_is_run_as_the_sample_configuration_says(
 
 # ---- systemd
 
-#: Keys of the units that systemd knows; see systemd.unit(5), .service(5), .exec(5), .resource-control(5) and .timer(5).
+#: Keys of units that systemd knows; see systemd.unit(5), .service(5), .exec(5), .resource-control(5) and .timer(5).
 KNOWN_KEYS = {
     "call-emotions.service": {
         "Unit": "Description Documentation RequiresMountsFor OnFailure",
@@ -379,12 +379,12 @@ def test_systemd_takes_the_units(name: str, tmp_path: Path) -> None:
     unknown = {section: set(keys) - known.get(section, set()) for section, keys in unit(name).items()}
     assert unknown == {section: set() for section in known}
     if not (verify := shutil.which("systemd-analyze")):
-        return  # the keys were compared all the same
-    for each in KNOWN_KEYS:  # a timer is looked at with its service, and a service with its program
+        return  # the keys were compared above
+    for each in KNOWN_KEYS:  # a timer is verified with its service, and a service with its program
         text = sample(each).replace(tool_arguments(service("ExecStart"))[0], sys.executable)
         (tmp_path / each).write_text(text)
     ended = subprocess.run([verify, "verify", tmp_path / name], capture_output=True, text=True, check=False)
-    assert (ended.returncode, ended.stderr) == (0, "")  # of unknown keys it only warns
+    assert (ended.returncode, ended.stderr) == (0, "")  # it only warns about unknown keys
 
 
 def test_the_service_is_confined() -> None:
@@ -406,7 +406,7 @@ def test_the_timer_makes_up_for_nights_that_were_missed() -> None:
 
 # ---- the log
 
-#: What logrotate(8) knows of what the sample uses, and how many words follow.
+#: Directives of logrotate(8) that the sample uses, and their numbers of arguments.
 DIRECTIVES = dict.fromkeys(("weekly", "compress", "delaycompress", "missingok", "notifempty"), 0)
 DIRECTIVES |= {"su": 2, "rotate": 1, "maxage": 1, "create": 3}
 
@@ -417,7 +417,7 @@ def test_logrotate_takes_its_sample(tmp_path: Path) -> None:
     directives = [line.split() for line in block[2].splitlines()]
     assert {name: len(values) for name, *values in directives} == DIRECTIVES
     if not (logrotate := shutil.which("logrotate", path=f"{os.environ['PATH']}:/usr/sbin:/sbin")):
-        return  # the directives were compared all the same
+        return  # the directives were compared above
     user, group = getpass.getuser(), grp.getgrgid(os.getgid()).gr_name
     log = tmp_path / "call-emotions.log"
     log.write_text("a line\n")

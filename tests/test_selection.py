@@ -1,4 +1,4 @@
-"""Which days and which names are told of."""
+"""Selection of recordings by day and by name."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -162,7 +162,7 @@ def test_brackets_are_characters_like_any_other(ledger: Ledger, pattern: str, ot
 
 
 def fits_slowly(pattern: str, name: str) -> bool:
-    """What a pattern with * and ? means, by trying everything."""
+    """Match a pattern with * and ? by trying everything."""
     if not pattern:
         return not name
     if pattern[0] == "*":

@@ -1,4 +1,4 @@
-"""Sensitivity from the option to the results: what is labelled, what is analysed anew, and what is said of it."""
+"""Sensitivity from the option to the results: labels, reanalysis, and messages."""
 
 import io
 import json
@@ -21,7 +21,7 @@ from tests.encoders import write_wav
 from tests.nights import Analyze, read_csv, read_workbook
 from tests.tiny_model import make_tiny_model
 
-#: So far apart that hardly a segment is negative at `low`, and hardly one is not at `high`.
+#: So far apart that hardly any segment is negative at `low`, and nearly all are at `high`.
 EXTREMES = Sensitivities(Sensitivity(0.995), Sensitivity(0.5, 0.51, 0.05), Sensitivity(0.005))
 TERMS = {"business_use": True, "licence": "trained on own calls"}
 
@@ -62,7 +62,7 @@ def test_a_higher_sensitivity_labels_more_segments_negative_and_changes_nothing_
 
 
 def both(found: list[str], more: list[str]) -> list[str]:
-    """What a higher sensitivity says of the segments that a lower one labels negative."""
+    """Return the labels at a higher sensitivity of the segments that are negative at a lower one."""
     return [label for before, label in zip(found, more, strict=True) if before in NEGATIVE]
 
 
@@ -114,7 +114,7 @@ def test_the_python_api_and_listen_label_as_the_command_does(
 
 
 def samples() -> np.ndarray:
-    """The sound of the call as whole numbers, as its file has it."""
+    """Return the sound of the call as integers, as in its file."""
     sound = voices.call(20, [(0.5, 2), (4, 6), (8, 9), (11, 13), (15, 18)])
     return np.clip(np.rint(sound * 32768), -32768, 32767).astype("<i2")
 
@@ -125,7 +125,7 @@ def streamed(model: Path, sensitivity: str) -> list[Row]:
 
 
 def lines_of(model: Path, sensitivity: str, path: Path) -> list[dict[str, object]]:
-    """What `listen` prints."""
+    """Return what `listen` prints."""
     path.write_bytes(samples().tobytes())
     settings = ListenSettings(model=os.fspath(model), sensitivity=sensitivity)
     printed = io.StringIO()

@@ -1,4 +1,4 @@
-"""Signals: the first asks a run to stop where nothing is half done, the second stops it at once."""
+"""Signals: the first stops a run at a safe point, the second stops it at once."""
 
 import os
 import signal

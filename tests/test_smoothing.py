@@ -1,4 +1,4 @@
-"""What was heard before in the same voice counts, the less the longer ago, and a first segment is told as it is."""
+"""Smoothing: earlier segments of a channel count less the older they are, and a first segment stays as it is."""
 
 import numpy as np
 import pytest
@@ -65,7 +65,7 @@ def test_by_hand() -> None:
 
 @given(st.floats(0.2, 0.9), st.integers(2, 50))
 def test_many_doubtful_segments_are_no_surer_than_one(sure: float, count: int) -> None:
-    """Else a voice that always sounds a little angry is told to be so, without a doubt."""
+    """Otherwise a voice that always sounds slightly angry would be labelled angry with certainty."""
     told = None
     for number in range(count):
         told = follow(mostly("angry", sure), 3.0 * number, 3.0 * number + 2.5, told, FADES_S)

@@ -1,4 +1,4 @@
-"""Speech is found where it is; silence, tones and steady noise are no speech."""
+"""Speech is found where it is; silence, tones and steady noise are not speech."""
 
 from itertools import pairwise
 
@@ -18,7 +18,7 @@ def segments(sound: np.ndarray, rate: int = 8000) -> list[Segment]:
 
 
 def stretches(found: list[Segment]) -> list[tuple[float, float]]:
-    """Segments of speech, those that touch joined."""
+    """Return the segments of speech, with adjoining ones merged."""
     joined: list[tuple[float, float]] = []
     for segment in found:
         if not segment.is_speech:
@@ -31,12 +31,12 @@ def stretches(found: list[Segment]) -> list[tuple[float, float]]:
 
 
 def stepped(sound: np.ndarray, levels: int = 32768) -> np.ndarray:
-    """As stored in 16-bit samples."""
+    """Quantise samples, by default to 16 bits."""
     return (np.rint(sound * levels) / levels).astype(np.float32)
 
 
 def coming_and_going(sound: np.ndarray, on_s: float, off_s: float, rate: int = 8000) -> np.ndarray:
-    """A sound that is digital silence in between, as comfort noise."""
+    """Interrupt a sound by digital silence, as in comfort noise."""
     at_s = np.arange(len(sound)) / rate % (on_s + off_s)
     return np.where(at_s < on_s, sound, np.float32(0))
 
@@ -209,7 +209,7 @@ def test_a_full_scale_square_wave_is_at_zero_decibels() -> None:
     assert Segment(0, 1, np.full(8000, 0.1, np.float32), True).level_db == pytest.approx(-20, abs=1e-4)
 
 
-#: A recording with some of everything, to be cut into blocks.
+#: A recording with a bit of everything, to be cut into blocks.
 MIXED = np.concatenate(
     [
         voices.speech(4, seed=5),

@@ -1,4 +1,4 @@
-"""Standard streams that are closed, non-blocking, full or without a reader: no run ends by them, no line is lost."""
+"""Standard streams that are closed, non-blocking, full or without a reader neither end a run nor lose a line."""
 
 import fcntl
 import io
@@ -21,13 +21,13 @@ from analyzer.standard_streams import read_some, write_all
 from tests.nights import Night, contents
 from tests.test_live import heard, raw, two, two_speakers
 
-__all__ = ["two"]  # a fixture
+__all__ = ["two"]  # fixture
 
 EVERY_CLOSED = "0<&- 1>&- 2>&-"
 
 
 def with_streams(redirections: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own, with streams redirected as a shell does it."""
+    """Run the command in a separate process, with its streams redirected by a shell."""
     script = f'exec "$@" {redirections}'
     command = [sys.executable, "-m", "analyzer", *map(os.fspath, arguments)]  # type: ignore[call-overload]
     return subprocess.run(["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False)
@@ -90,7 +90,7 @@ def test_listen_needs_both_of_its_streams(redirections: str) -> None:
     assert "one of them is closed" in ran.stderr
 
 
-# Pipes that are non-blocking.
+# Non-blocking pipes.
 
 
 def non_blocking(descriptor: int) -> None:
@@ -99,7 +99,7 @@ def non_blocking(descriptor: int) -> None:
 
 @pytest.fixture
 def pipe() -> Iterator[tuple[int, int]]:
-    """The two ends of a pipe, both non-blocking."""
+    """Both ends of a pipe, non-blocking."""
     ends = os.pipe()
     for end in ends:
         non_blocking(end)
@@ -113,7 +113,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
-    """Set once the tool waits for a stream."""
+    """An event that is set once the tool waits for a stream."""
     event, really = threading.Event(), select.select
 
     def wait(*some: object) -> object:
@@ -125,7 +125,7 @@ def waited(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
 
 
 def fill(descriptor: int) -> int:
-    """Write into a pipe until it takes no more; returns the number of bytes."""
+    """Write into a pipe until it is full; return the number of bytes."""
     written = 0
     for size in (4096, 1):
         while True:
@@ -137,7 +137,7 @@ def fill(descriptor: int) -> int:
 
 
 def drained(descriptor: int, after: threading.Event) -> tuple[threading.Thread, bytearray]:
-    """A thread that reads a pipe to its end once an event has come, and what it has read."""
+    """Return a thread that reads a pipe to its end once an event is set, and what it reads."""
     read = bytearray()
 
     def drain() -> None:
@@ -189,7 +189,7 @@ def test_listen_waits_for_a_pipe_that_takes_no_more(
 
 
 def writer(descriptor: int, data: bytes) -> threading.Thread:
-    """A thread that writes the data into a pipe, and closes it."""
+    """Return a thread that writes the data into a pipe and closes it."""
 
     def write() -> None:
         write_all(descriptor, data)

@@ -1,4 +1,4 @@
-"""Whether two channels carry two speakers, or one conversation twice."""
+"""Whether two channels carry two speakers, or the same conversation twice."""
 
 import pickle
 from collections.abc import Callable
@@ -40,7 +40,7 @@ def compared(sound: np.ndarray, rate: int = RATE, block: int = 10 * RATE) -> Cha
 
 @cache
 def two_sides(rate: int = RATE) -> np.ndarray:
-    """Half a minute of two people who take turns and sometimes talk at once, the second one less loud."""
+    """Half a minute of two people who take turns and sometimes overlap; the second is quieter."""
     agent = voices.call(30, [(0.5, 4), (8, 11), (15, 20), (25, 27)], rate, pitch=110, seed=1)
     customer = voices.call(30, [(4.3, 7.5), (10.5, 14.5), (20.4, 24), (27.2, 29)], rate, pitch=200, seed=2)
     return np.stack([agent, 0.4 * customer])
@@ -48,7 +48,7 @@ def two_sides(rate: int = RATE) -> np.ndarray:
 
 @cache
 def a_mix(rate: int = RATE) -> np.ndarray:
-    """The same conversation on one line, with the noise of a line."""
+    """The same conversation on a single line, with line noise."""
     return two_sides(rate).sum(axis=0) + voices.noise(30, rate, level_db=-58, seed=3)
 
 
@@ -75,7 +75,7 @@ def through_mu_law(sound: np.ndarray) -> np.ndarray:
 
 
 def with_crosstalk(sides: np.ndarray, by_db: float, delay_s: float = 0.0) -> np.ndarray:
-    """Both sides of a call, each of which is also on the other channel, so much softer and later."""
+    """Add each side of a call to the other channel, quieter and later."""
     return sides + np.stack([louder(later(side, delay_s), by_db) for side in sides[::-1]])
 
 
@@ -240,11 +240,11 @@ def test_without_sound_there_is_no_verdict() -> None:
     assert verdict(*np.ones((2, 100))) == NOT_STEREO
 
 
-# ---- how it is found
+# ---- how the verdict is reached
 
 
 def state(comparison: ChannelComparison) -> dict[str, bytes]:
-    """All that is known of the samples so far, but for those that do not fill a frame."""
+    """Return the state of a comparison, except for samples that do not fill a frame yet."""
     known, left_out = vars(comparison) | vars(comparison._coherence), ("rest", "coherence", "lines")
     return {name: np.asarray(value).tobytes() for name, value in known.items() if name[1:] not in left_out}
 
@@ -270,7 +270,7 @@ def test_a_later_part_counts_as_much_as_an_earlier_one() -> None:
     assert verdict(*np.concatenate([np.stack([announcement, announcement]), sides], axis=1)) == NOT_STEREO
 
 
-# ---- what is made of it
+# ---- how the verdict is used
 
 
 def test_near_identical_channels_are_analysed_as_one(tmp_path: Path, classifier: Classifier) -> None:

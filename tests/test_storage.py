@@ -23,7 +23,7 @@ BUCKET = "s3://recordings"
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The address of an S3 server, to which the environment points as long as it runs."""
+    """The address of an S3 server; environment variables point to it while it runs."""
     from moto.server import ThreadedMotoServer
 
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
@@ -44,7 +44,7 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def bucket(server: str) -> Iterator[str]:
-    """A bucket with nothing in it, and a client that has met no other server."""
+    """An empty bucket, without cached clients of other servers."""
     import s3fs
 
     s3fs.S3FileSystem.clear_instance_cache()
@@ -52,13 +52,13 @@ def bucket(server: str) -> Iterator[str]:
     files.mkdir(BUCKET)
     yield BUCKET
     for one in files.call_s3("list_objects_v2", Bucket="recordings").get("Contents", ()):
-        files.call_s3("delete_object", Bucket="recordings", Key=one["Key"])  # rm knows no keys with an empty part
+        files.call_s3("delete_object", Bucket="recordings", Key=one["Key"])  # rm cannot delete keys with an empty part
     files.rmdir("recordings")
 
 
 @pytest.fixture
 def calls(tmp_path: Path) -> Path:
-    """Two recordings in two folders, and a file that is none."""
+    """Two recordings in two folders, and a file that is not a recording."""
     folder = tmp_path / "calls"
     (folder / "tuesday").mkdir(parents=True)
     a_call(folder / "a.wav", seed=1)
@@ -97,7 +97,7 @@ def test_in_worker_processes_too(bucket: str, calls: Path, tmp_path: Path, analy
 
 
 def analysed(output: Path) -> int:
-    """How many recordings the last run has analysed."""
+    """Return how many recordings the last run analysed."""
     return sum(json.loads((output / "run.json").read_text())["analysed"].values())
 
 
@@ -328,7 +328,7 @@ def test_a_listing_that_breaks_off_is_no_listing(monkeypatch: pytest.MonkeyPatch
 
 
 class Refusing:
-    """Storage whose every look at a file ends in an error."""
+    """Storage on which every access to a file fails."""
 
     def __init__(self, error: Exception) -> None:
         self._error = error

@@ -1,4 +1,4 @@
-"""What is counted over many recordings: whose emotions, of which days, in which groups and weeks."""
+"""Counts over many recordings: whose emotions, on which days, in which groups and weeks."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
@@ -36,7 +36,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
 #: 2026-11-24 12:00:00 UTC, a Tuesday.
 NOON_NS = 1_795_521_600 * 10**9
 DAY_NS = 86_400 * 10**9
-#: Who speaks, from when, until when, and how that sounds.
+#: A turn: channel, start and end in seconds, and emotion.
 Said = tuple[int, float, float, str]
 HALF_SAD = "as neutral as sad"
 CALM: tuple[Said, ...] = ((1, 0, 10, "neutral"),)
@@ -60,7 +60,7 @@ def a_call(
     length_s: float = 90.0,
     **changes: object,
 ) -> Entry:
-    """A call; without a day it is not known when it was."""
+    """A call; an empty `day` leaves the time of the recording unknown."""
     rows = rows_of(said)
     figures = {
         channel: channel_figures(channel, rows, [], length_s, speaker=speaker, masked=speaker in masked)
@@ -187,7 +187,7 @@ def test_recordings_are_counted_by_the_model_that_heard_them(ledger: Ledger) -> 
     assert found.models == {("large", "g"): 1, ("tiny", "f"): 2}
 
 
-# What to listen to first.
+# Calls to review first.
 
 
 def test_the_strongest_passage_of_a_call_is_told(ledger: Ledger) -> None:
@@ -253,7 +253,7 @@ def test_the_latest_day_is_the_latest_of_the_period_that_is_asked_for(ledger: Le
     assert (found.review_day, reviewed(found)) == (ago(5), ["5.wav"])
 
 
-# Of which days.
+# Selection of days.
 
 
 def test_it_is_about_the_five_weeks_up_to_the_newest_recording(ledger: Ledger) -> None:
@@ -365,7 +365,7 @@ def test_a_week_follows_the_one_before_it_and_no_other(ledger: Ledger) -> None:
     assert not first.follows(first)
 
 
-# Whatever the recordings.
+# For any recordings.
 
 spoken = st.lists(
     st.tuples(st.integers(1, 3), st.integers(0, 9), st.sampled_from((*EMOTIONS, UNCERTAIN, HALF_SAD))), max_size=6

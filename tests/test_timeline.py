@@ -1,4 +1,4 @@
-"""Rows and the figures that are counted from them, against a count by hand."""
+"""Rows and the figures computed from them, compared with a count by hand."""
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from analyzer.timeline import Row, Span, ordered, row
 
 SAMPLES = np.full(8000, 0.1, np.float32)
 LABELLING = Labelling(0.5, 0.4)
-#: For segments of which every emotion is as probable as another.
+#: For segments with equal probabilities of all emotions.
 AT_ONCE = Labelling(0.9, 0.1)
 
 posteriors = hnp.arrays(np.float32, 8, elements=st.floats(0, 1, width=32)).map(
@@ -55,7 +55,7 @@ def test_a_row_says_seconds_to_the_millisecond_and_level_to_a_tenth() -> None:
 
 
 def rows_of(channel: int, lengths: list[tuple[int, int]], seed: int) -> list[Row]:
-    """Rows one after the other on a channel: pairs of a pause and a length, in tenths of a second."""
+    """Consecutive rows on a channel: pairs of a pause and a length, in tenths of a second."""
     rng, at, made = np.random.default_rng(seed), 0, []
     for pause, length in lengths:
         start, at = at + pause, at + pause + length
@@ -68,7 +68,7 @@ conversations = st.tuples(lengths, lengths, lengths, st.integers(0, 99))
 
 
 def spans_of(channel: int, pieces: list[tuple[int, int]], rows: list[Row]) -> list[Span]:
-    """Sounds that are no speech, where that channel does not speak."""
+    """Spans of non-speech, where that channel has no speech."""
     at, made = 0, []
     for pause, length in pieces:
         start, at = (at + pause) / 10, at + pause + length
@@ -78,7 +78,7 @@ def spans_of(channel: int, pieces: list[tuple[int, int]], rows: list[Row]) -> li
 
 
 def grid(rows: list[Row], other: list[Span], length_s: float) -> tuple[np.ndarray, np.ndarray]:
-    """How many channels speak, and how many sound without speaking, in every tenth of a second."""
+    """Return the number of channels with speech, and with other sound, in every tenth of a second."""
     speaking, sounding = np.zeros(round(length_s * 10), int), np.zeros(round(length_s * 10), int)
     for counts, spans in ((speaking, rows), (sounding, other)):
         for span in spans:

@@ -1,4 +1,4 @@
-"""recordings.csv and files.csv as views of the ledger: their columns, their order, their harmlessness."""
+"""recordings.csv and files.csv as views of the ledger: columns, order, and escaping."""
 
 import csv
 import os
@@ -34,7 +34,7 @@ RECORDINGS_HEADER = (
 )
 FILES_HEADER = "file,status,reason,present,bytes,codec,rate,channels,length_s"
 
-#: Names of folders and files that a spreadsheet, a terminal or a text file would stumble over.
+#: Names of folders and files that cause trouble in a spreadsheet, a terminal or a text file.
 AWKWARD = (
     "=1+1",
     "+49",
@@ -58,7 +58,7 @@ AWKWARD = (
 
 
 def an_entry(label: str = "calls", path: str = "a.wav", **changes: object) -> Entry:
-    """The entry of a recording of two channels, of which one speaks."""
+    """The entry of a recording with two channels, one of which has speech."""
     import numpy as np
 
     segments = [Segment(k, k + 0.75, np.full(6000, 0.1, np.float32), True) for k in (0, 4)]
@@ -92,7 +92,7 @@ def ledger() -> Iterator[Ledger]:
 
 
 def tables(ledger: Ledger, folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
-    """Both views, written as CSV and read again."""
+    """Return both views, written as CSV and read again."""
     found = []
     for name, table in (("recordings.csv", views.recordings(ledger, BERLIN)), ("files.csv", views.files(ledger))):
         views.write_csv(table, folder / name)

@@ -1,4 +1,4 @@
-"""The sound of a WAV file is found wherever it lies, and what is read or not read is noted."""
+"""The sound of a WAV file is found at any position, and notes say what is read and what is not."""
 
 import io
 import struct
@@ -26,7 +26,7 @@ PLACEHOLDERS = [
 
 
 def chunk(kind: bytes, body: bytes, size: int | None = None) -> bytes:
-    """A chunk, padded to an even length as RIFF wants it."""
+    """A chunk, padded to an even length as RIFF requires."""
     return kind + struct.pack("<I", len(body) if size is None else size) + body + bytes(len(body) % 2)
 
 
@@ -36,7 +36,7 @@ def riff(*parts: bytes, kind: bytes = b"RIFF") -> bytes:
 
 
 def laid_out(before: list, between: list, data: bytes, after: list, size: int | None = None) -> bytes:
-    """A WAV file with other chunks around its own two."""
+    """A WAV file with other chunks around its fmt and data chunks."""
     extra = [b"".join(chunk(*one) for one in some if one[0] != b"fact") for some in (before, between, after)]
     return riff(extra[0], chunk(b"fmt ", FORMAT), extra[1], chunk(b"data", data, size), extra[2])
 
@@ -48,7 +48,7 @@ def found_in(content: bytes) -> Wav:
 
 
 def sound_of(content: bytes) -> bytes:
-    """The sound that a WAV file holds, as it is given to the decoder."""
+    """Return the sound of a WAV file, as the decoder gets it."""
     return b"".join(content[start:end] for start, end in found_in(content).ranges)
 
 
@@ -141,7 +141,7 @@ def test_more_sound_than_32_bits_can_say_gets_a_header_of_64() -> None:
     assert header[20:36] == struct.pack("<QQ", len(header) - 8 + (5 << 30), 5 << 30)
 
 
-#: Encodings of WAV, and how long a block of them is.
+#: Encodings of WAV files that are tested with a header that is out of date.
 STALE = ["PCM_U8", "PCM_16", "PCM_24", "PCM_32", "FLOAT", "DOUBLE", "ULAW", "ALAW", "GSM610", "IMA_ADPCM", "MS_ADPCM"]
 
 
@@ -174,7 +174,7 @@ def test_a_header_that_is_out_of_date_does_not_hide_sound(
 
 
 def test_a_length_that_did_not_fit_32_bits_is_read_on(tmp_path: Path) -> None:
-    """Where a recorder went past 4 GiB, the header holds what is left of the length: any number, in mid-sample too."""
+    """If a recorder exceeds 4 GiB, the header holds a remainder of the length, which may end within a sample."""
     path = write_wav(tmp_path / "a.wav", np.stack([voices.speech(20, seed=1)] * 3))
     whole, _ = read(path)
     content = bytearray(path.read_bytes())

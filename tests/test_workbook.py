@@ -1,4 +1,4 @@
-"""summary.xlsx: what each sheet tells, that every program opens it, that the same recordings give the same cells."""
+"""summary.xlsx: content of each sheet, compatibility with every program, same cells for the same recordings."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def ledger() -> Iterator[Ledger]:
 
 
 def a_period() -> list[Entry]:
-    """Calls of two weeks: what happened on 24 November, and ten calm calls of another queue in the week before."""
+    """Calls of two weeks: various ones on 24 November, and ten calm calls of another queue in the week before."""
     long = [(1, 0, 6, "sad"), (2, 10, 20, "happy"), (1, 3725.25, 3731.25, "angry"), (1, 3740, 3743, "fearful")]
     return [
         a_call("long.wav", long, groups={"queue": "sales"}, length_s=2 * HOUR),
@@ -78,7 +78,7 @@ def point(negative_from: float, found: float | None = None, false: float | None 
     return {"negative_from": negative_from, "found": found, "false": false}
 
 
-#: Sensitivities of a model, measured and not.
+#: Sensitivities of a model, measured and not measured.
 MEASURED = {"low": point(0.7, 0.3, 0.005), "normal": point(0.45, 0.51, 0.05), "high": point(0.3, 0.72, 0.151)}
 GENERIC = {"low": point(0.65), "normal": point(0.5), "high": point(0.35)}
 
@@ -106,7 +106,7 @@ def book(packed: Path) -> openpyxl.Workbook:
 
 
 def lines(sheet: Worksheet) -> list[dict[Any, Any]]:
-    """The rows of a table by title; times in seconds."""
+    """Return the rows of a table by title, with times in seconds."""
     header, *rows = sheet.iter_rows(values_only=True)
     return [dict(zip(header, map(in_seconds, row), strict=True)) for row in rows]
 
@@ -133,7 +133,7 @@ def calamine(path: Path, sheet: str) -> list[list[Any]]:
     return CalamineWorkbook.from_path(path).get_sheet_by_name(sheet).to_python()
 
 
-# What can be done with every sheet.
+# All sheets.
 
 
 def test_it_does_not_say_when_it_was_made(book: openpyxl.Workbook) -> None:
@@ -218,7 +218,7 @@ def test_a_row_is_as_high_as_its_longest_text_takes(ledger: Ledger, tmp_path: Pa
     long, longest = failed(f"{'b' * 150}.wav", reason="x" * 200), failed("c.wav", reason="y " * 3000)
     book = written(ledger, tmp_path, failed("a.wav"), long, longest)
     heights = [book["Files"].row_dimensions[k].height for k in (2, 3, 4)]
-    assert heights == [None, 3 * 15, 400]  # 409 are what a spreadsheet takes
+    assert heights == [None, 3 * 15, 400]  # spreadsheets allow at most 409
     assert book["Recordings"].row_dimensions[3].height >= 200 / 40 * 15
 
 
@@ -427,7 +427,7 @@ def test_a_link_finds_the_page_whatever_the_name(ledger: Ledger, tmp_path: Path)
     links = {cell.value: cell.hyperlink for (cell,) in sheet.iter_rows(2, min_col=2, max_col=2)}
     assert len(links) == len(AWKWARD)
     for name, page in pages.items():
-        link = links[name.replace("_x000D_", "_x005F_x000D_")]  # which openpyxl does not read as other programs do
+        link = links[name.replace("_x000D_", "_x005F_x000D_")]  # openpyxl does not read this as other programs do
         assert re.fullmatch(r"html/[\w.%~/-]+", link.target, re.ASCII)
         assert (tmp_path / unquote(link.target)).samefile(page)
         assert link.location == "t=60.0"
@@ -533,7 +533,7 @@ def test_a_day_on_which_nobody_was_heard_has_no_share(ledger: Ledger, tmp_path: 
 
 
 def weeks_of(ledger: Ledger, folder: Path, *counts: tuple[int, int, int]) -> list[tuple[Any, ...]]:
-    """The change of each week, its interval and what that says; of so many days ago, so many upset of so many calls."""
+    """Return change, interval and verdict of each week; `counts` are (days ago, upset calls, calls)."""
     entries = [
         a_call(f"{days}/{k}.wav", UPSET if k < upset else CALM, ago(days))
         for days, upset, heard in counts
@@ -646,7 +646,7 @@ def test_the_settings_are_told_as_they_were_noted(book: openpyxl.Workbook) -> No
     assert rows == [(name, str(value)) for name, value in SETTINGS.items()]
 
 
-# Whatever somebody calls something.
+# Names and texts of any kind.
 
 
 def test_nothing_is_a_formula(ledger: Ledger, tmp_path: Path) -> None:
@@ -694,7 +694,7 @@ def test_a_text_that_is_too_long_for_a_cell_is_cut(ledger: Ledger, tmp_path: Pat
 part = (
     st.binary(min_size=1, max_size=20).map(lambda b: os.fsdecode(b.replace(b"/", b"").replace(b"\0", b""))).filter(bool)
 )
-#: What a metadata file may hold.
+#: Text that a metadata file may hold.
 text = st.text(min_size=1, max_size=20)
 
 
@@ -723,14 +723,14 @@ def title_of(element: Any) -> str:
 
 
 def referred(book: openpyxl.Workbook, formula: str) -> list[Any]:
-    """The values of the cells that a chart refers to."""
+    """Return the values of the cells that a chart refers to."""
     name, places = re.fullmatch(r"'([^']+)'!(.+)", formula).groups()  # type: ignore[union-attr]
     found = book[name][places.replace("$", "")]
     return [cell.value for (cell,) in found] if isinstance(found, tuple) else [found.value]
 
 
 def drawn(book: openpyxl.Workbook, chart: Any) -> tuple[dict[Any, list[Any]], list[Any]]:
-    """The values of each series of a chart, and what they are of; read from the cells that it refers to."""
+    """Return the values of each series of a chart and their categories, from the cells that it refers to."""
     series = {referred(book, one.tx.strRef.f)[0]: referred(book, one.val.numRef.f) for one in chart.series}
     (categories,) = {(one.cat.numRef or one.cat.strRef).f for one in chart.series}
     return series, referred(book, categories)
@@ -810,7 +810,7 @@ def test_no_chart_covers_another_or_what_is_told(book: openpyxl.Workbook) -> Non
     assert anchors[1].row > table + len(LABELS)
 
 
-# However many, in whatever order.
+# Any number of recordings, in any order.
 
 
 def test_a_sheet_that_is_full_says_where_the_rest_is(
@@ -846,7 +846,7 @@ def test_many_more_are_told_in_words_that_can_be_read(tmp_path: Path) -> None:
 
 
 def parts(path: Path) -> dict[str, bytes]:
-    """What a workbook is packed from, but for when that was."""
+    """Return the files in a workbook, except for the one with its time of creation."""
     with ZipFile(path) as archive:
         return {name: archive.read(name) for name in archive.namelist() if name != "docProps/core.xml"}
 
@@ -888,7 +888,7 @@ def test_a_workbook_that_cannot_be_written_leaves_the_old_one(
     assert os.listdir(tmp_path) == ["summary.xlsx"]
 
 
-# What takes long.
+# Slow tests.
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Processes that analyse recordings: whatever happens to one costs no more than the recording that it had in hand."""
+"""Worker processes: a failure of one costs no more than the recording that it is processing."""
 
 import os
 import signal
@@ -14,7 +14,7 @@ from analyzer.ledger import Ledger
 from tests.faults import Command, wait_until, worker_processes
 from tests.nights import Analyze, a_call, contents, read_csv
 
-#: Loaded by the processes that analyse recordings before all else: some recordings are bad for those that read them.
+#: Loaded first by the worker processes: some recordings crash or hang the process that reads them.
 _DEADLY = """
 import os, sys, time
 from pathlib import Path
@@ -41,7 +41,7 @@ if any("popen_loky" in argument for argument in sys.orig_argv):
 
 @pytest.fixture
 def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Some short recordings, and processes that do not take every recording well."""
+    """Some short recordings, and worker processes that some other recordings crash or hang."""
     (tmp_path / "site").mkdir()
     (tmp_path / "site" / "sitecustomize.py").write_text(_DEADLY)
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "site"), str(Path(__file__).parent.parent)]))
@@ -53,12 +53,12 @@ def calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def hanging(folder: Path) -> int:
-    """How many processes hang over a recording."""
+    """Return how many processes hang in a recording."""
     return len(list((folder / "hanging").iterdir()))
 
 
 def recorded(output: Path) -> int:
-    """How many recordings the ledger of a run that goes on has; only once there is a timeline."""
+    """Return how many recordings a run in progress has recorded as analysed; each already has its timeline."""
     with closing(Ledger(output, writable=False)) as ledger:
         return sum(entry.status == "ok" for entry in ledger.entries())
 
@@ -99,7 +99,7 @@ def test_a_decoder_that_hangs_is_stopped_and_costs_its_recording_an_attempt(
 
 def test_a_long_recording_has_longer_than_a_short_one() -> None:
     assert workers.limit_s(0) == workers.LEAST_S
-    hour_of_amr = 600 * 3600  # the densest that telephones write, 4.75 kbit/s
+    hour_of_amr = 600 * 3600  # AMR at 4.75 kbit/s, the lowest bit rate of telephones
     assert 180 < workers.limit_s(hour_of_amr) < 3600
 
 
@@ -124,7 +124,7 @@ def test_processes_leave_when_the_run_is_killed(calls: Path, tmp_path: Path, tin
     assert len(children) == 2
     process.kill()
     process.communicate()
-    psutil.wait_procs(children)  # the recordings would keep them for hours
+    psutil.wait_procs(children)  # the recordings would block them for hours
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -145,7 +145,7 @@ def test_a_signal_drops_what_is_in_hand_and_tables_tell_of_what_is_done(
 
 
 def test_a_signal_to_the_whole_group_is_one_as_well(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
-    """As Ctrl-C at a terminal, or systemd when it stops a service."""
+    """As by Ctrl-C at a terminal, or by systemd when it stops a service."""
     for folder in ("one", "two"):
         a_call(calls / folder / "hanging.wav")
     arguments = Command(calls, tiny_model).arguments(tmp_path / "out")

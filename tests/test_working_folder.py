@@ -1,4 +1,4 @@
-"""The working folder was deleted, or may not be entered: absolute paths work, others are a usage error."""
+"""The working folder was deleted or may not be entered: absolute paths work, others are a usage error."""
 
 import os
 import subprocess
@@ -19,7 +19,7 @@ NOWHERE = 'mkdir "$0" && cd "$0" && rmdir "$0" && exec "$@"'
 
 @pytest.fixture
 def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Have the working folder be gone; where the process has changed to instead."""
+    """Simulate a deleted working folder; the list collects the folders that the process changes to."""
     folders: list[str] = []
 
     def getcwd() -> str:
@@ -31,7 +31,7 @@ def left(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def from_nowhere(folder: Path, *arguments: object) -> "subprocess.CompletedProcess[str]":
-    """The command in a process of its own whose working folder has been deleted."""
+    """Run the command in a separate process whose working folder has been deleted."""
     command = [sys.executable, "-m", "analyzer", *map(os.fspath, arguments)]  # type: ignore[call-overload]
     environment = {**os.environ, "PYTHONPATH": os.getcwd()}
     return subprocess.run(

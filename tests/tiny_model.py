@@ -1,4 +1,4 @@
-"""A model that is small and always the same: eight random projections of a segment's mean spectrum."""
+"""A small, deterministic model: eight random projections of a segment's mean spectrum."""
 
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ def make_tiny_model(
     front_end: FrontEnd | None = None,
     **settings: Any,
 ) -> Path:
-    """Write a model's folder; another seed gives another model, one of free length where nothing is padded.
+    """Write the folder of a model; another seed gives another model.
 
-    `settings` are further fields of ModelSettings.
+    The model accepts segments of any length if the front end does not pad. `settings` are further fields of
+    ModelSettings.
     """
     front_end = front_end or FrontEnd()
     time = front_end.frames if front_end.padded else "time"

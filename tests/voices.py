@@ -1,16 +1,16 @@
-"""Sounds that the tests make for themselves: people who speak, and what else is heard on a telephone line."""
+"""Synthetic sounds for tests: speech, and other sounds of a telephone line."""
 
 from collections.abc import Sequence
 
 import numpy as np
 
-#: Three resonances of a mouth for each of five vowels, in Hz.
+#: Three formants of each of five vowels, in Hz.
 _VOWELS = ((730, 1090, 2440), (270, 2290, 3010), (300, 870, 2240), (530, 1840, 2480), (570, 840, 2410))
 _BANDWIDTHS = (80, 110, 160)
 
 
 def speech(seconds: float, rate: int = 8000, *, pitch: float = 120.0, seed: int = 0, peak: float = 0.4) -> np.ndarray:
-    """Syllables, about four a second, each a burst of breath and a vowel of gliding pitch; shaped (samples,)."""
+    """Return syllables, about four per second, each a noise burst and a vowel of gliding pitch; shaped (samples,)."""
     rng, wanted = np.random.default_rng(seed), round(seconds * rate)
     pieces, held = [], 0
     while held < wanted:
@@ -29,7 +29,7 @@ def _burst(rng: np.random.Generator, seconds: float, rate: int) -> np.ndarray:
 
 
 def _vowel(rng: np.random.Generator, pitch: float, seconds: float, rate: int) -> np.ndarray:
-    """A train of glottal pulses through three resonances."""
+    """Return a train of glottal pulses, filtered by three formants."""
     count = round(seconds * rate)
     glide = pitch * rng.uniform(0.85, 1.2) * np.linspace(1, rng.uniform(0.8, 1.25), count)
     pulses = np.diff(np.floor(np.cumsum(glide) / rate), prepend=0)
@@ -44,7 +44,7 @@ def _vowel(rng: np.random.Generator, pitch: float, seconds: float, rate: int) ->
 def call(
     length_s: float, spoken: Sequence[tuple[float, float]], rate: int = 8000, *, pitch: float = 120.0, seed: int = 0
 ) -> np.ndarray:
-    """One side of a call: speech in the given spans, a quiet line around it; shaped (samples,)."""
+    """Return one side of a call: speech in the given (start, end) in seconds on a quiet line; shaped (samples,)."""
     sound = noise(length_s, rate, level_db=-75, seed=seed + 1)
     for k, (start, end) in enumerate(spoken):
         words = speech(end - start, rate, pitch=pitch, seed=1000 * seed + k)
@@ -56,7 +56,7 @@ def call(
 def noise(
     seconds: float, rate: int = 8000, *, level_db: float = -40.0, pink: bool = False, seed: int = 0
 ) -> np.ndarray:
-    """Steady noise at a level in dBFS, white or pink; shaped (samples,)."""
+    """Return steady noise at a level in dBFS, white or pink; shaped (samples,)."""
     sound = np.random.default_rng(seed).normal(size=round(seconds * rate))
     if pink:
         spectrum = np.fft.rfft(sound)
@@ -65,20 +65,20 @@ def noise(
 
 
 def tones(seconds: float, *hz: float, rate: int = 8000, peak: float = 0.3) -> np.ndarray:
-    """Sines that sound together; shaped (samples,)."""
+    """Return a sum of sine tones; shaped (samples,)."""
     t = np.arange(round(seconds * rate)) / rate
     return (peak / len(hz) * sum(np.sin(2 * np.pi * f * t) for f in hz)).astype(np.float32)
 
 
 def cadence(seconds: float, on_s: float, off_s: float, *hz: float, rate: int = 8000) -> np.ndarray:
-    """Tones that come and go, as a busy signal; shaped (samples,)."""
+    """Return tones that are switched on and off, as in a busy signal; shaped (samples,)."""
     sound = tones(seconds, *hz, rate=rate)
     t = np.arange(len(sound)) / rate
     return sound * (t % (on_s + off_s) < on_s).astype(np.float32)
 
 
 def dialled(number: str, on_s: float, off_s: float, rate: int = 8000) -> np.ndarray:
-    """The tones of a number that is keyed in (DTMF); shaped (samples,)."""
+    """Return the DTMF tones of a dialled number; shaped (samples,)."""
     rows, columns = (697, 770, 852, 941), (1209, 1336, 1477)
     pieces = []
     for key in number:

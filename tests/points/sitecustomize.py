@@ -1,17 +1,16 @@
 """Faults at defined points of a run: Python loads this module in every process of a run whose PYTHONPATH names it.
 
-A point is an operation of the run on its files: a file or folder below POINTS_BELOW is opened, listed, made, renamed,
-shortened or removed, a file is synchronised with its disk, or the ledger executes a statement that is no
-query. The points of all
-processes are counted together, in the order in which they come, so that a fault is put at the n-th point and not at a
-time, which would be another point on a slower machine.
+A point is an operation of the run on its files: a file or folder below POINTS_BELOW is opened, listed, created,
+renamed, truncated or removed, a file is synchronised with its disk, or the ledger executes a statement that is not a
+query. The points of all processes are counted together, in the order in which they occur. A fault is placed at the n-th
+point and not at a time, which would be another point on a slower machine.
 
-POINTS_NOTES is a folder: its file `points` gets a byte per point, and every fault makes a file there. The points of
-POINTS_AT ("12 40") each cause a fault, of the kind that POINTS_FAULT names:
+POINTS_NOTES is a folder: its file `points` gets a byte per point, and every fault creates a file there. Each point of
+POINTS_AT ("12 40") causes a fault of the kind that POINTS_FAULT names:
 
     kill        the run is killed before the operation
-    kill-amid   the run is killed while the operation goes on
-    worker      the worker process that is the first to come to that point, or to one after it, is killed
+    kill-amid   the run is killed during the operation
+    worker      the first worker process to reach that point, or one after it, is killed
     hold        the run waits until there is a file `go` in POINTS_NOTES
     2 or 15     the run gets this signal
 """
@@ -29,7 +28,7 @@ _FILE_EVENTS = {"open", "os.listdir", "os.scandir", "os.mkdir", "os.rename", "os
 _below = os.environ["POINTS_BELOW"]
 _fault, _notes = os.environ["POINTS_FAULT"], os.environ["POINTS_NOTES"]
 _faults = [int(number) for number in os.environ["POINTS_AT"].split()]
-# The first process of all is the run; the others inherit its environment.
+# The first process is the run; the others inherit its environment.
 _run = int(os.environ.setdefault("POINTS_RUN", str(os.getpid())))
 _counter = os.open(os.path.join(_notes, "points"), os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600)
 _fsync, _connect = os.fsync, sqlite3.connect
@@ -43,7 +42,7 @@ def _point() -> None:
 
 
 def _cause(number: int) -> None:
-    """Cause the fault of that point, unless another process has."""
+    """Cause the fault of that point, unless another process has done so."""
     try:
         os.close(os.open(os.path.join(_notes, str(number)), os.O_CREAT | os.O_EXCL))
     except FileExistsError:
@@ -62,7 +61,7 @@ def _cause(number: int) -> None:
 
 
 def _kill_amid() -> None:
-    """Kill the run from a thread that comes to its turn when the operation waits for the system."""
+    """Kill the run from a thread that is scheduled when the operation waits in a system call."""
     begins = threading.Event()
     threading.Thread(target=lambda: begins.wait() and os.kill(_run, signal.SIGKILL), daemon=True).start()
     begins.set()

@@ -1,4 +1,4 @@
-"""What takes long, or needs real recordings or LibreOffice; here a missing tool is an error, never a skip."""
+"""Slow tests, and tests that need real recordings or LibreOffice; here a missing tool is an error, never a skip."""
 
 import contextlib
 import os
@@ -22,13 +22,13 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 REAL_CALLS = Path(__file__).parents[3] / "shared" / "calls"
 AUTO2 = "Auto2_GUID_002_AGENT_SteveE_DT_2025-02-20T08-02-20.wav"
 
-#: Hours of the long call, and how many recordings an archive of short ones has.
+#: Length of the long call in hours, and number of recordings in an archive of short ones.
 HOURS, MANY = 10, 100_000
 
 
 @pytest.fixture(scope="module")
 def long_call(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Ten hours of a call between two, 8 kHz PCM."""
+    """Ten hours of a call between two speakers, 8 kHz PCM."""
     path = tmp_path_factory.mktemp("long") / "calls" / "ten-hours.wav"
     path.parent.mkdir()
     turns = [(k + 0.5, k + 4) for k in range(0, 300, 10)]
@@ -72,7 +72,7 @@ def test_a_hundred_thousand_recordings_take_under_600_megabytes_and_the_next_nig
 
 @pytest.fixture(scope="module")
 def real_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
-    """The real recordings beside the checkout, analysed once with the model that ships."""
+    """The results of the real recordings beside the checkout, analysed once with the model that ships."""
     assert REAL_CALLS.is_dir(), f"the slow suite needs the real recordings at {REAL_CALLS}"
     from analyzer.classifier import find_model
 
@@ -97,7 +97,7 @@ def test_every_real_call_has_a_timeline(real_night: Night) -> None:
 
 
 def gated_s(sound: np.ndarray, rate: int) -> float:
-    """Seconds that an energy gate finds: 10 ms frames within 35 dB of the loudest, pauses up to 0.25 s bridged."""
+    """Return seconds of speech by an energy gate: 10 ms frames within 35 dB of the peak, gaps up to 0.25 s bridged."""
     hop = rate // 100
     frames = sound[: len(sound) // hop * hop].reshape(-1, hop)
     level = 10 * np.log10(np.square(frames, dtype=np.float64).mean(axis=1) + 1e-12)
@@ -110,7 +110,7 @@ def test_the_gate_of_these_tests_counts_what_it_says() -> None:
     sound = np.zeros(80_000)
     for start, end in ((1.0, 2.0), (2.2, 3.0), (3.3, 4.0)):
         sound[int(start * 8000) : int(end * 8000)] = 0.5
-    # 1.0 to 3.0 with the pause of 0.2 s bridged; the one of 0.3 s is not.
+    # 1.0 to 3.0 with the pause of 0.2 s bridged; the pause of 0.3 s is not.
     assert gated_s(sound, 8000) == pytest.approx(2.7, abs=0.011)
 
 
@@ -168,7 +168,7 @@ def test_libreoffice_opens_the_workbook(night: str, tmp_path: Path, request: pyt
 
 
 def test_many_recordings_in_any_order_give_the_same_bytes(tmp_path: Path, analyze: Analyze) -> None:
-    """A larger night than the fast suite's, two jobs against one."""
+    """More recordings than in the fast suite, two jobs against one."""
     from tests.encoders import ENCODINGS
 
     calls = tmp_path / "calls"
@@ -182,7 +182,7 @@ def test_many_recordings_in_any_order_give_the_same_bytes(tmp_path: Path, analyz
 
 
 def test_a_run_killed_at_any_moment_is_finished_by_the_next(tmp_path: Path, analyze: Analyze) -> None:
-    """Killed without a word (SIGKILL) as soon as each further timeline appears."""
+    """The run gets SIGKILL as soon as each further timeline appears."""
     calls, model = tmp_path / "calls", make_tiny_model(tmp_path / "tiny")
     calls.mkdir()
     for k in range(4):

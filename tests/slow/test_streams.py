@@ -1,4 +1,4 @@
-"""Streams for real: real recordings, piece by piece, hours of sound."""
+"""Streaming with real recordings, piece by piece, and with hours of sound."""
 
 import json
 import os
@@ -22,7 +22,7 @@ AUTO2 = REAL_CALLS / "Auto2_GUID_002_AGENT_SteveE_DT_2025-02-20T08-02-20.wav"
 
 @pytest.fixture(scope="module")
 def call() -> bytes:
-    """A real call of four minutes between two, as a pipe carries it: 8 kHz, 16 bits."""
+    """A real call of four minutes between two speakers, as a pipe carries it: 8 kHz, 16 bits."""
     assert AUTO2.is_file(), f"the slow suite needs the real recordings at {REAL_CALLS}"
     with open_audio(AUTO2) as file:
         sound = np.concatenate(list(file.blocks()), axis=1)
@@ -45,7 +45,7 @@ def listening(model: str, lines_to: int = subprocess.PIPE) -> subprocess.Popen:
 
 @pytest.mark.parametrize("model", ["default", "accurate"])
 def test_lines_of_a_call_that_goes_on_come_within_a_second(call: bytes, model: str) -> None:
-    """A second of sound, and in less time of the processor than the sound lasts, however busy the machine is."""
+    """A line is less than a second of sound late, and CPU time is less than the length of the sound, under any load."""
     seconds, piece_s = 60, 0.02
     late: list[float] = []
     size = round(piece_s * 8000) * 4

@@ -1,4 +1,4 @@
-"""The wheelhouse: what a server without a network is given, and that it is enough there."""
+"""The wheelhouse for a server without a network: what it holds, and that it is sufficient."""
 
 import os
 import re
@@ -13,13 +13,13 @@ from tests.nights import contents, read_csv
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).parents[2]
-#: Of pip's settings none may help out: it is to find all in the wheelhouse.
+#: An environment without settings of pip, which must find everything in the wheelhouse.
 BARE = {"PATH": os.defpath, "PIP_CONFIG_FILE": os.devnull}
 
 
 @pytest.fixture(scope="module")
 def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What `make wheelhouse` collects; this needs a package index."""
+    """The folder that `make wheelhouse` fills; this needs a package index."""
     folder = tmp_path_factory.mktemp("server") / "wheelhouse"
     subprocess.run(["make", "wheelhouse", f"WHEELHOUSE={folder}"], cwd=ROOT, check=True)
     return folder
@@ -27,7 +27,7 @@ def wheelhouse(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def tool(wheelhouse: Path) -> Path:
-    """The command, installed from the wheelhouse alone, as `make wheelhouse` says it."""
+    """The command, installed from the wheelhouse alone, as `make wheelhouse` explains."""
     environment = wheelhouse.parent / "venv"
     run(sys.executable, "-m", "venv", environment)
     run(environment / "bin" / "pip", "install", "--no-index", "--find-links", wheelhouse, "call-emotions")
@@ -35,7 +35,7 @@ def tool(wheelhouse: Path) -> Path:
 
 
 def run(*command: object) -> str:
-    """What a command prints that ends well, in a folder where none of this project's files are found."""
+    """Run a command that must succeed, in a folder without files of this project; return its output."""
     words = [os.fspath(word) for word in command]
     ended = subprocess.run(words, cwd="/", env=BARE, capture_output=True, text=True, check=False)
     assert ended.returncode == 0, ended.stdout + ended.stderr
@@ -61,7 +61,7 @@ def test_the_tool_that_was_installed_from_the_wheelhouse_is_well(tool: Path) -> 
     said = run(tool, "doctor").splitlines()
     assert said
     assert all(line.startswith("ok ") for line in said)
-    assert any(f"in {tool.parents[1]}" in line for line in said)  # the model is its own, not the checkout's
+    assert any(f"in {tool.parents[1]}" in line for line in said)  # the tool's own model, not the checkout's
 
 
 def test_the_tool_that_was_installed_from_the_wheelhouse_gives_the_same_bytes(tool: Path, tmp_path: Path) -> None:
