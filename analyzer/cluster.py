@@ -62,7 +62,7 @@ def analyse_on(
                     yield from result
                 elif isinstance(result, CallEmotionsError | ImportError) or not isinstance(result, Exception):
                     raise result
-                elif in_hand is None:
+                elif in_hand is None and (len(bundle) > 1 or isinstance(result, KilledWorker)):
                     again += [(item,) for item in bundle]
                 else:
                     died = UnreadableRecording("the workers that had it died, or it took too long")
