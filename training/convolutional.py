@@ -112,15 +112,19 @@ def _normalisation(graph: _Graph, layer: Any, inputs: list[str]) -> str:
     return graph.add("BatchNormalization", [*inputs, *held], epsilon=layer.epsilon)
 
 
+def _moments(graph: _Graph, inputs: list[str]) -> tuple[str, str]:
+    """Add the mean over time and the variance of an input; returns their names."""
+    mean = graph.add("GlobalAveragePool", inputs)
+    apart = graph.add("Sub", [*inputs, mean])
+    return mean, graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])
+
+
 def _deviation(graph: _Graph, _: Any, inputs: list[str]) -> str:
-    apart = graph.add("Sub", [*inputs, graph.add("GlobalAveragePool", inputs)])
-    return graph.add("Sqrt", [graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])])
+    return graph.add("Sqrt", [_moments(graph, inputs)[1]])
 
 
 def _statistics(graph: _Graph, _: Any, inputs: list[str]) -> str:
-    mean = graph.add("GlobalAveragePool", inputs)
-    apart = graph.add("Sub", [*inputs, mean])
-    variance = graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])
+    mean, variance = _moments(graph, inputs)
     floored = graph.add("Max", [variance, graph.hold(np.array(VARIANCE_FLOOR, np.float32))])
     return graph.add("Concat", [mean, graph.add("Sqrt", [floored])], axis=1)
 
