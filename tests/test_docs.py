@@ -1,4 +1,4 @@
-"""The README and CONTRIBUTING say what the program does: where they differ, these tests fail."""
+"""README, CONTRIBUTING and pages of docs/ match the program."""
 
 import configparser
 import re
@@ -21,7 +21,7 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def named_columns(table: str) -> list[str]:
-    """The columns that a table of the README explains; `a_x` … `a_y` stands for all between."""
+    """Return the columns that a table of the README explains; `a_x` … `a_y` stands for all between."""
     text = README.split(f"<!-- columns: {table} -->")[1].split("\n\n")[0]
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     return [name for cell in cells for name in re.findall(r"`(\w+)`|(…)", cell) for name in name if name]
@@ -49,7 +49,7 @@ def test_the_readme_shows_the_help_of_the_command(
     with pytest.raises(SystemExit):
         main(["analyze", "--help"])
     shown = README.split("<!-- help: analyze -->\n```\n")[1].split("```")[0]
-    # Python 3.13 words the head of the help a little differently; the options are what counts.
+    # Python 3.13 words the head of the help differently, so only the options are compared.
     assert options_of(shown) == options_of(capsys.readouterr().out)
 
 
@@ -96,7 +96,8 @@ def test_the_package_claims_mit_for_the_code_alone_in_a_form_that_pip_and_pypi_t
     expression = canonicalize_license_expression(about["license_expression"])
     assert expression == about["license_expression"] == "MIT AND LicenseRef-call-emotions-models"
     assert "license" not in about
-    code, models = (ROOT / name for name in about["license_files"].split())
+    code, models, attribution = (ROOT / name for name in about["license_files"].split())
+    assert "CREMA-D" in attribution.read_text(encoding="utf-8")
     assert "The trained models in models/ are not covered by this licence" in code.read_text(encoding="utf-8")
     assert all(name in models.read_text(encoding="utf-8") for name in packaged_names())
 

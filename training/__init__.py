@@ -1,10 +1,10 @@
-"""Training of the networks that the analyzer runs: corpora, splits by speaker, fit, scores, export, card.
+"""Training of the analyzer's networks: corpora, splits by speaker, fits, scores, export, model card.
 
-Needs `call-emotions[training]`. Uses the analyzer's front end; the analyzer never imports this package.
+Requires `call-emotions[training]`. Uses the analyzer's front end; the analyzer never imports this package.
 """
 
 import os
 
-# Read by keras and tensorflow when they are first imported, so they are set before any module here can do that.
+# Keras and TensorFlow read these on first import, so they are set before any module of this package can import them.
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

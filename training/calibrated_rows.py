@@ -1,4 +1,4 @@
-"""Rows of an evaluation from raw scores: each calibrated by corpora that its network was not trained on."""
+"""Evaluation rows from raw scores, calibrated on corpora that were held out of training."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,16 +18,17 @@ from training.operating_point import (
     probabilities,
     thresholds,
 )
+from training.raw_scores import TELEPHONE
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Rows of an evaluation, and the operating point of the network that ships.
+    """Evaluation rows, and the operating point of the released network.
 
     Attributes
     ----------
     rows : with the columns of training.evaluation_rows.
-    calibration, sensitivities : from all corpora that were left out.
+    calibration, sensitivities : computed from all held-out corpora.
     """
 
     rows: pd.DataFrame
@@ -40,25 +41,30 @@ def calibrated(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
 
     Parameters
     ----------
-    raw : rows of training.raw_scores.
-    calibrated_on : corpora that were left out, by which calibration is done; at least two. Each of them is calibrated
-        by the others.
+    raw : rows of training.raw_scores; their clips of non-speech, which are held out by fold, calibrate as well.
+    calibrated_on : held-out corpora used for calibration; at least two. Each of them is calibrated on the others.
     """
     left_out = of_left_out(raw[raw["corpus"].isin(calibrated_on)])
-    by_all = calibration(left_out)
-    parts = [_rows(raw[~raw.index.isin(left_out.index)], by_all)]
-    parts += [_rows(own, calibration(left_out[left_out["corpus"] != name])) for name, own in left_out.groupby("corpus")]
-    return Calibrated(pd.concat(parts, ignore_index=True), by_all, _sensitivities(_rows(left_out, by_all)))
+    non_speech = raw[(raw["emotion"] == OTHER) & (raw["condition"] == TELEPHONE)]
+    by_all = calibration(left_out, non_speech)
+    parts = [with_probabilities(raw[~raw.index.isin(left_out.index)], by_all)]
+    for name, own in left_out.groupby("corpus"):
+        parts.append(with_probabilities(own, calibration(left_out[left_out["corpus"] != name], non_speech)))
+    return Calibrated(pd.concat(parts, ignore_index=True), by_all, _sensitivities(with_probabilities(left_out, by_all)))
 
 
-def _rows(raw: pd.DataFrame, found: Calibration) -> pd.DataFrame:
+def with_probabilities(raw: pd.DataFrame, found: Calibration) -> pd.DataFrame:
+    """Return the columns of training.evaluation_rows, with probabilities instead of logits."""
     columns = [column for column in (*COLUMNS, AUDIO) if column in raw]
     names = (*EMOTIONS, OTHER)
     return raw[columns].assign(**dict(zip(names, np.round(probabilities(raw, found), 4).T, strict=True)))
 
 
 def _sensitivities(rows: pd.DataFrame) -> Sensitivities:
-    """Thresholds from all corpora; the shares found and falsely called are means over corpora, each by the others'."""
+    """Compute thresholds on all corpora, with detection and false-alarm rates averaged over corpora.
+
+    The rates of each corpus are measured with the thresholds of the other corpora.
+    """
     limits = thresholds(rows)
     shares: dict[str, list[np.ndarray]] = {name: [] for name in FALSE_ALARMS}
     for corpus, own in rows.groupby("corpus"):

@@ -1,4 +1,4 @@
-"""The model card and its figures: what a model is, what it was made of, and how well it hears strangers."""
+"""Model card and metrics of a model: description, training data, and accuracy on unseen speakers."""
 
 import json
 import platform
@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 CARD_FILE, METRICS_FILE = "card.md", "metrics.json"
 LIBRARIES = ("tensorflow", "keras", "numpy", "librosa", "scikit-learn")
 
-OWN_CORPUS = "A corpus given as a CSV manifest; its terms are for whoever made it to state"
+OWN_CORPUS = "A corpus given as a CSV manifest; its licence is for its author to state"
 NON_COMMERCIAL = "**Non-commercial use only**: the licences of the recordings that it learned from allow no other.\n\n"
 TESS_NOTE = (
     " TESS has two speakers and one carrier phrase, and every network solves any split of it: a score on it carries "
     "no information, so by default it is trained on and never tested on."
 )
 
-#: The end of the card of a model that comes with the tool; `name` is the model's.
+#: Last section of the card of a model shipped with the tool; `name` is the model's name.
 HOW_IT_WAS_MADE = """\
 ## How it was made
 
@@ -47,8 +47,8 @@ are worth listening to, and for people who want a plain, repeatable recipe to st
 
 {terms}## Score
 
-**Unweighted average recall (UAR) {test[uar]:.3f} on speakers it never heard**, 95 % interval {low:.3f} to {high:.3f};
-guessing has 0.125. One split, one seed. The interval draws the test speakers anew and then the clips of each; with
+**Unweighted average recall (UAR) {test[uar]:.3f} on unseen speakers**, 95 % interval {low:.3f} to {high:.3f};
+guessing has 0.125. One split, one seed. The interval draws the test speakers again and then the clips of each; with
 few speakers ({test_speakers}) it is rough, and other speakers may well fare worse.
 
 | | clips | speakers | UAR | accuracy | macro F1 |
@@ -69,10 +69,10 @@ emotions expected on calls. The per-class report has the figures of every emotio
 Every split is by speaker; a speaker, a file or the same audio on two sides is refused before anything is scored.
 {options.epochs} epochs in batches of {options.batch}, Adam at {options.learning_rate:g}, categorical cross-entropy,
 seed {options.seed}.
-Every speaker is heard equally often in an epoch, however few they recorded. The weights kept are those of epoch
+Every speaker has equally many clips in an epoch, however few they recorded. The weights kept are those of epoch
 {kept_epoch}, the first of the highest accuracy on the validation speakers, who are other people than the test
 speakers. They also set the threshold of `uncertain`, {uncertain:.2f}: the lowest of 0.30, 0.35, ... 0.90 at
-which at least 60 % of the validation clips whose highest probability reaches it are heard right.
+which at least 60 % of the validation clips whose highest probability reaches it are classified correctly.
 The test speakers chose nothing.{tess_note}
 
 ## Network and front end
@@ -83,15 +83,15 @@ The test speakers chose nothing.{tess_note}
 Sound at {end.rate} Hz; frames of {end.window} samples every {end.hop}, Hann window, Fourier transform of {end.fft};
 {end.bands} mel bands (Slaney) from {end.low_hz:g} to {end.high_hz:g} Hz, in dB, brought to mean 0 and deviation 1 over
 the segment; {end.frames} frames, shorter segments followed by zeros. Clips lose the silence around them; of a longer
-one the middle is heard. The band is that of a telephone, so that the bandwidth of a recording tells neither corpus nor
+one the middle is taken. The band is that of a telephone, so that the bandwidth of a recording tells neither corpus nor
 emotion.
 
 ## Limits
 
 - Actors in a studio, reading given sentences. People who are really upset sound different, and less clear.
-- Of the telephone it knows the band alone: it heard no codec, no noise, no other room and no other language.
+- It was trained on the band of a telephone alone: on no codec, no noise, no other room and no other language.
 - Level, everyday voices are rare in the corpora: expect false alarms on ordinary talk.
-- An emotion heard in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay,
+- An emotion in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay,
   hire or refuse anybody.
 
 ## How it was made
@@ -106,15 +106,15 @@ emotion.
 
 @dataclass(frozen=True)
 class Made:
-    """What a card and its figures are written from.
+    """Input of a model card and its metrics.
 
     Attributes
     ----------
-    settings : what the analyzer reads.
-    options : how the network was fitted.
+    settings : the settings that the analyzer reads.
+    options : options of the fit.
     fitted : the network and its history.
-    scores : by side: training, validation, test.
-    command : that makes the same model, with placeholders for folders.
+    scores : by subset: training, validation, test.
+    command : the command that reproduces the model, with placeholders for folders.
     """
 
     settings: ModelSettings
@@ -132,7 +132,7 @@ def write_card(folder: Path, made: Made) -> None:
 
 
 def metrics(made: Made) -> dict[str, Any]:
-    """The content of `metrics.json`; the same training gives the same."""
+    """Return the content of `metrics.json`; the same training gives the same content."""
     return {
         "name": made.settings.name,
         "command": made.command,
@@ -152,13 +152,13 @@ def metrics(made: Made) -> dict[str, Any]:
 def _on_strangers(test: Scores) -> str:
     speakers = len(speakers_of(test.clips))
     return (
-        f"recognises {100 * test.uar:.1f} % of the emotions of {speakers} speakers whom it never heard (mean "
+        f"recognises {100 * test.uar:.1f} % of the emotions of {speakers} unseen speakers (mean "
         "recall of eight emotions, chance 12.5 %; clips of the corpora that it learned from)"
     )
 
 
 def card(made: Made, found: Mapping[str, Any]) -> str:
-    """The model card in Markdown; `found` are the model's `metrics`."""
+    """Return the model card in Markdown; `found` is the result of `metrics`."""
     clips = [clip for scores in made.scores.values() for clip in scores.clips]
     corpora = sorted({clip.corpus for clip in clips})
     data = [
@@ -194,8 +194,8 @@ def card(made: Made, found: Mapping[str, Any]) -> str:
 
 
 def _score_rows(found: Mapping[str, Any]) -> list[str]:
-    """A row per side, and one per corpus where several were tested on."""
-    rows = [("**test: speakers it never heard**", found["test"], len(found["test"]["speakers"]))]
+    """Return one row per subset, and one per corpus if several corpora were tested."""
+    rows = [("**test: unseen speakers**", found["test"], len(found["test"]["speakers"]))]
     rows += [
         (f"of these `{corpus}`", part, len(part["speakers"]))
         for corpus, part in found["test"].get("by_corpus", {}).items()

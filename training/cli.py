@@ -1,4 +1,4 @@
-"""The command line of training: `python -m training fit | tune | evaluate | export`."""
+"""Command line of training: `python -m training fit | tune | evaluate | export`."""
 
 import argparse
 import shlex
@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING
 from analyzer.errors import CallEmotionsError, CannotWork, UsageError
 
 if TYPE_CHECKING:
-    from training.recipe import Recipe
+    from training.recipes import Recipe
+
+#: Models shipped with the tool.
+MODELS = ("default", "accurate", "open", "open-accurate")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit status: 0 done, 2 usage error, 3 could not work at all, 130 interrupted."""
+    """Run one command and return its exit status: 0 success, 2 usage error, 3 cannot work at all, 130 interrupted."""
     chosen = _parser().parse_args(arguments)
     try:
         chosen.run(chosen)
@@ -48,16 +51,16 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     evaluate.add_argument("--out", type=Path, metavar="DIR", help="folder of the report (default: the same folder)")
     evaluate.add_argument("--corpus", metavar="NAME", default="ravdess", help="the main corpus (default: ravdess)")
-    anew = evaluate.add_argument_group("to train one fold anew and compare it with its row, instead of the report")
-    either = anew.add_mutually_exclusive_group()
+    again = evaluate.add_argument_group("to train one fold again and compare it with its row, instead of the report")
+    either = again.add_mutually_exclusive_group()
     either.add_argument("--refit", type=_whole(1, 5), metavar="FOLD", help="1 to 5; needs --corpora and --cache")
     either.add_argument(
         "--plain", action="store_true",
         help="train the plain recipe on every fold and write its rows, instead; needs --corpora and --cache",
     )  # fmt: skip
-    anew.add_argument("--model", choices=("default", "accurate"), default="accurate", help="default: accurate")
-    anew.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
-    anew.add_argument("--cache", type=Path, metavar="DIR", help="where what encoders heard is kept")
+    again.add_argument("--model", choices=MODELS, default="accurate", help="default: accurate")
+    again.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
+    again.add_argument("--cache", type=Path, metavar="DIR", help="where sounds, networks and statistics are kept")
     evaluate.set_defaults(run=_evaluate)
     _add_tune(
         commands.add_parser(
@@ -65,7 +68,7 @@ def _parser() -> argparse.ArgumentParser:
         )
     )
     export = commands.add_parser(
-        "export", help="make a model's network.onnx anew from model.json and model.weights.h5", allow_abbrev=False
+        "export", help="make a model's network.onnx again from model.json and model.weights.h5", allow_abbrev=False
     )
     export.add_argument("model", type=Path, metavar="MODEL_DIR", help="the folder of a model")
     export.set_defaults(run=_export)
@@ -74,13 +77,12 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_fit(fit: argparse.ArgumentParser) -> None:
     fit.add_argument(
-        "--recipe", choices=("plain", "default", "accurate", "open-accurate"), default="plain",
-        help="plain: a small network of your own corpora; default, accurate: the models that come with the tool; "
-        "open-accurate: a model of corpora that allow business use",
+        "--recipe", choices=("plain", *MODELS), default="plain",
+        help="plain: a small network of your own corpora; the others: the models that come with the tool",
     )  # fmt: skip
     pretrained = fit.add_argument_group("for another --recipe than plain")
     pretrained.add_argument("--corpora", type=Path, metavar="DIR", help="a folder of corpora: ravdess, nemo and so on")
-    pretrained.add_argument("--cache", type=Path, metavar="DIR", help="where what the encoder heard is kept")
+    pretrained.add_argument("--cache", type=Path, metavar="DIR", help="where sounds, networks and statistics are kept")
     pretrained.add_argument(
         "--probabilities", type=Path, metavar="DIR", default=Path("reports", "evaluation"),
         help="where the out-of-fold probabilities go (default: reports/evaluation)",
@@ -112,7 +114,7 @@ def _add_fit(fit: argparse.ArgumentParser) -> None:
 
 
 def _add_tune(tune: argparse.ArgumentParser) -> None:
-    tune.add_argument("--recipe", choices=("accurate", "open-accurate"), default="accurate", help="default: accurate")
+    tune.add_argument("--recipe", choices=MODELS, default="accurate", help="default: accurate")
     tune.add_argument(
         "--part", default="1", metavar="PART",
         help="the speakers to leave out: a fold (1 to 5), corpora joined by + (crema-d, nemo, banglaser, tess), or all "
@@ -159,18 +161,11 @@ def _fit(chosen: argparse.Namespace) -> None:
 def _fit_shipped(chosen: argparse.Namespace) -> None:
     if not chosen.corpora or not chosen.cache:
         raise UsageError(f"--recipe {chosen.recipe} needs --corpora and --cache")
-    if chosen.recipe == "open-accurate":
-        from training import recipes, release
+    from training import release
 
-        made = release.release(recipes.OPEN_ACCURATE, chosen.corpora, chosen.cache, chosen.output, chosen.probabilities)
-        print(f"model: {made}\nout-of-fold probabilities: {chosen.probabilities}")
-        return
-    from training import ship
-
-    which = _recipe(chosen.recipe)
-    card, minutes = ship.timed(chosen.corpora, chosen.cache, chosen.output, chosen.probabilities, which)
-    _say(f"made in {minutes:.1f} minutes")
-    print(f"model: {card}\nout-of-fold probabilities: {chosen.probabilities}")
+    recipe = _recipe(chosen.recipe)
+    made = release.release(recipe, chosen.corpora, chosen.cache, chosen.output, chosen.probabilities)
+    print(f"model: {made}\nout-of-fold probabilities: {chosen.probabilities}")
 
 
 def _fit_plain(chosen: argparse.Namespace) -> None:
@@ -181,7 +176,7 @@ def _fit_plain(chosen: argparse.Namespace) -> None:
     reports = chosen.reports or Path("reports", "models", name)
     clips = corpora.read_corpora(chosen.ravdess, chosen.tess, chosen.manifest)
     split = splits.split_by_speaker(clips, chosen.seed, chosen.test_speakers, chosen.validation_speakers)
-    for folder in (chosen.output, reports):  # now, not after the training
+    for folder in (chosen.output, reports):  # fail before the training, not after it
         _make(folder)
     for side, its_clips in vars(split).items():
         _say(f"{side}: {len(its_clips)} clips of {', '.join(splits.speakers_of(its_clips))}")
@@ -209,7 +204,7 @@ def _fit_plain(chosen: argparse.Namespace) -> None:
 
 
 def command(chosen: argparse.Namespace) -> str:
-    """The command that makes the same model, with placeholders for the folders of whoever ran it."""
+    """Return the command that reproduces the model, with placeholders for folders."""
     parts = ["python", "-m", "training", "fit"]
     if chosen.ravdess is not None:
         parts += ["--ravdess", "RAVDESS"]
@@ -253,9 +248,8 @@ def _evaluate(chosen: argparse.Namespace) -> None:
 
 def _tune(chosen: argparse.Namespace) -> None:
     from training import fits, sounds
-    from training.recipes import RECIPES
 
-    recipe = next(recipe for recipe in RECIPES if recipe.name == chosen.recipe)
+    recipe = _recipe(chosen.recipe)
     if chosen.steps:
         options = replace(recipe.encoder.options, steps=chosen.steps)
         recipe = replace(recipe, encoder=replace(recipe.encoder, options=options))
@@ -268,16 +262,18 @@ def _refit(chosen: argparse.Namespace) -> None:
     from training import refit
 
     found = refit.refit(_recipe(chosen.model), chosen.refit, chosen.corpora, chosen.cache, chosen.probabilities)
-    told = f"{chosen.model}, fold {chosen.refit}: UAR {found.anew:.3f} trained anew, {found.committed:.3f} as committed"
+    line = (
+        f"{chosen.model}, fold {chosen.refit}: UAR {found.again:.3f} trained again, {found.committed:.3f} as committed"
+    )
     if not found.agrees:
-        raise CannotWork(f"{told}: further apart than {refit.TOLERANCE}")
-    print(told)
+        raise CannotWork(f"{line}: further apart than {refit.TOLERANCE}")
+    print(line)
 
 
 def _recipe(name: str) -> "Recipe":
-    from training import recipe
+    from training.recipes import RECIPES
 
-    return recipe.ACCURATE if name == recipe.ACCURATE.name else recipe.DEFAULT
+    return next(recipe for recipe in RECIPES if recipe.name == name)
 
 
 def _export(chosen: argparse.Namespace) -> None:

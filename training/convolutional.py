@@ -1,10 +1,10 @@
-"""A convolutional Keras network as the few ONNX operations that it is made of.
+"""ONNX export of convolutional Keras networks, layer by layer.
 
-Keras's own export goes through TensorFlow and makes three hundred operations of the network of `models/default`, most
-of which work out shapes and cut dilated convolutions to pieces. Written layer by layer it has fifty, which ONNX Runtime
-puts into the layout that its convolutions like: a third quicker.
+Keras's own exporter goes through TensorFlow and produces three hundred operations for the network of `models/default`,
+most of which compute shapes or split dilated convolutions. Written layer by layer, the network has fifty operations,
+which ONNX Runtime can convert to the memory layout that its convolutions prefer. The result is a third faster.
 
-All is computed as (batch, channels, 1, time): convolutions over pictures of one line, which are the quick ones.
+All tensors are shaped (batch, channels, 1, time): ONNX Runtime is fast for convolutions over images of height 1.
 """
 
 from collections.abc import Callable
@@ -20,7 +20,7 @@ _ACTIVATIONS = {"linear": None, "relu": "Relu", "sigmoid": "Sigmoid", "softmax":
 
 
 def knows(network: Any) -> bool:
-    """Whether a Keras network is made of layers that `write` knows alone."""
+    """Whether `write` supports every layer of a Keras network."""
     return all(map(_knows, network.operations))
 
 
@@ -31,7 +31,7 @@ def _knows(operation: Any) -> bool:
 
 
 def write(network: Any, path: Path) -> None:
-    """Write a network from (batch, frames, bands) to (batch, width), any number of frames, as ONNX."""
+    """Write a Keras network as ONNX: (batch, frames, bands), with any number of frames, to (batch, width)."""
     import onnx
     from onnx import helper
 
@@ -51,7 +51,7 @@ def write(network: Any, path: Path) -> None:
 
 
 class _Graph:
-    """Nodes and constants so far, and the name of each Keras tensor that was written."""
+    """ONNX nodes and constants written so far, and the ONNX name of each Keras tensor."""
 
     def __init__(self) -> None:
         self.nodes: list[Any] = []
@@ -59,7 +59,7 @@ class _Graph:
         self.names: dict[int, str] = {}
 
     def add(self, kind: str, inputs: list[str], output: str = "", **attributes: Any) -> str:
-        """Add an operation; returns the name of what it gives."""
+        """Add an operation; return the name of its output."""
         from onnx import helper
 
         output = output or f"{kind.lower()}_{len(self.nodes)}"
@@ -67,7 +67,7 @@ class _Graph:
         return output
 
     def hold(self, values: np.ndarray) -> str:
-        """Add a constant; returns its name. Numbers with a fraction become float32."""
+        """Add a constant; return its name. Non-integer values become float32."""
         from onnx import numpy_helper
 
         name = f"held_{len(self.held)}"
@@ -88,7 +88,7 @@ def _convolution(graph: _Graph, layer: Any, inputs: list[str]) -> str:
     if layer.strides == (1,):
         around = layer.dilation_rate[0] * (layer.kernel_size[0] - 1)
         attributes["pads"] = [0, around // 2, 0, around - around // 2]
-    else:  # how much depends on whether the number of frames is even
+    else:  # the padding depends on whether the number of frames is even
         attributes["auto_pad"] = "SAME_UPPER"
     return _activated(graph, layer, graph.add("Conv", [*inputs, *held], **attributes))
 
@@ -112,45 +112,28 @@ def _normalisation(graph: _Graph, layer: Any, inputs: list[str]) -> str:
     return graph.add("BatchNormalization", [*inputs, *held], epsilon=layer.epsilon)
 
 
-def _moments(graph: _Graph, inputs: list[str]) -> tuple[str, str]:
-    """Add the mean over time and the variance of an input; returns their names."""
+def _statistics(graph: _Graph, _: Any, inputs: list[str]) -> str:
     mean = graph.add("GlobalAveragePool", inputs)
     apart = graph.add("Sub", [*inputs, mean])
-    return mean, graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])
-
-
-def _deviation(graph: _Graph, _: Any, inputs: list[str]) -> str:
-    return graph.add("Sqrt", [_moments(graph, inputs)[1]])
-
-
-def _statistics(graph: _Graph, _: Any, inputs: list[str]) -> str:
-    mean, variance = _moments(graph, inputs)
+    variance = graph.add("GlobalAveragePool", [graph.add("Mul", [apart, apart])])
     floored = graph.add("Max", [variance, graph.hold(np.array(VARIANCE_FLOOR, np.float32))])
     return graph.add("Concat", [mean, graph.add("Sqrt", [floored])], axis=1)
-
-
-def _rescaling(graph: _Graph, layer: Any, inputs: list[str]) -> str:
-    scaled = graph.add("Mul", [*inputs, graph.hold(np.array(layer.scale, np.float32))])
-    return graph.add("Add", [scaled, graph.hold(np.array(layer.offset, np.float32))])
 
 
 def _plainly(kind: str, **attributes: Any) -> Callable[[_Graph, Any, list[str]], str]:
     return lambda graph, _, inputs: graph.add(kind, inputs, **attributes)
 
 
-#: Over time the mean of a layer, and of `keras.ops`, is the same.
+#: `Mean` is `keras.ops.mean`, which these networks use over time only.
 _WRITERS: dict[str, Callable[[_Graph, Any, list[str]], str]] = {
     "InputLayer": _frames,
     "Conv1D": _convolution,
     "Dense": _dense,
     "BatchNormalization": _normalisation,
     "ReLU": _plainly("Relu"),
-    "GlobalAveragePooling1D": _plainly("GlobalAveragePool"),
     "Mean": _plainly("GlobalAveragePool"),
-    "Std": _deviation,
     "Multiply": _plainly("Mul"),
     "Add": _plainly("Add"),
     "Concatenate": _plainly("Concat", axis=1),
-    "Rescaling": _rescaling,
     "Statistics": _statistics,
 }

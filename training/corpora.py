@@ -1,8 +1,8 @@
-"""Readers of emotional speech corpora: which clips there are, who speaks and what is acted.
+"""Readers of emotional speech corpora: clips, their speakers and their acted emotions.
 
-Labels come from the file names that the publishers gave, so a reader needs no list beside the files, and folders may
-be arranged or spelled in any way. The same clip in two folders counts once: the copies of both corpora that go round
-the web hold everything twice. RAVDESS, TESS and manifests are read here, every other corpus by `training/published.py`.
+Labels come from the publishers' file names, so a reader needs no separate list of labels, and folders may be arranged
+or named in any way. A clip that occurs in two folders counts once: the copies of RAVDESS and TESS on the web contain
+everything twice. RAVDESS, TESS and manifests are read here, all other corpora in `training/published.py`.
 """
 
 import csv
@@ -21,13 +21,13 @@ MALE, FEMALE = "male", "female"
 
 AUDIO_EXTENSIONS = frozenset({".wav", ".flac", ".ogg", ".opus"})
 
-#: First field of a RAVDESS name: 03, sound only; second: speech or song; third: the emotion, in the order of EMOTIONS;
-#: fourth: normal or strong; last: the actor, odd for men.
+#: Fields of a RAVDESS name: first 03, audio only; second speech or song; third the emotion, in the order of EMOTIONS;
+#: fourth normal or strong; last the actor, odd for men.
 RAVDESS_NAME = re.compile(r"03-(0[12])-(0[1-8])-(0[12])-0[12]-0[12]-(\d\d)")
 RAVDESS_INTENSITIES = {"01": "normal", "02": "strong"}
 RAVDESS_LAYOUT = "Actor_01/03-{}-05-02-01-01-01.wav and so on, at any depth, WAV, FLAC or Ogg ({}: names in 03-{}-)"
 
-#: `OA` is a published misspelling of OAF, in OA_bite_neutral.
+#: `OA` is a misspelling of OAF in the published file OA_bite_neutral.
 TESS_NAME = re.compile(r"(oaf?|yaf)_(.+?)_(angry|disgust|fear|happy|neutral|ps|pleasant_surprised?|sad)", re.IGNORECASE)
 TESS_EMOTIONS = {
     "angry": "angry",
@@ -51,14 +51,15 @@ class Clip:
 
     Attributes
     ----------
-    path : its file.
-    emotion : what is acted, one of EMOTIONS; OTHER where nobody speaks; None for speech without a label.
-    speaker : who speaks; unique over all corpora, as the corpus stands before it (`ravdess-01`). The actors of RAVDESS
-        sing under the names that they speak under. Of OTHER, the recording or the collection that it is from.
-    corpus : `ravdess`, `tess`, the name of another published corpus or of a manifest.
-    audio : digest of the decoded samples, empty until the clip has been loaded. A changed copy of a clip
-        (another codec, say) keeps the path and the digest of its original, so that a split can tell.
-    sex : MALE, FEMALE or None where the corpus does not say.
+    path : the audio file.
+    emotion : the acted emotion, one of EMOTIONS; OTHER for non-speech; None for unlabelled speech.
+    speaker : speaker id, prefixed by the corpus and thereby unique over all corpora (`ravdess-01`). The songs of
+        RAVDESS have the same speaker ids as its speech. For OTHER, the recording or the collection that the sound comes
+        from.
+    corpus : `ravdess`, `tess`, or the name of another published corpus or of a manifest.
+    audio : digest of the decoded samples, empty until the clip has been loaded. A modified copy of a clip (such as
+        another codec) keeps the path and the digest of its original, so that a split recognises it.
+    sex : MALE, FEMALE, or None if the corpus does not state it.
     intensity : `normal` or `strong` in RAVDESS, otherwise None.
     """
 
@@ -72,7 +73,7 @@ class Clip:
 
 
 def read_corpora(ravdess: Path | None, tess: Path | None, manifests: Iterable[Path] = ()) -> tuple[Clip, ...]:
-    """All clips of the corpora given; raises UsageError where one holds none or two share a name."""
+    """Read all clips of the given corpora; raise UsageError if a corpus has no clips or two share a name."""
     clips: list[Clip] = []
     if ravdess is not None:
         clips += read_ravdess(ravdess)
@@ -82,7 +83,7 @@ def read_corpora(ravdess: Path | None, tess: Path | None, manifests: Iterable[Pa
         found = read_manifest(manifest)
         if any(clip.corpus == found[0].corpus for clip in clips):
             raise UsageError(
-                f"two corpora are called {found[0].corpus}: rename {manifest}, speakers are told apart by it"
+                f"two corpora are called {found[0].corpus}: rename {manifest}, speakers are named after it"
             )
         clips += found
     if not clips:
@@ -91,12 +92,12 @@ def read_corpora(ravdess: Path | None, tess: Path | None, manifests: Iterable[Pa
 
 
 def read_ravdess(folder: Path) -> tuple[Clip, ...]:
-    """The speech clips of RAVDESS below `folder`; songs and films that lie beside them are left out."""
+    """Read the speech clips of RAVDESS below `folder`; songs and videos in the same folder are skipped."""
     return _read_ravdess(folder, RAVDESS, "01", "speech")
 
 
 def read_ravdess_song(folder: Path) -> tuple[Clip, ...]:
-    """The sung clips of RAVDESS below `folder`, under the speakers of its speech."""
+    """Read the sung clips of RAVDESS below `folder`, with the speaker ids of its speech."""
     return _read_ravdess(folder, RAVDESS_SONG, "02", "song")
 
 
@@ -118,7 +119,7 @@ def _read_ravdess(folder: Path, corpus: str, channel: str, what: str) -> tuple[C
 
 
 def read_tess(folder: Path) -> tuple[Clip, ...]:
-    """The clips of TESS below `folder`. A file's name carries the label; how its folder is spelled does not matter."""
+    """Read the clips of TESS below `folder`. Labels come from the file names; folder names do not matter."""
     found: dict[str, Clip] = {}
     for path in audio_files(folder):
         name = TESS_NAME.fullmatch(path.stem)
@@ -131,7 +132,10 @@ def read_tess(folder: Path) -> tuple[Clip, ...]:
 
 
 def audio_files(folder: Path) -> Iterator[Path]:
-    """Every file at any depth below `folder` that is named like audio, sorted; raises UsageError without a folder."""
+    """Return all files with an audio extension, at any depth below `folder`, sorted.
+
+    Raises UsageError if `folder` is no folder.
+    """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give the one that the corpus was unpacked into")
     paths = (Path(parent) / name for parent, _, names in os.walk(folder) for name in names)
@@ -139,17 +143,17 @@ def audio_files(folder: Path) -> Iterator[Path]:
 
 
 def some(found: Mapping[str, Clip], folder: Path, corpus: str, layout: str) -> tuple[Clip, ...]:
-    """The clips found, in the order of their keys; raises UsageError, with the layout expected, where there is none."""
+    """Return the clips sorted by key; raise UsageError with the expected layout if there are none."""
     if not found:
         raise UsageError(f"no clip of {corpus} in {folder}: expected {layout}")
     return tuple(found[key] for key in sorted(found))
 
 
 def read_manifest(manifest: Path) -> tuple[Clip, ...]:
-    """The clips that a CSV names in the columns path, emotion and speaker; other columns are left alone.
+    """Read the clips of a CSV file with the columns path, emotion and speaker; other columns are ignored.
 
-    A relative path is relative to the manifest. A row with a fault raises UsageError: leaving it out would train
-    another model than was asked for.
+    A relative path is relative to the manifest. An invalid row raises UsageError: skipping it would train another model
+    than the requested one.
     """
     clips: dict[Path, Clip] = {}
     for number, row in _manifest_rows(manifest):
@@ -165,7 +169,7 @@ def read_manifest(manifest: Path) -> tuple[Clip, ...]:
 
 
 def _manifest_rows(manifest: Path) -> Iterator[tuple[int, dict[str, str | None]]]:
-    """Line numbers, as an editor shows them, and rows."""
+    """Yield line numbers, as shown by an editor, and rows."""
     try:
         with manifest.open(newline="", encoding="utf-8-sig") as lines:
             reader = csv.DictReader(lines)
@@ -194,5 +198,5 @@ def _manifest_clip(manifest: Path, where: str, row: Mapping[str, str | None]) ->
 
 
 def thinned(clips: Sequence[Clip], every: Mapping[str, int]) -> list[Clip]:
-    """Of each corpus that `every` names, one of so many clips, corpus by corpus; of others none."""
+    """Return one clip in n of each corpus in `every`, which maps a corpus to n; drop the other corpora."""
     return [clip for corpus, step in every.items() for clip in [c for c in clips if c.corpus == corpus][::step]]

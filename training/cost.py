@@ -1,4 +1,4 @@
-"""What a deployable network costs: multiplications with addition, counted, and its speed on one core, measured."""
+"""Cost of a deployable network: multiply-adds, counted, and speed on one core, measured."""
 
 import platform
 import time
@@ -11,12 +11,12 @@ from analyzer.classifier import BATCH, Classifier
 from analyzer.features import FrontEnd
 
 _PRODUCTS = ("Conv", "MatMul", "MatMulInteger", "Gemm")
-#: Length of the segment on which both are taken.
+#: Segment length in seconds for both; the speed of a model with a padded front end is measured on full inputs instead.
 SEGMENT_S = 3.0
 
 
 def multiply_adds(network: Path, front_end: FrontEnd) -> int:
-    """Multiplications with addition per second of speech, in an ONNX network's convolutions and matrix products."""
+    """Return the multiply-adds per second of speech in the convolutions and matrix products of an ONNX network."""
     import onnx
 
     model = onnx.load(network)
@@ -27,13 +27,13 @@ def multiply_adds(network: Path, front_end: FrontEnd) -> int:
     total = 0
     for node in nodes:
         outputs, weights = int(np.prod(found[node.output[0]])), found[node.input[1]]
-        # A kernel is shaped (outputs, inputs, width), a matrix (inputs, outputs).
+        # A convolution kernel is shaped (outputs, inputs, width), a matrix (inputs, outputs).
         total += outputs * (int(np.prod(weights[1:])) if node.op_type == "Conv" else found[node.input[0]][-1])
     return round(total / SEGMENT_S)
 
 
 def _shapes(model: Any, frames: np.ndarray) -> dict[str, tuple[int, ...]]:
-    """The shapes of everything that a network computes from `frames`."""
+    """Return the shape of the input and of every tensor that a network computes from `frames`, by name."""
     import onnxruntime
     from onnx import helper
 
@@ -50,7 +50,7 @@ def _shapes(model: Any, frames: np.ndarray) -> dict[str, tuple[int, ...]]:
 
 
 def speed(folder: Path, runs: int = 10) -> float:
-    """Times real time of speech that the model in `folder` takes on one core of this machine: the best of some runs."""
+    """Measure the speed of the model in `folder` on one core, in times real time; return the best of `runs` runs."""
     classifier = Classifier(folder)
     front_end = classifier.settings.front_end
     frames = front_end.frames if front_end.padded else round(SEGMENT_S * front_end.rate / front_end.hop)
@@ -64,11 +64,11 @@ def speed(folder: Path, runs: int = 10) -> float:
 
 
 def machine() -> str:
-    """The processor of this machine in a few words, and whether it has VNNI, on which the speed of int8 hangs."""
+    """Return the processor of this machine, and whether it has VNNI, which determines the speed of int8."""
     try:
         lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor() or platform.machine()
-    told = {name.strip(): value.split() for name, _, value in (line.partition(":") for line in lines)}
-    vnni = " with VNNI" if {"avx512_vnni", "avx_vnni"} & set(told.get("flags", ())) else ""
-    return (" ".join(told.get("model name", ())) or platform.machine()) + vnni
+    fields = {name.strip(): value.split() for name, _, value in (line.partition(":") for line in lines)}
+    vnni = " with VNNI" if {"avx512_vnni", "avx_vnni"} & set(fields.get("flags", ())) else ""
+    return (" ".join(fields.get("model name", ())) or platform.machine()) + vnni

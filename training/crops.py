@@ -1,7 +1,7 @@
-"""Training crops: pieces of copies of clips, drawn at random, and what they are labelled.
+"""Training crops: random crops of augmented copies of clips, and their targets.
 
-A batch has a fixed share of every corpus, and of every emotion within a corpus. A corpus constrains only the emotions
-that it has: a clip of a corpus without disgust says nothing of disgust.
+Every corpus has a fixed share of each batch; within a corpus, all labels are equally likely. The targets of a clip only
+constrain the emotions of its corpus: a clip of a corpus without disgust carries no information on disgust.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,25 +15,25 @@ from analyzer.features import whisper_scaled
 from training.drawn import DrawnFrames
 from training.sounds import Sounds
 
-#: Columns of targets: the probability of each emotion, then 1 for each emotion that the clip's corpus has, then 1 for
-#: a sound that is not speech.
+#: Target columns: the probability of each emotion, then 1 for each emotion that the clip's corpus has, then 1 for
+#: non-speech.
 TARGETS = 2 * len(EMOTIONS) + 1
 LABEL_SMOOTHING = 0.1
-#: Read speech without a label is neutral or calm, and which of the two is not known.
+#: Target of read speech: it is neutral or calm, but which of the two is unknown.
 READ_SPEECH = {"neutral": 0.7, "calm": 0.3}
 _MASKED_BANDS, _MASKS = (2, 9), 2
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """What a batch is made of.
+    """Composition of a batch.
 
     Attributes
     ----------
     sounds : the clips.
-    shares : of each corpus in a batch; corpora without one are left out. Need not sum to 1.
+    shares : share of each corpus in a batch; corpora without one are not used. Need not sum to 1.
     read_speech : corpora of read speech whose label is READ_SPEECH.
-    excluded : speakers who are left out, because they are scored.
+    excluded : speakers that are never drawn: those that are scored, and those that the recipe excludes.
     """
 
     sounds: Sounds
@@ -43,7 +43,7 @@ class Mixture:
 
     @cached_property
     def pools(self) -> dict[str, list[np.ndarray]]:
-        """Numbers of the clips of each corpus, an array per label."""
+        """Clip indices of each corpus, one array per label."""
         found: dict[str, dict[str, list[int]]] = {}
         for number, clip in enumerate(self.sounds.clips):
             if self.shares.get(clip.corpus, 0) > 0 and clip.speaker not in self.excluded:
@@ -52,7 +52,7 @@ class Mixture:
 
     @property
     def numbers(self) -> np.ndarray:
-        """Numbers of all clips that crops are drawn from."""
+        """Indices of all clips that crops are drawn from."""
         return np.concatenate([numbers for pools in self.pools.values() for numbers in pools])
 
     @cached_property
@@ -68,15 +68,15 @@ class Mixture:
         }
 
     def target_of(self, number: int) -> np.ndarray:
-        """The target of a clip, shaped (TARGETS,)."""
+        """Return the target of a clip, shaped (TARGETS,)."""
         clip = self.sounds.clips[number]
         return self._targets[clip.corpus, clip.emotion or ""]
 
     def draw(self, count: int, random: np.random.Generator) -> list[int]:
-        """Numbers of so many clips, corpora in proportion to their shares."""
+        """Draw `count` clip indices, with corpora in proportion to their shares."""
         corpora = list(self.pools)
         edges = np.cumsum([self.shares[corpus] for corpus in corpora])
-        places = (np.arange(count) + random.random()) / count * edges[-1]  # evenly spaced: no batch lacks a corpus
+        places = (np.arange(count) + random.random()) / count * edges[-1]  # stratified: no batch lacks a corpus
         drawn = []
         for place in np.minimum(np.searchsorted(edges, places, side="right"), len(corpora) - 1):
             pools = self.pools[corpora[place]]
@@ -86,11 +86,11 @@ class Mixture:
 
 
 def target(label: str, corpus_labels: Sequence[str]) -> np.ndarray:
-    """The target of a clip, shaped (TARGETS,).
+    """Return the target of a clip, shaped (TARGETS,).
 
     Parameters
     ----------
-    label : an emotion, OTHER for a sound that is not speech, or empty for speech without a label.
+    label : an emotion, OTHER for non-speech, or empty for unlabelled speech.
     corpus_labels : all labels of its corpus.
     """
     found = np.zeros(TARGETS, np.float32)
@@ -117,14 +117,14 @@ READ = _read()
 def draw_batch(
     mixture: Mixture, frames: DrawnFrames, length: int, count: int, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Network inputs shaped (count, length, bands), and their targets shaped (count, TARGETS), both float32."""
+    """Draw network inputs shaped (count, length, bands), and targets shaped (count, TARGETS), both float32."""
     drawn = mixture.draw(count, random)
     inputs = np.stack([masked(whisper_scaled(frames.crop(number, length, random)), random) for number in drawn])
     return inputs, np.stack([mixture.target_of(number) for number in drawn])
 
 
 def masked(frames: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The frames with some bands replaced by their mean (SpecAugment, Park et al., 2019)."""
+    """Replace some random bands by the mean of all frames, in place (SpecAugment, Park et al., 2019)."""
     mean = frames.mean()
     for _ in range(_MASKS):
         first = random.integers(frames.shape[1])

@@ -1,4 +1,4 @@
-"""From files to network inputs, through the front end that the analyzer uses."""
+"""Network inputs from audio files, with the front end of the analyzer."""
 
 import hashlib
 import os
@@ -14,14 +14,14 @@ from analyzer.features import FrontEnd, network_input
 from training.corpora import Clip
 from training.splits import Split, refuse_leak, speakers_of
 
-#: Leading and trailing sound this far below the loudest frame is cut off. The corpora begin and end with up to a
-#: second of studio silence; the analyzer hands over speech only.
+#: Leading and trailing sound at least this many dB below the loudest frame is trimmed. The corpora begin and end with
+#: up to a second of studio silence; the analyzer passes speech only.
 SILENCE_DB = 35
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Clips with what the network hears of them.
+    """Clips with their network inputs.
 
     Attributes
     ----------
@@ -39,13 +39,14 @@ class Examples:
 
     @property
     def one_hot(self) -> np.ndarray:
-        """Targets of the network, shaped (clips, 8), float32."""
+        """Training targets, shaped (clips, 8), float32."""
         return np.eye(len(EMOTIONS), dtype=np.float32)[self.classes]
 
     def balanced(self, seed: int) -> "Examples":
-        """As many clips, every speaker equally often: clips of those who said little return, of others some are drawn.
+        """Resample the clips so that every speaker has equally many; the total stays the same, rounded up.
 
-        Otherwise the two women of TESS, who speak four fifths of the clips, drown the actors of RAVDESS.
+        Clips of speakers with few clips are repeated, those of other speakers are subsampled. Otherwise the two women
+        of TESS, who speak four fifths of the clips, would outweigh the actors of RAVDESS.
         """
         generator = np.random.default_rng(seed)
         names = np.array([clip.speaker for clip in self.clips])
@@ -63,7 +64,7 @@ def _repeated(indices: np.ndarray, count: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class SplitExamples:
-    """The three sides of a split, loaded, and compared by their audio too."""
+    """The three subsets of a split, loaded; raises Leak if they share a speaker, a file or the same audio."""
 
     training: Examples
     validation: Examples
@@ -75,7 +76,7 @@ class SplitExamples:
 
 
 def load_split(split: Split, front_end: FrontEnd, jobs: int | None = None) -> SplitExamples:
-    """Load all clips of a split; raises Leak where the same audio turns out to be on two sides."""
+    """Load all clips of a split; raise Leak if the same audio is in two subsets."""
     clips = split.training + split.validation + split.test
     loaded = load_examples(clips, front_end, jobs)
     first, second = len(split.training), len(split.training) + len(split.validation)
@@ -88,18 +89,18 @@ def load_split(split: Split, front_end: FrontEnd, jobs: int | None = None) -> Sp
 
 
 def load_examples(clips: Sequence[Clip], front_end: FrontEnd, jobs: int | None = None) -> Examples:
-    """Load clips, one network input each, in the order given.
+    """Load clips, one network input each, in the given order.
 
     Parameters
     ----------
-    clips : in any format and rate that libsndfile reads.
-    front_end : what the network wants to be fed.
-    jobs : threads to load with; None takes one per core.
+    clips : in any format and sample rate that libsndfile reads.
+    front_end : the front end of the network.
+    jobs : number of threads; None for one per core.
     """
     from joblib import Parallel, delayed
     from tqdm import tqdm
 
-    # Decoding, resampling and transforms release the interpreter's lock, so threads do and need no second librosa.
+    # Decoding, resampling and transforms release the GIL, so threads suffice; each process would import librosa again.
     parallel = Parallel(n_jobs=jobs or os.cpu_count() or 1, prefer="threads", return_as="generator")
     results = parallel(delayed(_load_clip)(clip, front_end) for clip in clips)
     loaded = list(tqdm(results, total=len(clips), desc="loading", unit="clip", disable=None))
@@ -113,19 +114,19 @@ def _load_clip(clip: Clip, front_end: FrontEnd) -> tuple[Clip, np.ndarray]:
 
 
 def load_samples(path: Path, rate: int) -> tuple[np.ndarray, str]:
-    """One clip without the silence around it, and a digest of what the file holds.
+    """Load one clip, without the silence around it, and compute a digest of the file's audio.
 
     Returns
     -------
     samples : mono, shaped (samples,), float32, at `rate` per second.
-    digest : of the decoded samples at the file's own rate, so the same audio as WAV and as FLAC has the same.
+    digest : of the decoded samples at the file's own rate, so the same audio has the same digest as WAV and as FLAC.
     """
     import librosa
     import soundfile
 
     try:
         channels, native_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: a name that says headerless
+    except (OSError, TypeError, soundfile.SoundFileError) as error:  # TypeError: extension of a headerless format
         raise UsageError(f"{path} cannot be decoded ({error}): replace the file or remove it") from error
     native = channels.mean(axis=1)
     if not len(native) or not np.isfinite(native).all() or not native.any():
@@ -136,9 +137,9 @@ def load_samples(path: Path, rate: int) -> tuple[np.ndarray, str]:
 
 
 def centre(samples: np.ndarray, front_end: FrontEnd) -> np.ndarray:
-    """The middle of a clip that is longer than one network input; a shorter one as it is.
+    """Return the middle of a clip that is longer than one network input; return a shorter clip unchanged.
 
-    One input per clip, in training and in every score, so that a score counts clips and not seconds.
+    There is one input per clip, in training and in every score, so that a score counts clips and not seconds.
     """
     longest = (front_end.frames - 1) * front_end.hop + front_end.window
     start = max(0, len(samples) - longest) // 2

@@ -1,12 +1,11 @@
-"""Training a small network on labels and on the outputs of a larger one, its teacher.
+"""Distillation: train a small network on labels and on the outputs of a larger one, its teacher.
 
-The teacher's outputs for all drawn copies are computed once and kept, so that a step costs no more than the small
-network does.
+The teacher's outputs for all augmented copies are computed once and cached, so that a training step only costs the
+small network.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,14 @@ from training.crops import TARGETS, Mixture, masked
 from training.drawn import DrawnFrames
 from training.encoding import keep, open_network
 
-#: Frames of the front end to one of a network.
+#: Front-end frames per network frame.
 STRIDE = 4
-#: By which logits are divided, so that the less probable emotions count as well.
+#: Distillation temperature: logits are divided by it, so that the less probable emotions count as well.
 TEMPERATURE = 1.5
-#: The deviation that the teacher's logits are scaled to: those of a discriminant are far too large for probabilities.
+#: Standard deviation that the teacher's logits are scaled to: those of a linear discriminant are far too large for
+#: probabilities.
 SCALE = 2.0
-#: The blocks whose outputs, normalised, make the teacher's frames.
-FIRST_BLOCK = 3
-#: The teacher's frames are kept as whole multiples of 1 / _STEPS.
+#: The teacher's frames are stored as integer multiples of 1 / _STEPS.
 _STEPS = 24
 _COUNT = len(EMOTIONS)
 _COPIES_OF_A_PART = 256
@@ -38,13 +36,13 @@ _COPIES_OF_A_PART = 256
 
 @dataclass(frozen=True)
 class TeacherOutputs:
-    """What a teacher gives for drawn copies.
+    """Outputs of a teacher for augmented copies.
 
     Attributes
     ----------
-    logits : of the emotions, for each copy as a whole, shaped (copies, 8).
-    frames : normalised, 25 a second, in steps of 1 / _STEPS, int8, shaped (frames, whisper.WIDTH).
-    starts : where the frames of each copy begin, shaped (copies,).
+    logits : of the emotions, one vector per copy, shaped (copies, 8).
+    frames : normalised, 25 per second, in steps of 1 / _STEPS, int8, shaped (frames, whisper.WIDTH).
+    starts : index of the first frame of each copy, shaped (copies,).
     """
 
     logits: np.ndarray
@@ -53,72 +51,75 @@ class TeacherOutputs:
 
 
 def with_frames(encoder: keras.Model) -> keras.Model:
-    """An encoder of training.emotion_network with its normalised frames, 25 a second, as a second output.
+    """Return an encoder of training.emotion_network with its normalised frames, 25 per second, as a second output.
 
-    These are the mean of its upper blocks, shaped (batch, frames / STRIDE, whisper.WIDTH).
+    The frames are the mean over all blocks after the averaging of frame pairs, shaped (batch, frames / STRIDE,
+    whisper.WIDTH).
     """
-    blocks = emotion_network.blocks_of(encoder)
-    upper = blocks[FIRST_BLOCK - 1 :] or blocks
+    pairs = encoder.layers.index(encoder.get_layer(whisper.PAIRS))
+    upper = [block for block in emotion_network.blocks_of(encoder) if encoder.layers.index(block) > pairs]
 
     def normalised(inputs: Any, name: str) -> Any:
         norm = layers.LayerNormalization(epsilon=whisper.EPSILON, center=False, scale=False, name=name)
         return norm(inputs)
 
-    # Named otherwise than the layers of the blocks, which training.fuse puts together.
+    # These names must differ from the normalisation layers of the blocks, which training.fuse fuses.
     outputs = [normalised(block.output, f"scaled_{block.name}") for block in upper]
     mean = layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
     return keras.Model(encoder.input, [encoder.output, normalised(mean, "scaled_mean")])
 
 
 def teacher_outputs(
-    network: Path, logits: Callable[[np.ndarray], np.ndarray], copies: DrawnFrames, path: Path
+    network: Path, logits: Callable[[np.ndarray], np.ndarray], copies: DrawnFrames, used: np.ndarray, path: Path
 ) -> TeacherOutputs:
-    """What a teacher gives for drawn copies, from the cache where it was computed before.
+    """Return the outputs of a teacher for augmented copies, from the cache if they were computed before.
 
     Parameters
     ----------
-    network : `with_frames` as ONNX.
-    logits : of the emotions, shaped (copies, 8), of statistics.
-    copies : the frames that the teacher takes.
-    path : of the cache, `.npz`; the frames lie beside it, `.i8`.
+    network : the result of `with_frames` as ONNX.
+    logits : function from statistics to emotion logits, shaped (copies, 8).
+    copies : the input frames of the teacher.
+    used : whether the student is trained on a copy, shaped (copies,); the others get no frames, and logits of zero.
+    path : cache file, `.npz`; the frames are stored beside it as `.i8`.
     """
     frames = path.with_suffix(".i8")
-    sizes = np.diff(copies.starts) // STRIDE
+    bounds = np.stack([copies.starts[:-1], copies.starts[1:]], axis=1)
     if not (path.is_file() and frames.is_file()):
-        _compute(network, logits, copies, path, frames)
+        scaled = _compute(network, logits, copies.frames, bounds[used], frames)
+        kept = np.zeros((len(used), _COUNT), np.float32)
+        kept[used] = SCALE * scaled / scaled.std()
+        keep(path, logits=kept)
     with np.load(path) as content:
         found = content["logits"]
+    sizes = np.where(used, (bounds[:, 1] - bounds[:, 0]) // STRIDE, 0)
     starts = np.concatenate([[0], np.cumsum(sizes)])[:-1]
     return TeacherOutputs(found, np.memmap(frames, np.int8, "r").reshape(-1, whisper.WIDTH), starts)
 
 
 def _compute(
-    network: Path, logits: Callable[[np.ndarray], np.ndarray], copies: DrawnFrames, path: Path, frames: Path
-) -> None:
+    network: Path, logits: Callable[[np.ndarray], np.ndarray], inputs: np.ndarray, bounds: np.ndarray, frames: Path
+) -> np.ndarray:
+    """Write the teacher's frames of copies to a file; return their logits, with a mean of 0 for each copy."""
     from joblib import Parallel, cpu_count, delayed
     from tqdm import tqdm
 
-    starts = copies.starts
-    parts = [
-        slice(k, min(k + _COPIES_OF_A_PART, len(starts) - 1)) for k in range(0, len(starts) - 1, _COPIES_OF_A_PART)
-    ]
+    parts = [bounds[k : k + _COPIES_OF_A_PART] for k in range(0, len(bounds), _COPIES_OF_A_PART)]
     parallel = Parallel(n_jobs=cpu_count(), return_as="generator")
-    results = parallel(delayed(_outputs)(network, copies.frames, starts[part.start : part.stop + 1]) for part in parts)
+    results = parallel(delayed(_outputs)(network, inputs, part) for part in parts)
     found = []
     with replacing(frames) as temporary, temporary.open("wb") as file:
         for statistics, integers in tqdm(results, total=len(parts), desc="teacher", disable=None):
             found.append(logits(statistics))
             file.write(integers.tobytes())
     scaled = np.concatenate(found)
-    scaled -= scaled.mean(axis=1, keepdims=True)
-    keep(path, logits=(SCALE * scaled / scaled.std()).astype(np.float32))
+    return scaled - scaled.mean(axis=1, keepdims=True)
 
 
-def _outputs(network: Path, frames: np.ndarray, starts: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _outputs(network: Path, frames: np.ndarray, bounds: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     session = open_network(network)
     name = session.get_inputs()[0].name
     statistics, integers = [], []
-    for start, end in pairwise(starts):
+    for start, end in bounds:
         inputs = whisper_scaled(frames[start : start + (end - start) // STRIDE * STRIDE].astype(np.float32))
         found, own = session.run(None, {name: inputs[None]})
         statistics.append(found[0])
@@ -134,9 +135,9 @@ def draw_batch(
     count: int,
     random: np.random.Generator,
 ) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Inputs shaped (count, length, bands), and their targets: for `logits_loss`, and the teacher's frames.
+    """Draw inputs shaped (count, length, bands), and their targets: for `logits_loss`, and the teacher's frames.
 
-    `length` is a multiple of STRIDE; crops begin where a frame of the teacher does.
+    `length` is a multiple of STRIDE; crops begin at the start of a teacher frame.
     """
     inputs, targets, frames = [], [], []
     for clip in mixture.draw(count, random):
@@ -150,9 +151,9 @@ def draw_batch(
 
 
 def logits_loss(targets: Any, logits: Any) -> Any:
-    """The loss of labels, and the divergence from the teacher; shaped (batch,).
+    """Return the loss on labels plus the Kullback-Leibler divergence from the teacher; shaped (batch,).
 
-    `targets` are shaped (batch, TARGETS + 8): those of training.crops, then the teacher's logits of the emotions.
+    `targets` are shaped (batch, TARGETS + 8): those of training.crops, then the teacher's emotion logits.
     """
     wanted = ops.softmax(targets[:, TARGETS:] / TEMPERATURE, axis=1)
     found = ops.log_softmax(logits[:, :_COUNT] / TEMPERATURE, axis=1)
@@ -161,5 +162,5 @@ def logits_loss(targets: Any, logits: Any) -> Any:
 
 
 def frames_loss(targets: Any, predicted: Any) -> Any:
-    """Mean squared error of the teacher's frames, shaped (batch,); both are shaped (batch, frames, width)."""
+    """Mean squared error against the teacher's frames, shaped (batch,); inputs are shaped (batch, frames, width)."""
     return ops.mean(ops.square(targets - predicted), axis=(1, 2))

@@ -1,6 +1,6 @@
-"""Clips through telephone lines drawn at random, as log-mel frames: computed once, and shared by all fits.
+"""Augmented copies of clips, through random telephone lines, as log-mel frames; computed once, shared by all fits.
 
-Drawing lines anew for every step of every fit would take a third of the time of training on a processor.
+Simulating the lines in every step of every fit would take a third of the training time on a CPU.
 """
 
 import os
@@ -17,30 +17,31 @@ from training import telephone
 from training.encoding import keep, key_of
 from training.sounds import Sounds
 
-#: Seconds of a clip in a copy, at most and at least: a shorter one is filled up.
+#: Seconds of a clip in a copy, at most and at least; a shorter clip is padded.
 LONGEST_S, SHORTEST_S = 6.0, 3.0
 _SPEEDS = (0.88, 1.12)
-#: A shorter clip is repeated after a pause in half of the copies, else followed by silence.
+#: In half of the copies, a shorter clip is repeated after a pause of this length in seconds; otherwise silence follows
+#: it.
 _PAUSE_S = (0.05, 0.3)
-#: Of telephone.CODECS. Those of FFmpeg take ten times as long as the others.
+#: Probabilities of telephone.CODECS. FFmpeg's codecs take ten times as long as the others.
 _CODEC_SHARES = (0.45, 0.25, 0.2, 0.04, 0.03, 0.03)
-#: Samples that resampling takes beyond the end.
+#: Extra samples that resampling needs at the end.
 _EDGE = 400
 _CLIPS_OF_A_PART = 128
-#: Raised whenever the same clips would give other frames.
+#: Cache version; increase it whenever the same clips would give other frames.
 _VERSION = 1
 
 
 @dataclass(frozen=True)
 class DrawnFrames:
-    """Log-mel frames of copies of clips, one copy after the other.
+    """Log-mel frames of augmented copies of clips, one copy after the other.
 
     Attributes
     ----------
-    frames : decadic logarithms shaped (frames, bands), float16; read from the disk when needed.
-    starts : where each copy begins, and the end of the last; shaped (copies + 1,).
-    lengths : frames of each copy before the silence that fills it up, shaped (copies,).
-    first : the number of the first copy of each clip, and the number of all copies; shaped (clips + 1,).
+    frames : decimal logarithms shaped (frames, bands), float16; read from disk on demand (memory-mapped).
+    starts : index of the first frame of each copy, and the end of the last; shaped (copies + 1,).
+    lengths : frames of each copy before its padding with silence, shaped (copies,).
+    first : index of the first copy of each clip, and the number of all copies; shaped (clips + 1,).
     """
 
     frames: np.ndarray
@@ -49,29 +50,29 @@ class DrawnFrames:
     first: np.ndarray
 
     def crop(self, clip: int, length: int, random: np.random.Generator) -> np.ndarray:
-        """A piece of a drawn copy of a clip, shaped (length, bands), float32; at most as long as SHORTEST_S."""
+        """Return a random crop of a random copy of a clip, shaped (length, bands), float32; at most SHORTEST_S long."""
         copy, offset = self.place(clip, length, random)
         start = self.starts[copy] + offset
         return self.frames[start : start + length].astype(np.float32)
 
     def place(self, clip: int, length: int, random: np.random.Generator, stride: int = 1) -> tuple[int, int]:
-        """A drawn copy of a clip, and the place in it where a piece begins, in strides of so many frames."""
+        """Draw a copy of a clip and the offset of a crop in it; the offset is in units of `stride` frames."""
         copy = int(random.integers(self.first[clip], self.first[clip + 1]))
         return copy, int(random.integers(max(0, self.lengths[copy] - length) // stride + 1))
 
 
 def draw_frames(sounds: Sounds, copies: Mapping[str, int], front_end: FrontEnd, cache: Path) -> DrawnFrames:
-    """Copies of all clips, from the cache where they were drawn before.
+    """Return augmented copies of all clips, from the cache if they were drawn before.
 
     Parameters
     ----------
     sounds : the clips.
-    copies : of each clip of a corpus; of other corpora there are none.
-    front_end : of the frames; its rate is that of `sounds`.
-    cache : folder.
+    copies : number of copies per clip, by corpus; other corpora have none.
+    front_end : front end of the frames; its rate is that of `sounds`.
+    cache : cache folder.
     """
-    told = sorted(copies.items()), sorted(vars(front_end).items())
-    name = f"drawn-{key_of(sounds.clips, _VERSION, *told)[:24]}"
+    settings = sorted(copies.items()), sorted(vars(front_end).items())
+    name = f"drawn-{key_of(sounds.clips, _VERSION, *settings)[:24]}"
     frames, index = cache / f"{name}.f16", cache / f"{name}.npz"
     counts = np.array([copies.get(clip.corpus, 0) for clip in sounds.clips])
     if not (frames.is_file() and index.is_file()):
@@ -109,7 +110,7 @@ def _draw(sounds: Sounds, counts: np.ndarray, front_end: FrontEnd, frames: Path,
 
 
 def _copies(clips: list[tuple[np.ndarray, str | None, int]], front_end: FrontEnd) -> list[tuple[np.ndarray, int]]:
-    """Frames of each copy, and how many there are before the silence that fills it up."""
+    """Return the frames of each copy, and their number before the padding with silence."""
     found = []
     for samples, digest, count in clips:
         for copy in range(count):
@@ -121,7 +122,10 @@ def _copies(clips: list[tuple[np.ndarray, str | None, int]], front_end: FrontEnd
 
 
 def _filled_up(samples: np.ndarray, random: np.random.Generator) -> tuple[np.ndarray, int]:
-    """A piece of a clip at a drawn speed, shaped (samples,), and its length before the silence at its end."""
+    """Return a random piece of a clip at a random speed, at least SHORTEST_S long, and its length without padding.
+
+    The piece is shaped (samples,). Padding is the silence at its end.
+    """
     speed, shortest = random.uniform(*_SPEEDS), int(SHORTEST_S * telephone.RATE)
     needed = int(LONGEST_S * telephone.RATE * speed) + _EDGE
     start = random.integers(max(0, len(samples) - needed) + 1)
@@ -136,9 +140,9 @@ def _filled_up(samples: np.ndarray, random: np.random.Generator) -> tuple[np.nda
 
 
 def _draw_line(random: np.random.Generator) -> telephone.Line:
-    """A line as `telephone.draw_line` draws it, but cheaper: filters are shared, and few codecs are slow ones.
+    """Draw a line like `telephone.draw_line`, but cheaper: filters are shared, and slow codecs are rare.
 
-    The speed is that of the copy.
+    The line does not change the speed, because the copy already has its own.
     """
     line = telephone.draw_line(random)
     return replace(

@@ -1,4 +1,4 @@
-"""The network of `accurate`: Whisper's first blocks, trained end to end on statistics of their outputs over time."""
+"""The network of `accurate`: Whisper's first blocks, trained end to end on pooled statistics of their outputs."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,7 +11,7 @@ from analyzer.emotions import EMOTIONS
 from training import whisper
 from training.recipes import Size
 
-#: Logits of the emotions, and the log odds of a sound that is not speech.
+#: Emotion logits, and the log odds of non-speech.
 OUTPUTS = len(EMOTIONS) + 1
 _DROPOUT = 0.3
 _NON_SPEECH_WEIGHT = 0.3
@@ -20,7 +20,7 @@ VARIANCE_FLOOR = 1e-5
 
 @keras.saving.register_keras_serializable("call-emotions")
 class Statistics(layers.Layer):
-    """Mean and deviation over time; takes a tensor shaped (batch, frames, width), returns (batch, 2 * width)."""
+    """Pooled mean and standard deviation over time, from (batch, frames, width) to (batch, 2 * width)."""
 
     def call(self, inputs: Any) -> Any:
         mean = ops.mean(inputs, axis=1, keepdims=True)
@@ -29,16 +29,16 @@ class Statistics(layers.Layer):
 
 
 def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
-    """The network with Whisper's weights and a new linear head, from (batch, frames, 80) to (batch, OUTPUTS).
+    """Build the network with Whisper's weights and a new linear head, from (batch, frames, 80) to (batch, OUTPUTS).
 
     `weights` are as `whisper.load_weights` returns them.
     """
-    frames, outputs, _ = whisper.stack(weights, whisper.whole(size.blocks), size.pairs)
+    frames, outputs = whisper.build_blocks(weights, size.blocks, size.pairs_after)
     normalised = [
         layers.LayerNormalization(epsilon=whisper.EPSILON, dtype="float32", name=f"head_norm{number}")(
             Statistics(dtype="float32", name=f"head_statistics{number}")(output)
         )
-        for number, output in enumerate(outputs[1:], start=1)
+        for number, output in enumerate(outputs, start=1)
     ]
     statistics = layers.Dropout(_DROPOUT, dtype="float32")(layers.Concatenate(dtype="float32")(normalised))
     logits = layers.Dense(OUTPUTS, kernel_initializer="zeros", dtype="float32", name="head_logits")(statistics)
@@ -46,20 +46,20 @@ def build_network(weights: Mapping[str, np.ndarray], size: Size) -> keras.Model:
 
 
 def with_statistics(network: keras.Model) -> keras.Model:
-    """The encoder of a network: mean and deviation over time of the output of each block, beside each other."""
+    """Return the encoder of a network: concatenated mean and standard deviation over time of each block's output."""
     statistics = [Statistics(name=f"statistics_{layer.name}")(layer.output) for layer in blocks_of(network)]
     return keras.Model(network.input, layers.Concatenate(name="statistics")(statistics))
 
 
 def blocks_of(network: keras.Model) -> list[keras.Layer]:
-    """The layers named `block1`, `block2` and so on, in this order."""
+    """Return the layers named `block1`, `block2` and so on, in this order."""
     return [layer for layer in network.layers if layer.name.removeprefix("block").isdigit()]
 
 
 def loss(targets: Any, logits: Any) -> Any:
-    """Cross-entropy among the emotions of each clip's corpus, and that of speech against non-speech; shaped (batch,).
+    """Cross-entropy among the emotions of each clip's corpus, plus that of speech against non-speech; shaped (batch,).
 
-    `targets` are those of training.crops, shaped (batch, TARGETS), `logits` shaped (batch, OUTPUTS).
+    `targets` are those of training.crops, shaped (batch, TARGETS), `logits` are shaped (batch, OUTPUTS).
     """
     count = len(EMOTIONS)
     wanted, possible, non_speech = targets[:, :count], targets[:, count:-1], targets[:, -1]

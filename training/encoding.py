@@ -1,4 +1,4 @@
-"""Clips as statistics of the frozen encoder: heard once through lines of the telephone, then kept on disk."""
+"""Encoder statistics of clips through telephone lines; computed once and cached on disk."""
 
 import hashlib
 import json
@@ -18,21 +18,22 @@ from training import telephone
 from training.corpora import Clip
 from training.dataset import load_samples
 
-#: Of a longer clip the first seconds are heard; a cut copy is between the shortest and the longest segment.
+#: In seconds: longest part of a clip, taken from its start; lengths of a random crop, as long as segments are; lengths
+#: of a short crop.
 LONGEST_S, CUT_S, SHORT_S = 4.0, (1.2, 3.2), (0.3, 1.2)
-#: Raised whenever the same clip would give other statistics, so that nothing old is taken from a cache.
+#: Cache version; increase it whenever the same clip would give other statistics.
 _VERSION = 2
 
 
 @dataclass(frozen=True)
 class Encoder:
-    """Turns frames of its front end into statistics over time.
+    """An encoder, from frames of its front end to statistics over time.
 
     Attributes
     ----------
-    name : tells what it says from what other encoders say; of its file, too.
-    front_end : what it wants to be fed.
-    build : gives it as a Keras network from (batch, frames, bands) to (batch, width).
+    name : unique id, used in cache keys and as file name.
+    front_end : the front end of its input frames.
+    build : builds the Keras network, from (batch, frames, bands) to (batch, width).
     """
 
     name: str
@@ -41,49 +42,49 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What an encoder gives of clips.
+class ClipStatistics:
+    """Encoder statistics of clips.
 
     Attributes
     ----------
     clips : with the digest of their audio.
     statistics : shaped (clips, width), float32.
-    lengths_s : seconds of what was heard of each, shaped (clips,).
+    lengths_s : encoded seconds of each clip, shaped (clips,).
     """
 
     clips: tuple[Clip, ...]
     statistics: np.ndarray
     lengths_s: np.ndarray
 
-    def of(self, chosen: np.ndarray) -> "Heard":
-        """Those for which `chosen`, shaped (clips,), is true."""
-        return Heard(tuple(compress(self.clips, chosen)), self.statistics[chosen], self.lengths_s[chosen])
+    def of(self, chosen: np.ndarray) -> "ClipStatistics":
+        """Select the clips for which `chosen`, shaped (clips,), is true."""
+        return ClipStatistics(tuple(compress(self.clips, chosen)), self.statistics[chosen], self.lengths_s[chosen])
 
 
 def studio(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The clip at 8000 per second as it is."""
+    """Return the first LONGEST_S of the clip at 8 kHz, without a telephone line."""
     del random
     return samples[: int(LONGEST_S * telephone.RATE)]
 
 
 def plain_line(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """The clip through the line of every telephone score."""
+    """Pass the clip through the line that is used for every telephone score."""
     return telephone.through(samples[: int(LONGEST_S * telephone.RATE)], telephone.PLAIN, random)
 
 
 def coded_line(samples: np.ndarray, random: np.random.Generator, codec: str) -> np.ndarray:
-    """The clip through a good line with another codec."""
+    """Pass the clip through a good line with another codec."""
     line = replace(telephone.PLAIN, codec=codec)
     return telephone.through(samples[: int(LONGEST_S * telephone.RATE)], line, random)
 
 
 def drawn_line(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A piece of the clip through a line drawn at random: a copy to learn from, never to be scored."""
+    """Pass a random crop of the clip through a random line: augmentation for training, never for scores."""
     return telephone.through(_piece(samples, CUT_S, random), telephone.draw_line(random), random)
 
 
 def short_piece(samples: np.ndarray, random: np.random.Generator) -> np.ndarray:
-    """A word or two of the clip through a line drawn at random, to learn from as well."""
+    """Pass a word or two of the clip through a random line: augmentation for training, never for scores."""
     return telephone.through(_piece(samples, SHORT_S, random), telephone.draw_line(random), random)
 
 
@@ -102,20 +103,20 @@ CONDITIONS: dict[str, Any] = {
 }
 
 
-def key_of(clips: Sequence[Clip], *told: object) -> str:
-    """Hex digits that tell what was made of clips, and how, from all else in a cache."""
+def key_of(clips: Sequence[Clip], *settings: object) -> str:
+    """Return a hexadecimal cache key for a result that was computed from clips with some settings."""
     names = [f"{clip.corpus}/{clip.path.name}" for clip in clips]
-    return hashlib.sha256(json.dumps([*told, names]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([*settings, names]).encode()).hexdigest()
 
 
 def keep(path: Path, **arrays: Any) -> None:
-    """Write arrays to a file of a cache, whole or not at all."""
+    """Write arrays to a cache file, atomically."""
     with replacing(path, ".npz") as temporary:
         np.savez(temporary, **arrays)
 
 
 def encoder_file(encoder: Encoder, cache: Path) -> Path:
-    """An encoder as ONNX, made where the cache has none."""
+    """Return the ONNX file of an encoder; export it if the cache has none."""
     path = cache / f"{encoder.name}.onnx"
     if not path.is_file():
         from training.export import export_network
@@ -128,30 +129,30 @@ def encoder_file(encoder: Encoder, cache: Path) -> Path:
     return path
 
 
-def hear(
+def clip_statistics(
     clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int = 0
-) -> Heard:
-    """Statistics of clips under a condition; from the cache, where the same was heard before.
+) -> ClipStatistics:
+    """Return the statistics of clips under a condition, from the cache if they were computed before.
 
     Parameters
     ----------
-    clips : each is heard once.
+    clips : each is encoded once.
     condition : a name of CONDITIONS.
-    network : the encoder as ONNX, from frames of `front_end` to statistics; its file name tells it from others.
-    cache : folder for what was heard.
-    seed : of what the condition draws; a clip's draw depends on nothing else.
+    network : the encoder as ONNX, from frames of `front_end` to statistics; its file name identifies it.
+    cache : cache folder of statistics.
+    seed : random seed of the condition; the draws for a clip depend on nothing but the seed and the clip.
     """
     kept = cache / f"{condition}-{key_of(clips, _VERSION, network.name, condition, seed)[:24]}.npz"
     if not kept.is_file():
-        _keep(kept, _hear_all(clips, condition, network, front_end, cache, seed))
+        _keep(kept, _compute(clips, condition, network, front_end, cache, seed))
     with np.load(kept) as content:
         digests, statistics, lengths = content["digests"], content["statistics"], content["lengths_s"]
-    heard = tuple(replace(clip, audio=str(digest)) for clip, digest in zip(clips, digests, strict=True))
-    return Heard(heard, statistics.astype(np.float32), lengths)
+    known = tuple(replace(clip, audio=str(digest)) for clip, digest in zip(clips, digests, strict=True))
+    return ClipStatistics(known, statistics.astype(np.float32), lengths)
 
 
-def _keep(path: Path, heard: list[tuple[str, np.ndarray, float]]) -> None:
-    digests, statistics, lengths = zip(*heard, strict=True)
+def _keep(path: Path, found: list[tuple[str, np.ndarray, float]]) -> None:
+    digests, statistics, lengths = zip(*found, strict=True)
     keep(
         path,
         digests=np.array(digests),
@@ -160,7 +161,7 @@ def _keep(path: Path, heard: list[tuple[str, np.ndarray, float]]) -> None:
     )
 
 
-def _hear_all(
+def _compute(
     clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int
 ) -> list[tuple[str, np.ndarray, float]]:
     from joblib import Parallel, delayed
@@ -169,12 +170,12 @@ def _hear_all(
     size = 64
     parts = [clips[start : start + size] for start in range(0, len(clips), size)]
     parallel = Parallel(n_jobs=os.cpu_count() or 1, return_as="generator")
-    results = parallel(delayed(_hear_part)(part, condition, network, front_end, cache, seed) for part in parts)
-    progress = tqdm(results, total=len(parts), desc=f"hearing ({condition})", unit=f"{size} clips", disable=None)
+    results = parallel(delayed(_compute_part)(part, condition, network, front_end, cache, seed) for part in parts)
+    progress = tqdm(results, total=len(parts), desc=f"statistics ({condition})", unit=f"{size} clips", disable=None)
     return [one for part in progress for one in part]
 
 
-def _hear_part(
+def _compute_part(
     clips: Sequence[Clip], condition: str, network: Path, front_end: FrontEnd, cache: Path, seed: int
 ) -> list[tuple[str, np.ndarray, float]]:
     import soxr
@@ -183,14 +184,14 @@ def _hear_part(
     name = session.get_inputs()[0].name
     found = []
     for sound, digest in _sounds_of(clips, condition, cache, seed):
-        heard = soxr.resample(sound, telephone.RATE, front_end.rate)
-        statistics = session.run(None, {name: network_input(heard, front_end)[None]})[0][0]
-        found.append((digest, statistics, len(heard) / front_end.rate))
+        samples = soxr.resample(sound, telephone.RATE, front_end.rate)
+        statistics = session.run(None, {name: network_input(samples, front_end)[None]})[0][0]
+        found.append((digest, statistics, len(samples) / front_end.rate))
     return found
 
 
 def _sounds_of(clips: Sequence[Clip], condition: str, cache: Path, seed: int) -> list[tuple[np.ndarray, str]]:
-    """Clips under a condition, at 8000 per second, with their digests; kept, since several encoders hear the same."""
+    """Return clips under a condition, at 8 kHz, with their digests; cached, because several encoders use them."""
     path = cache / "sounds" / f"{condition}-{key_of(clips, _VERSION, condition, seed)[:24]}.npz"
     if not path.is_file():
         sounds, digests = zip(*(_sound(clip, condition, seed) for clip in clips), strict=True)
@@ -201,11 +202,11 @@ def _sounds_of(clips: Sequence[Clip], condition: str, cache: Path, seed: int) ->
 
 
 def sound_of(clip: Clip, condition: str, rate: int, seed: int = 0) -> tuple[np.ndarray, str]:
-    """A clip under a condition, shaped (samples,) at `rate` per second, and the digest of its file's audio."""
+    """Return a clip under a condition, shaped (samples,) at `rate` per second, and the digest of its file's audio."""
     import soxr
 
-    heard, digest = _sound(clip, condition, seed)
-    return soxr.resample(heard, telephone.RATE, rate), digest
+    samples, digest = _sound(clip, condition, seed)
+    return soxr.resample(samples, telephone.RATE, rate), digest
 
 
 def _sound(clip: Clip, condition: str, seed: int) -> tuple[np.ndarray, str]:
@@ -215,7 +216,7 @@ def _sound(clip: Clip, condition: str, seed: int) -> tuple[np.ndarray, str]:
 
 
 def open_network(network: Path) -> Any:
-    """An ONNX network for running on one thread."""
+    """Open an ONNX network that runs on one thread."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()

@@ -1,7 +1,7 @@
-"""Evaluation: from the out-of-fold probabilities of several models to one report.
+"""Evaluation: one report on several models, from their out-of-fold probabilities.
 
 `evaluate` reads the files that training.evaluation_rows describes and writes `report.md`, every table as CSV with four
-decimals, and the pictures. Nothing is trained or heard here, so anybody can check any figure from the same files.
+decimals, and the plots. Nothing is trained here, so every number can be checked against the same files.
 """
 
 import math
@@ -17,7 +17,7 @@ from training import evaluation_plots as plots
 from training import evaluation_tables as tables
 from training.corpora import RAVDESS
 from training.evaluation_measures import DRAWS
-from training.evaluation_rows import CONDITIONS, FOLDS, ROWS_SUFFIX, model_name, read_heard, read_rows
+from training.evaluation_rows import CONDITIONS, FOLDS, ROWS_SUFFIX, model_name, read_rows, read_trained_on
 from training.published import MELD, NEUTRAL_SPEECH
 
 REPORT_FILE = "report.md"
@@ -28,27 +28,27 @@ CURVE = tuple(share / 100 for share in range(5, 101))
 INTRODUCTION = """\
 # Evaluation
 
-Made by `python -m training evaluate` from the out-of-fold probabilities beside this page: each clip was heard by a
-network that learned nothing of its speaker. Figures are those of {corpus}, folds {first} to {last}, through the
+Made by `python -m training evaluate` from the out-of-fold probabilities beside this page: each clip was scored by a
+network that was not trained on its speaker. Figures are those of {corpus}, folds {first} to {last}, through the
 telephone (300 to 3400 Hz, mu-law, 8 kHz) unless another corpus or condition is named. Each is taken per seed over all
-folds together and averaged over the seeds; in brackets its 95 % interval (speakers drawn anew, then the clips of each,
-{draws:,} times). UAR is the mean over the emotions of the share heard right; guessing has 0.125. A dash: the model has
-no rows of that kind. Behind every table stands a CSV with more columns.
+folds together and averaged over the seeds; in brackets its 95 % interval (bootstrap over speakers, then their clips,
+{draws:,} draws). UAR is the mean over the emotions of the share that is right; guessing has 0.125. A dash: the model
+has no rows of that kind. Behind every table stands a CSV with more columns.
 
 """
 
 
 @dataclass(frozen=True)
 class Section:
-    """One table of the page.
+    """One table of the report.
 
     Attributes
     ----------
-    file : name of the CSV, without its extension; of that of an earlier section where `table` is None.
-    title, text : what stands above it.
-    columns : columns of the frame whose values become columns of the page.
-    figures : one table each, and what it is called; a single one is not named.
-    pictures : PNGs below.
+    file : name of the CSV, without its extension.
+    title, text : heading of the table, and introductory text.
+    columns : columns of the CSV whose values become columns of the report.
+    figures : metrics, with the title of each. Every metric has a table of its own; a single one has no title.
+    pictures : PNG plots below the tables.
     """
 
     file: str
@@ -64,14 +64,17 @@ def evaluate(files: Sequence[Path], out: Path, corpus: str = RAVDESS) -> Path:
 
     Parameters
     ----------
-    files : MODEL.csv.gz each, in the order in which the models shall stand in every table.
-    out : the folder.
-    corpus : the one that the tables by condition, fold, emotion, sex and length are about.
+    files : MODEL.csv.gz files, in the order of the models in every table.
+    out : the report folder.
+    corpus : the main corpus: that of the tables by condition, fold, emotion, sex and length, and of confusion,
+        calibration and abstaining.
 
     Raises
     ------
     UsageError, Leak
-        Where a file is at fault; nothing is written then.
+        If an input file is invalid; nothing is written then.
+    CannotWork
+        If the report cannot be written.
     """
     if not files:
         raise UsageError(f"no probabilities to evaluate: give files called MODEL{ROWS_SUFFIX}")
@@ -83,7 +86,7 @@ def evaluate(files: Sequence[Path], out: Path, corpus: str = RAVDESS) -> Path:
     found = all_tables(models, corpus)
     curve = tables.risk_coverage(models, corpus, CURVE)
     bins = tables.reliability(models, corpus)
-    checked = {model_name(path): read_heard(path) is not None for path in files}
+    checked = {model_name(path): read_trained_on(path) is not None for path in files}
     try:
         out.mkdir(parents=True, exist_ok=True)
         for name, table in {**found, "risk_coverage_curve": curve, "reliability": bins}.items():
@@ -100,7 +103,7 @@ def evaluate(files: Sequence[Path], out: Path, corpus: str = RAVDESS) -> Path:
 
 
 def probability_files(folder: Path) -> list[Path]:
-    """The files of a folder that hold a model's probabilities, by name."""
+    """Return the files of a folder that hold a model's probabilities, by name; raise UsageError if there are none."""
     found = sorted(folder.glob(f"*{ROWS_SUFFIX}")) if folder.is_dir() else []
     if not found:
         raise UsageError(f"{folder} holds no MODEL{ROWS_SUFFIX}: give the folder of out-of-fold probabilities")
@@ -108,7 +111,7 @@ def probability_files(folder: Path) -> list[Path]:
 
 
 def all_tables(models: tables.Models, corpus: str) -> dict[str, pd.DataFrame]:
-    """Every table by the name of its CSV."""
+    """Compute every table, by the name of its CSV."""
     found = {
         "conditions": tables.by_condition(models, corpus),
         "folds": tables.by_fold(models, corpus),
@@ -127,7 +130,7 @@ def all_tables(models: tables.Models, corpus: str) -> dict[str, pd.DataFrame]:
 
 
 def summary(models: tables.Models, found: dict[str, pd.DataFrame]) -> pd.DataFrame:
-    """The figures that a network is chosen by, one row per model."""
+    """Return the metrics by which a network is chosen, one row per model."""
 
     def one(table: str, figure: str, **where: str) -> Callable[[str], float]:
         rows = found[table]
@@ -166,7 +169,7 @@ SECTIONS = (
         ("fold",), {"uar": "UAR"},
     ),
     Section(
-        "emotions", "By emotion", "The share of clips heard right of those in which an emotion is acted, and F1.",
+        "emotions", "By emotion", "The share of the clips of an emotion that are classified correctly, and F1.",
         ("emotion",), {"recall": "Recall", "f1": "F1"},
     ),
     Section("sexes", "By sex", "UAR.", ("sex",), {"uar": "UAR"}),
@@ -197,20 +200,20 @@ SECTIONS = (
     Section("confusion", "Confusion", "Clips per seed and share of the row, through the telephone.", (), {}),
     Section(
         "calibration", "Calibration",
-        "Expected calibration error: how far the highest probability is from the share heard right, in 15 equal bins, "
+        "Expected calibration error: how far the highest probability is from the share that is right, in 15 bins, "
         "under the shares of the emotions among the clips. A fold alone has few clips a bin, which "
         "adds to its error. Bins of fewer than ten clips are not drawn.",
         ("fold",), {"ece": "Expected calibration error"}, (plots.RELIABILITY_FILE,),
     ),
     Section(
         "abstaining", "What is gained by abstaining",
-        "Where only the surest clips are given an emotion: the share of these heard right, and the highest probability "
-        "that the least sure of them has (under the shares of the emotions among the clips).",
+        "Where only the surest clips are given an emotion: the share of these that is right, and the highest "
+        "probability that the least sure of them has (under the shares of the emotions among the clips).",
         ("coverage",), {"accuracy": "Accuracy", "threshold": "Threshold"}, (plots.RISK_FILE,),
     ),
     Section(
         "false_alarms", "False alarms on ordinary speech",
-        "Speech in which nobody acts, or only neutral and calm: the share of its time that is called negative at "
+        "Speech without acted emotions, or neutral and calm alone: the share of its time that is called negative at "
         "normal sensitivity.",
         ("corpus",), {"negative": "Called negative"},
     ),
@@ -259,7 +262,7 @@ def _sections(found: dict[str, pd.DataFrame], confusions: Sequence[str]) -> list
 
 
 def _side_by_side(table: pd.DataFrame, columns: Sequence[str], figure: str) -> str:
-    """A figure as Markdown: a row per model, a column per combination of `columns`."""
+    """Format a metric as a Markdown table: one row per model, one column per combination of `columns`."""
     cells: dict[str, dict[str, str]] = {}
     for _, row in table.iterrows():
         column = ", ".join(f"{row[name]:.0%}" if isinstance(row[name], float) else str(row[name]) for name in columns)

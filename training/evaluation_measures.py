@@ -1,7 +1,7 @@
-"""What is measured of out-of-fold probabilities, and how sure it is.
+"""Metrics of out-of-fold probabilities, with bootstrap confidence intervals.
 
-Figures are taken for every seed over all clips chosen, then averaged over the seeds. An interval holds 95 %: speakers
-are drawn anew, then the clips of each, the same draws for every model.
+Metrics are computed for every seed over all selected clips, then averaged over the seeds. Intervals are 95 % intervals.
+The bootstrap resamples speakers, then the clips of each speaker; all models have the same resamples.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -22,29 +22,29 @@ _INDICES = {emotion: index for index, emotion in enumerate(EMOTIONS)}
 
 
 def moved(probabilities: np.ndarray, prior: Sequence[float] | np.ndarray) -> np.ndarray:
-    """Posteriors under an even prior moved to another one, shaped (clips, 8)."""
+    """Convert posteriors under a uniform prior to another prior; shaped (clips, 8)."""
     weighted = np.maximum(probabilities, 1e-12) * np.asarray(prior)
     return weighted / weighted.sum(axis=1, keepdims=True)
 
 
 def probabilities_of(rows: pd.DataFrame) -> np.ndarray:
-    """The eight, shaped (rows, 8), adding up to 1 exactly."""
+    """Return the probabilities of the eight emotions, shaped (rows, 8), normalised to sum to exactly 1."""
     found = rows[list(EMOTIONS)].to_numpy(float)
     return found / found.sum(axis=1, keepdims=True)
 
 
-# Drawing anew
+# Bootstrap
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Clips heard once per seed.
+    """Clips scored once per seed, with bootstrap weights.
 
     Attributes
     ----------
-    rows : a row per clip and seed.
-    clips : indices into the clips, one per row.
-    weights : how often each clip counts, shaped (1 + DRAWS, clips); the first counts each once.
+    rows : one row per clip and seed.
+    clips : clip index of each row.
+    weights : how often each clip counts in each resample, shaped (1 + DRAWS, clips); in the first, each counts once.
     """
 
     rows: pd.DataFrame
@@ -52,23 +52,23 @@ class Sample:
     weights: np.ndarray
 
     def of_seeds(self) -> Iterable[tuple[pd.DataFrame, np.ndarray]]:
-        """The rows of each seed with their weights, shaped (1 + DRAWS, rows)."""
+        """Yield the rows of each seed with their weights, shaped (1 + DRAWS, rows)."""
         seeds = self.rows["seed"].to_numpy()
         for seed in np.unique(seeds):
             yield self.rows[seeds == seed], self.weights[:, self.clips[seeds == seed]]
 
     def mean(self, figure: Callable[[pd.DataFrame, np.ndarray], np.ndarray]) -> np.ndarray:
-        """A figure of rows and weights, shaped (1 + DRAWS, ...), averaged over the seeds."""
+        """Average a metric of rows and weights, shaped (1 + DRAWS, ...), over the seeds."""
         return np.mean([figure(rows, weights) for rows, weights in self.of_seeds()], axis=0)
 
     def counts(self) -> dict[str, Any]:
-        """How many clips, speakers and seeds there are."""
+        """Return the numbers of clips, speakers and seeds."""
         speakers, seeds = self.rows["speaker"].nunique(), self.rows["seed"].nunique()
         return {"clips": self.weights.shape[1], "speakers": speakers, "seeds": seeds}
 
 
 def sample(rows: pd.DataFrame) -> Sample:
-    """Draw the speakers of rows anew, then the clips of each; a clip without a speaker is drawn for itself."""
+    """Resample the speakers of rows, then the clips of each; a clip without a speaker is resampled on its own."""
     names = (rows["corpus"] + "/" + rows["clip"] + "/" + rows["fold"]).to_numpy(str)
     clips, first, indices = np.unique(names, return_index=True, return_inverse=True)
     speakers = rows["speaker"].to_numpy(str)[first]
@@ -89,63 +89,63 @@ def _weights(speakers: tuple[int, ...]) -> np.ndarray:
 
 
 def interval(name: str, figures: np.ndarray) -> dict[str, float]:
-    """A figure and its interval, of the figure as it is and those of the draws."""
+    """Return a metric and its 95 % interval; `figures` are its value on the data, then one value per resample."""
     value = float(figures[0])
     low, high = np.nanpercentile(figures[1:], [2.5, 97.5]) if np.isfinite(value) else (np.nan, np.nan)
     return {name: value, f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-# Measures of confusion matrices, shaped (draws, 8 acted, 8 heard)
+# Metrics of confusion matrices, shaped (draws, 8 true, 8 predicted)
 
 
 def confusions(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """How often what was acted is heard as what, shaped (draws, 8, 8)."""
+    """Count how often each emotion is predicted for each true emotion, shaped (draws, 8, 8)."""
     return confusions_of(rows, weights, probabilities_of(rows))
 
 
 def confusions_of(rows: pd.DataFrame, weights: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
-    """The same, of other probabilities for these rows than their own."""
+    """Same as `confusions`, for other probabilities than those in the rows."""
     size = len(EMOTIONS)
     cells = truth_of(rows) * size + probabilities.argmax(axis=1)
     return (weights @ np.eye(size**2, dtype=np.float32)[cells]).reshape(-1, size, size).astype(float)
 
 
 def truth_of(rows: pd.DataFrame) -> np.ndarray:
-    """Indices into EMOTIONS of what is acted, shaped (rows,)."""
+    """Return the true emotions as indices into EMOTIONS, shaped (rows,)."""
     return rows["emotion"].map(_INDICES).to_numpy(int)
 
 
 def share(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
-    """One count as a share of another; NaN where that is 0."""
+    """Return `part` divided by `whole`; NaN where `whole` is 0."""
     return np.divide(part, whole, out=np.full(np.broadcast(part, whole).shape, np.nan), where=whole > 0)
 
 
 def recalls(confusion: np.ndarray) -> np.ndarray:
-    """Per emotion the share heard right, shaped (draws, 8); NaN for one that nobody acts."""
+    """Return the recall of each emotion, shaped (draws, 8); NaN for an emotion without clips."""
     return share(np.diagonal(confusion, axis1=1, axis2=2), confusion.sum(axis=2))
 
 
 def f1s(confusion: np.ndarray) -> np.ndarray:
-    """Per emotion acted the harmonic mean of recall and precision, shaped (draws, 8); NaN for one nobody acts."""
-    acted, heard = confusion.sum(axis=2), confusion.sum(axis=1)
-    found = share(2 * np.diagonal(confusion, axis1=1, axis2=2), acted + heard)
+    """Return the F1 of each emotion (harmonic mean of recall and precision), shaped (draws, 8); NaN without clips."""
+    acted, predicted = confusion.sum(axis=2), confusion.sum(axis=1)
+    found = share(2 * np.diagonal(confusion, axis1=1, axis2=2), acted + predicted)
     return np.where(acted > 0, found, np.nan)
 
 
 def measures(confusion: np.ndarray) -> np.ndarray:
-    """UAR, accuracy and macro F1 over the emotions acted, shaped (draws, 3)."""
+    """Return UAR, accuracy and macro F1 over the emotions that occur, shaped (draws, 3)."""
     right = np.trace(confusion, axis1=1, axis2=2) / confusion.sum(axis=(1, 2))
     return np.stack([np.nanmean(recalls(confusion), axis=1), right, np.nanmean(f1s(confusion), axis=1)], axis=1)
 
 
 def uar_of_own(rows: pd.DataFrame, weights: np.ndarray) -> np.ndarray:
-    """UAR among the emotions that occur in the rows, shaped (draws,)."""
+    """Return the UAR among the emotions that occur in the rows, shaped (draws,); no others can be predicted."""
     own = probabilities_of(rows) * np.isin(np.arange(len(EMOTIONS)), truth_of(rows))
     return np.nanmean(recalls(confusions_of(rows, weights, own)), axis=1)
 
 
 def uar(rows: pd.DataFrame) -> float:
-    """UAR of all rows together; where every seed has the same clips, that is the mean over the seeds."""
+    """Return the UAR of all rows together; if every seed has the same clips, it is the mean over the seeds."""
     return float(measures(confusions(rows, np.ones((1, len(rows)))))[0, 0])
 
 
@@ -153,7 +153,7 @@ def uar(rows: pd.DataFrame) -> float:
 
 
 def binned(found: pd.DataFrame) -> pd.DataFrame:
-    """Per bin of the highest probability: clips, mean confidence, share right."""
+    """Return the number of clips, mean confidence and accuracy per bin of the highest probability."""
     bins = np.ceil(found["confidence"].to_numpy() * BINS).clip(1, BINS).astype(int)
     grouped = found.groupby(bins)
     return pd.DataFrame(
@@ -162,13 +162,16 @@ def binned(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def expected_calibration_error(found: pd.DataFrame) -> float:
-    """The mean distance of confidence and accuracy over 15 equal bins of the confidence, weighted by their clips."""
+    """Return the mean distance of confidence and accuracy over 15 equal confidence bins, weighted by their clips."""
     bins = binned(found)
     return float(((bins["confidence"] - bins["accuracy"]).abs() * bins["clips"]).sum() / bins["clips"].sum())
 
 
 def surest(found: pd.DataFrame, coverages: Sequence[float]) -> np.ndarray:
-    """Accuracy and lowest confidence at each coverage, shaped (2, coverages); clips equally sure are kept in parts."""
+    """Return accuracy and lowest confidence of the most confident clips at each coverage, shaped (2, coverages).
+
+    Of clips with equal confidence, the fraction that the coverage requires is counted.
+    """
     tied = found.groupby("confidence")["correct"].agg(["size", "sum"]).sort_index(ascending=False)
     kept, right = tied["size"].cumsum().to_numpy(), tied["sum"].cumsum().to_numpy()
     wanted = np.maximum(np.asarray(coverages) * len(found), 1)

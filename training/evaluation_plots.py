@@ -1,4 +1,4 @@
-"""Pictures of an evaluation: every model in every one, in the same colour."""
+"""Plots of an evaluation; each model has the same colour in all of them."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,17 +14,17 @@ from training.plots import confusion_heatmap
 
 CONDITIONS_FILE, RELIABILITY_FILE, RISK_FILE = "conditions.png", "reliability.png", "risk_coverage.png"
 _DPI = 120
-#: A bin with fewer is not drawn: one or two clips make it jump from 0 to 1.
+#: Bins with fewer clips are not drawn: with one or two clips, accuracy jumps between 0 and 1.
 _FEWEST_CLIPS = 10
 
 
 def confusion_file(model: str) -> str:
-    """The picture of one model's confusion matrix."""
+    """Return the file name of a model's confusion matrix plot."""
     return f"confusion_{model}.png"
 
 
 def write_conditions(folder: Path, table: pd.DataFrame) -> None:
-    """UAR with its interval under every condition, models side by side; `table` is that of by_condition."""
+    """Plot UAR with its interval under every condition, models side by side; `table` comes from by_condition."""
     figure = Figure(figsize=(10, 4.5), layout="constrained")
     axes = figure.subplots()
     conditions = list(dict.fromkeys(table["condition"]))
@@ -44,10 +44,10 @@ def write_conditions(folder: Path, table: pd.DataFrame) -> None:
 
 
 def write_confusions(folder: Path, table: pd.DataFrame, scores: pd.DataFrame) -> list[str]:
-    """One picture per model that has a confusion matrix; returns their names."""
+    """Plot the confusion matrix of each model that has one; return the file names."""
     names = []
     for model, rows in _of_models(table):
-        counts = rows.pivot(index="acted", columns="heard", values="clips").loc[list(EMOTIONS), list(EMOTIONS)]
+        counts = rows.pivot(index="acted", columns="predicted", values="clips").loc[list(EMOTIONS), list(EMOTIONS)]
         own = scores[(scores["model"] == model) & (scores["condition"] == MAIN_CONDITION)].iloc[0]
         title = f"{model}, {MAIN_CONDITION}: UAR {own['uar']:.3f}, {own['clips']} clips, seeds: {own['seeds']}"
         names.append(confusion_file(model))
@@ -56,7 +56,7 @@ def write_confusions(folder: Path, table: pd.DataFrame, scores: pd.DataFrame) ->
 
 
 def write_reliability(folder: Path, bins: pd.DataFrame, calibration: pd.DataFrame) -> None:
-    """Accuracy against confidence, a panel per model, with the share of clips in every bin."""
+    """Plot accuracy against confidence, one panel per model, with the share of clips in every bin."""
     models = list(dict.fromkeys(calibration["model"]))
     columns = min(3, len(models))
     rows = -(-len(models) // columns)
@@ -69,7 +69,7 @@ def write_reliability(folder: Path, bins: pd.DataFrame, calibration: pd.DataFram
     for panel in panels[len(models) :]:
         panel.set_visible(False)
     figure.supxlabel("highest probability")
-    figure.supylabel("share of clips heard right")
+    figure.supylabel("share of clips that is right")
     figure.savefig(folder / RELIABILITY_FILE, dpi=_DPI)
 
 
@@ -79,8 +79,8 @@ def _reliability_panel(panel: Axes, colour: str, bins: pd.DataFrame) -> None:
     panel.bar(
         bins["from"], shares, bins["to"] - bins["from"], align="edge", color="lightgrey", label="share of the clips"
     )
-    told = bins[bins["clips"] >= _FEWEST_CLIPS]
-    panel.plot(told["confidence"], told["accuracy"], marker="o", color=colour, label="heard right")
+    shown = bins[bins["clips"] >= _FEWEST_CLIPS]
+    panel.plot(shown["confidence"], shown["accuracy"], marker="o", color=colour, label="share that is right")
     panel.set(xlim=(0, 1), ylim=(0, 1))
     panel.set_aspect("equal")
     panel.grid(alpha=0.3)
@@ -88,13 +88,13 @@ def _reliability_panel(panel: Axes, colour: str, bins: pd.DataFrame) -> None:
 
 
 def write_risk_coverage(folder: Path, curve: pd.DataFrame) -> None:
-    """The share heard wrong of the clips that are kept, against how many are; `curve` is that of risk_coverage."""
+    """Plot the error rate of the retained clips against their share; `curve` comes from risk_coverage."""
     figure = Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.subplots()
     for model, rows in _of_models(curve):
         axes.plot(rows["coverage"], rows["risk"], label=model)
     axes.set(xlim=(0, 1), xlabel="coverage: share of the clips that are given an emotion, the surest first")
-    axes.set(ylabel="risk: share of these heard wrong")
+    axes.set(ylabel="risk: share of these that is wrong")
     axes.set_ylim(bottom=0)
     axes.set_title(f"What is gained by abstaining ({MAIN_CONDITION})")
     axes.grid(alpha=0.3)
@@ -103,6 +103,6 @@ def write_risk_coverage(folder: Path, curve: pd.DataFrame) -> None:
 
 
 def _of_models(table: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Rows by model, in the order in which the table has them."""
+    """Yield the rows of each model, in the order of the table."""
     for model in dict.fromkeys(table["model"]):
         yield model, table[table["model"] == model]

@@ -1,8 +1,9 @@
-"""Out-of-fold probabilities: the file that every table of an evaluation is made from, and the guard against leaks.
+"""Out-of-fold probabilities: the files behind every table of an evaluation, and the leak check.
 
-One file per model, `MODEL.csv.gz`, a row per clip, fold, seed and condition, heard by a network that learned nothing of
-its speaker. Beside it may lie `MODEL.heard.json`: for every fold what the network, its teacher and whatever calibrated
-it learned from. Where it lies there, no figure is computed before it was compared with the rows.
+There is one file per model, `MODEL.csv.gz`, with a row per clip, fold, seed and condition, scored by a network that was
+not trained on the clip's speaker. An optional `MODEL.trained_on.json` beside it lists, for every fold, what the
+network, its teacher and its calibration were trained on. If it exists, it is compared with the rows before any metric
+is computed.
 """
 
 import gzip
@@ -26,32 +27,32 @@ from training.splits import RAVDESS_FOLDS, Leak, actors_of
 PROBABILITIES = (*EMOTIONS, OTHER)
 KEY = ("corpus", "clip", "fold", "seed", "condition")
 COLUMNS = ("corpus", "clip", "speaker", "sex", "emotion", "fold", "seed", "condition", "length_s", *PROBABILITIES)
-#: A column that may be there besides: the digest of the clip's samples, as training.dataset makes it.
+#: Optional column: the digest of the clip's samples, as computed in training.dataset.
 AUDIO = "audio"
 
-#: `telephone` is 300 to 3400 Hz, mu-law, 8 kHz; the others are named by the codec behind the same band.
+#: `telephone` is 300 to 3400 Hz, mu-law, 8 kHz; those after it are codecs behind the same band.
 CONDITIONS = ("studio", "telephone", "mulaw", "alaw", "gsm", "mp3", "opus", "amr")
 FOLDS = ("1", "2", "3", "4", "5")
 SEXES = {"f": "female", "female": "female", "m": "male", "male": "male", "": ""}
 
-ROWS_SUFFIX, HEARD_SUFFIX = ".csv.gz", ".heard.json"
+ROWS_SUFFIX, TRAINED_ON_SUFFIX = ".csv.gz", ".trained_on.json"
 
-#: Eight probabilities of four decimals add up to 1 within 0.0004; a little room for whoever rounds otherwise.
+#: Eight probabilities with four decimals sum to 1 within 0.0004; with a margin for other ways of rounding.
 _SUM_WITHIN = 0.002
 _RAVDESS_STEM = re.compile(r"0[1-3]-0[12](-\d\d){5}")
-#: Published under two names, in every copy of RAVDESS.
+#: One clip that is published under two names, in every copy of RAVDESS.
 _IDENTICAL = {"03-01-03-01-02-02-07": "03-01-03-01-02-01-07"}
 _FOLD_OF_ACTOR = {actor: str(fold) for fold in RAVDESS_FOLDS for actor in actors_of(fold)}
 
 
 @dataclass(frozen=True)
-class Heard:
-    """What one part of a network (itself, its teacher, its calibration) learned from.
+class TrainingData:
+    """Training data of one part of a network (the network itself, its teacher, its calibration).
 
     Attributes
     ----------
-    speakers : as the column of that name has them (`ravdess-01`); of sounds, the recordings that they are from.
-    clips : as the column has them, with the corpus before them (`nemo/SK0_anger_12.ogg`) or as paths.
+    speakers : as in the column of that name (`ravdess-01`); for non-speech, the recordings that the sounds come from.
+    clips : as in the column of that name, prefixed by the corpus (`nemo/SK0_anger_12.ogg`), or as paths.
     audio : digests of their samples.
     """
 
@@ -60,8 +61,8 @@ class Heard:
     audio: frozenset[str] = frozenset()
 
     @classmethod
-    def of(cls, clips: Iterable[Clip]) -> "Heard":
-        """What somebody heard who learned from these clips."""
+    def of(cls, clips: Iterable[Clip]) -> "TrainingData":
+        """Return the training data of a part that was trained on these clips."""
         clips = tuple(clips)
         return cls(
             frozenset(clip.speaker for clip in clips),
@@ -70,51 +71,51 @@ class Heard:
         )
 
 
-#: Fold, then part (`training`, `teacher`, `calibration`, ...).
-TrainedOn = Mapping[str, Mapping[str, Heard]]
+#: Training data by fold, then by part (`training`, `teacher`, `calibration`, ...).
+TrainedOn = Mapping[str, Mapping[str, TrainingData]]
 
 
 def refuse_leaks(rows: pd.DataFrame, trained_on: TrainedOn) -> None:
-    """Raise Leak where a row was scored by a network some part of which had heard its speaker or its sound.
+    """Raise Leak if any part of the network that scored a row was trained on the row's speaker or audio.
 
     Parameters
     ----------
-    rows : with the columns of COLUMNS, and AUDIO where digests are to be compared.
-    trained_on : for every fold in the rows, what each part learned from. A fold that is named after a corpus was made
-        without any speaker of it, scored or not.
+    rows : with the columns of COLUMNS, and AUDIO if digests are to be compared.
+    trained_on : training data of each part, for every fold in the rows. A fold that is named after a corpus was trained
+        without any speaker of that corpus, whether scored or not.
 
     Raises
     ------
     Leak
-        Where a speaker, a clip by its name, the same audio, or the other one of RAVDESS's two identical clips stands
-        on both sides; and where nothing is said of a fold.
+        If a speaker, a clip name, the same audio, or the other one of RAVDESS's two identical clips is on both sides,
+        and if the training data of a fold is unknown.
     """
     for fold, scored in rows.groupby("fold"):
         if not trained_on.get(str(fold)):
-            raise Leak(f"nothing is said of what the network of fold {fold} learned from: no score is computed")
+            raise Leak(f"nothing is known of what the network of fold {fold} was trained on: no score is computed")
         names = {
             name: clip
             for corpus, clip in scored[["corpus", "clip"]].drop_duplicates().itertuples(index=False)
             for name in (_canonical(clip), _canonical(f"{corpus}/{clip}"))
         }
-        for part, heard in trained_on[str(fold)].items():
+        for part, known in trained_on[str(fold)].items():
             where = f"in the {part} of fold {fold} and among its scored clips"
-            speakers = (set(scored["speaker"]) - {""}) & heard.speakers
+            speakers = (set(scored["speaker"]) - {""}) & known.speakers
             if fold not in FOLDS:
-                speakers |= {speaker for speaker in heard.speakers if speaker.startswith(f"{fold}-")}
+                speakers |= {speaker for speaker in known.speakers if speaker.startswith(f"{fold}-")}
             if speakers:
                 raise Leak(f"speaker {min(speakers)} stands {where}: no score is computed from it")
-            shared = names.keys() & _names_of(heard.clips)
+            shared = names.keys() & _names_of(known.clips)
             if shared:
                 raise Leak(f"the clip {names[min(shared)]} stands {where}: no score is computed from it")
             if AUDIO in scored:
-                copies = scored.loc[scored[AUDIO].isin(heard.audio - {""}), "clip"]
+                copies = scored.loc[scored[AUDIO].isin(known.audio - {""}), "clip"]
                 if len(copies):
                     raise Leak(f"the audio of {copies.iloc[0]} stands {where}, under another name: remove one of them")
 
 
 def _canonical(name: str) -> str:
-    """The name of a clip that all its copies share: without the extension; of RAVDESS without the folder."""
+    """Return the clip name that all copies share: without the extension, and for RAVDESS without the folder."""
     path = PurePosixPath(name)
     if _RAVDESS_STEM.fullmatch(path.stem):
         return _IDENTICAL.get(path.stem, path.stem)
@@ -122,7 +123,7 @@ def _canonical(name: str) -> str:
 
 
 def _names_of(clips: Iterable[str]) -> set[str]:
-    """Names of clips, and those that a path has below any of its folders, down to corpus and clip."""
+    """Return the canonical names of clips, and their paths below each parent folder, down to corpus and clip."""
     names = set()
     for clip in clips:
         name = _canonical(clip)
@@ -133,9 +134,9 @@ def _names_of(clips: Iterable[str]) -> set[str]:
 
 
 def write_rows(path: Path, rows: pd.DataFrame, trained_on: TrainedOn | None = None) -> None:
-    """Write the probabilities of one model: sorted, four decimals, the same bytes for the same rows.
+    """Write the probabilities of one model: sorted, with four decimals, and the same bytes for the same rows.
 
-    `trained_on` is written beside it, after refuse_leaks. Raises UsageError and Leak before anything is written.
+    `trained_on` is written beside them, after refuse_leaks. Raises UsageError and Leak before anything is written.
     """
     columns = [*COLUMNS, *([AUDIO] if AUDIO in rows else [])]
     _check_columns(str(path), rows)
@@ -150,7 +151,7 @@ def write_rows(path: Path, rows: pd.DataFrame, trained_on: TrainedOn | None = No
 
 
 def read_rows(path: Path) -> pd.DataFrame:
-    """Read the probabilities of one model; raises UsageError that names file, line and fault, and Leak."""
+    """Read the probabilities of one model; raise UsageError with file, line and error, or Leak."""
     try:
         with gzip.open(path, "rt", encoding="utf-8", newline="") as lines:
             found = pd.read_csv(lines, dtype=str, keep_default_na=False)
@@ -165,27 +166,27 @@ def read_rows(path: Path) -> pd.DataFrame:
         raise UsageError(f"{path} cannot be read as a CSV packed by gzip: {error}") from error
     _check_columns(str(path), found)
     rows = _checked(str(path), found)
-    trained_on = read_heard(path)
+    trained_on = read_trained_on(path)
     if trained_on is not None:
         refuse_leaks(rows, trained_on)
     return rows
 
 
 def model_name(path: Path) -> str:
-    """The model whose rows a file holds."""
+    """Return the name of the model whose rows a file holds."""
     return path.name.removesuffix(ROWS_SUFFIX)
 
 
-def read_heard(path: Path) -> TrainedOn | None:
-    """What stands beside the rows in `path` about what was learned from, fold by fold; None where nothing does."""
+def read_trained_on(path: Path) -> TrainedOn | None:
+    """Read the training data of each fold from the file beside the rows in `path`; None if there is no such file."""
     beside = _beside(path)
     if not beside.exists():
         return None
     try:
         return {
             fold: {
-                part: Heard(**{key: frozenset(map(str, names)) for key, names in heard.items()})
-                for part, heard in parts.items()
+                part: TrainingData(**{key: frozenset(map(str, names)) for key, names in known.items()})
+                for part, known in parts.items()
             }
             for fold, parts in json.loads(beside.read_text(encoding="utf-8")).items()
         }
@@ -198,13 +199,13 @@ def read_heard(path: Path) -> TrainedOn | None:
 
 def _plain(trained_on: TrainedOn) -> dict[str, Any]:
     return {
-        fold: {part: {key: sorted(names) for key, names in vars(heard).items()} for part, heard in parts.items()}
+        fold: {part: {key: sorted(names) for key, names in vars(known).items()} for part, known in parts.items()}
         for fold, parts in trained_on.items()
     }
 
 
 def _beside(path: Path) -> Path:
-    return path.with_name(model_name(path) + HEARD_SUFFIX)
+    return path.with_name(model_name(path) + TRAINED_ON_SUFFIX)
 
 
 def _check_columns(where: str, rows: pd.DataFrame) -> None:
@@ -216,7 +217,7 @@ def _check_columns(where: str, rows: pd.DataFrame) -> None:
 
 
 def _checked(where: str, texts: pd.DataFrame) -> pd.DataFrame:
-    """Rows of text with every cell checked, and numbers as numbers."""
+    """Check every cell of text rows, and return the rows with numeric columns converted."""
     rows = texts[[*COLUMNS, *([AUDIO] if AUDIO in texts else [])]].copy()
 
     def refuse(bad: "pd.Series[bool]", column: str, should: str) -> None:

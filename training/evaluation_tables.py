@@ -1,7 +1,7 @@
-"""The tables of an evaluation, each with the rows of every model, from out-of-fold probabilities.
+"""Tables of an evaluation, from out-of-fold probabilities; each has rows for every model.
 
-A table is a frame whose first columns say what a row is about; a figure that a model has no rows for is NaN. Beside a
-figure stand the ends of its 95 % interval, `_low` and `_high`.
+The first columns of a table identify a row. A metric is NaN if the model has no rows for it. The columns `_low` and
+`_high` are the bounds of a metric's 95 % interval.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,7 +34,7 @@ from training.evaluation_rows import CONDITIONS, FOLDS
 from training.operating_point import LEVEL, called_negative, negative, of_left_out, roc_area, thresholds
 from training.recipes import CALIBRATING, RECIPES
 
-#: On which tables stand that name no condition.
+#: Condition of the tables that name no condition.
 MAIN_CONDITION = "telephone"
 LENGTHS = ("below 1.5 s", "1.5 to 2.5 s", "above 2.5 s")
 COVERAGES = (1.0, 0.9, 0.75, 0.5)
@@ -43,18 +43,18 @@ ALL = "all"
 
 _INDICES = {emotion: index for index, emotion in enumerate(EMOTIONS)}
 
-#: Rows of out-of-fold probabilities by model.
+#: Rows of out-of-fold probabilities, by model.
 Models = Mapping[str, pd.DataFrame]
 
 
 def calibrated_on(model: str) -> tuple[str, ...]:
-    """The corpora by which the model of this name may be calibrated where they were left out."""
+    """Return the corpora on which the model of this name may be calibrated if they were held out."""
     recipes = {recipe.name: recipe for recipe in RECIPES}
     return tuple(corpus for corpus in CALIBRATING if model not in recipes or corpus in recipes[model].weights)
 
 
 def labelled(rows: pd.DataFrame, corpus: str | None = None, condition: str | None = None) -> pd.DataFrame:
-    """Rows of clips with an emotion, of speakers kept out by folds; of one corpus and condition where given."""
+    """Select clips with an emotion whose speakers were held out by fold; of one corpus and condition if given."""
     chosen = rows["emotion"].isin(EMOTIONS) & rows["fold"].isin(FOLDS)
     if corpus is not None:
         chosen &= rows["corpus"] == corpus
@@ -64,7 +64,7 @@ def labelled(rows: pd.DataFrame, corpus: str | None = None, condition: str | Non
 
 
 def scored(rows: pd.DataFrame) -> dict[str, Any]:
-    """Clips, speakers, seeds, and every measure with its interval."""
+    """Return the numbers of clips, speakers and seeds, and every metric with its interval."""
     if not len(rows):
         return dict.fromkeys(("clips", "speakers", "seeds"), 0)
     drawn = sample(rows)
@@ -86,7 +86,7 @@ def _table(rows: Sequence[dict[str, Any]], columns: Sequence[str]) -> pd.DataFra
 
 
 def by_condition(models: Models, corpus: str) -> pd.DataFrame:
-    """Studio, telephone and each codec that any model was heard through."""
+    """Metrics for studio, telephone and each codec with which any model was scored."""
     present = {condition for rows in models.values() for condition in labelled(rows, corpus)["condition"].unique()}
     conditions = [c for c in CONDITIONS if c in present | {"studio", MAIN_CONDITION}]
     return _table(
@@ -100,7 +100,7 @@ def by_condition(models: Models, corpus: str) -> pd.DataFrame:
 
 
 def by_fold(models: Models, corpus: str) -> pd.DataFrame:
-    """Every fold, and the mean over folds and seeds, with the seeds' lowest and highest UAR."""
+    """Metrics per fold, and their mean over folds and seeds, with the lowest and highest UAR of a seed."""
     found = []
     for model, rows in models.items():
         chosen = labelled(rows, corpus, MAIN_CONDITION)
@@ -119,7 +119,7 @@ def _fold(fold: str, rows: pd.DataFrame) -> dict[str, Any]:
 
 
 def _of_seeds(rows: pd.DataFrame) -> dict[str, float]:
-    """The lowest and highest UAR of a seed, each its mean over the folds that it has."""
+    """Return the lowest and highest UAR of a seed; the UAR of a seed is the mean over its folds."""
     seeds = []
     for _, own in rows.groupby("seed"):
         folds = [measures(confusions(part, np.ones((1, len(part)), np.float32))) for _, part in own.groupby("fold")]
@@ -128,7 +128,7 @@ def _of_seeds(rows: pd.DataFrame) -> dict[str, float]:
 
 
 def by_emotion(models: Models, corpus: str) -> pd.DataFrame:
-    """Recall (with its interval), precision and F1 of every emotion."""
+    """Recall (with its interval), precision and F1 of each emotion."""
     found = []
     for model, rows in models.items():
         chosen = labelled(rows, corpus, MAIN_CONDITION)
@@ -149,12 +149,12 @@ def by_emotion(models: Models, corpus: str) -> pd.DataFrame:
 
 
 def by_sex(models: Models, corpus: str) -> pd.DataFrame:
-    """Women and men apart."""
+    """Metrics for women and men."""
     return _apart(models, corpus, "sex", ("female", "male"), lambda rows: rows["sex"].to_numpy())
 
 
 def by_length(models: Models, corpus: str) -> pd.DataFrame:
-    """Short, middling and long clips apart."""
+    """Metrics for short, medium and long clips."""
 
     def which(rows: pd.DataFrame) -> np.ndarray:
         seconds = rows["length_s"].to_numpy()
@@ -175,7 +175,7 @@ def _apart(
 
 
 def by_corpus(models: Models) -> pd.DataFrame:
-    """Every corpus with several emotions, of speakers kept out by folds: UAR among the emotions that it has."""
+    """UAR of each corpus with several emotions, among its emotions; for speakers held out by fold."""
     found = []
     for model, rows in models.items():
         for corpus in _corpora(models, lambda rows: labelled(rows)[~_is_ordinary(labelled(rows))]):
@@ -189,13 +189,13 @@ def by_corpus(models: Models) -> pd.DataFrame:
 
 
 def left_out(models: Models) -> pd.DataFrame:
-    """Whole corpora that the network was not trained on.
+    """Metrics on whole corpora that were held out of training.
 
-    `uar` is among the emotions that the corpus has. `roc_area` is that of the probability of a negative emotion,
-    negative clips against neutral and calm ones. `found` is the share of negative clips that are called negative at
-    normal sensitivity, `false` that of neutral and calm ones; the threshold is taken from the other corpora that were
-    left out, so the corpus has no part in it. `calibration_error` is among the emotions that the corpus has, and
-    `dropped` the share of clips taken for non-speech.
+    `uar` is among the emotions of the corpus. `roc_area` is that of the probability of a negative emotion, negative
+    clips against neutral and calm ones. `found` is the share of negative clips that are labelled negative at normal
+    sensitivity, `false` that of neutral and calm clips (false-alarm rate). The threshold comes from the other held-out
+    corpora, so it does not depend on the corpus itself. `calibration_error` is among the emotions of the corpus.
+    `dropped` is the share of clips classified as non-speech.
     """
     found = []
     for model, rows in models.items():
@@ -218,9 +218,9 @@ def left_out(models: Models) -> pd.DataFrame:
 
 
 def normal_threshold(model: str, rows: pd.DataFrame, without: str = "") -> float:
-    """The probability of a negative emotion from which a clip is called negative at normal sensitivity.
+    """Return the probability of a negative emotion from which a clip is labelled negative at normal sensitivity.
 
-    From corpora that were left out and may calibrate the model, but for one of them. NaN where there is none.
+    It comes from the held-out corpora that may calibrate the model, except `without`. NaN if there are none.
     """
     chosen = of_left_out(rows)
     allowed = chosen["corpus"].isin(calibrated_on(model)) & (chosen["corpus"] != without)
@@ -231,12 +231,12 @@ def normal_threshold(model: str, rows: pd.DataFrame, without: str = "") -> float
 
 
 def _roc_area(rows: pd.DataFrame) -> float:
-    """The mean over the seeds."""
+    """Return the ROC area, averaged over the seeds."""
     return float(np.mean([roc_area(own) for _, own in rows.groupby("seed")]))
 
 
 def _error_among_own(rows: pd.DataFrame) -> float:
-    """Expected calibration error among the emotions that occur in the rows, mean over the seeds."""
+    """Expected calibration error among the emotions that occur in the rows, averaged over the seeds."""
     errors = []
     for _, own in rows.groupby("seed"):
         among = probabilities_of(own) * np.isin(np.arange(len(EMOTIONS)), truth_of(own))
@@ -247,7 +247,7 @@ def _error_among_own(rows: pd.DataFrame) -> float:
 
 
 def confusion(models: Models, corpus: str) -> pd.DataFrame:
-    """Per emotion acted how it is heard: clips (the mean over the seeds) and share of the row."""
+    """Predictions per true emotion: number of clips (mean over the seeds) and share of the row."""
     found = []
     for model, rows in models.items():
         chosen = labelled(rows, corpus, MAIN_CONDITION)
@@ -256,18 +256,18 @@ def confusion(models: Models, corpus: str) -> pd.DataFrame:
         counts = sample(chosen).mean(lambda own, weights: confusions(own, weights[:1]))[0]
         shares = share(counts, counts.sum(axis=1, keepdims=True))
         found += [
-            {"model": model, "acted": acted, "heard": heard, "clips": counts[i, j], "share": shares[i, j]}
+            {"model": model, "acted": acted, "predicted": predicted, "clips": counts[i, j], "share": shares[i, j]}
             for i, acted in enumerate(EMOTIONS)
-            for j, heard in enumerate(EMOTIONS)
+            for j, predicted in enumerate(EMOTIONS)
         ]
-    return _table(found, ("model", "acted", "heard", "clips", "share"))
+    return _table(found, ("model", "acted", "predicted", "clips", "share"))
 
 
-# How far the probabilities can be trusted
+# Calibration and confidence
 
 
 def _confidences(rows: pd.DataFrame, corpus: str) -> pd.DataFrame:
-    """Fold, seed, highest probability under the prior of the corpus's clips, and whether it is right."""
+    """Return fold, seed, highest probability under the prior of the corpus's clips, and whether it is correct."""
     chosen = labelled(rows, corpus, MAIN_CONDITION)
     truth = truth_of(chosen)
     shares = np.bincount(truth, minlength=len(EMOTIONS)) / max(len(truth), 1)
@@ -283,7 +283,7 @@ def _confidences(rows: pd.DataFrame, corpus: str) -> pd.DataFrame:
 
 
 def calibration(models: Models, corpus: str) -> pd.DataFrame:
-    """Expected calibration error, mean confidence and accuracy, per fold and of all folds together."""
+    """Expected calibration error, mean confidence and accuracy, per fold and over all folds."""
     found = []
     for model, rows in models.items():
         every = _confidences(rows, corpus)
@@ -300,7 +300,7 @@ def calibration(models: Models, corpus: str) -> pd.DataFrame:
 
 
 def reliability(models: Models, corpus: str) -> pd.DataFrame:
-    """The bins of the reliability diagram, all folds and seeds together."""
+    """Bins of the reliability diagram, over all folds and seeds."""
     found = []
     for model, rows in models.items():
         bins = binned(_confidences(rows, corpus))
@@ -310,7 +310,7 @@ def reliability(models: Models, corpus: str) -> pd.DataFrame:
 
 
 def risk_coverage(models: Models, corpus: str, coverages: Sequence[float]) -> pd.DataFrame:
-    """Accuracy of the surest clips, and the probability that the least sure of these has; averaged over the seeds."""
+    """Accuracy and lowest confidence of the most confident clips at each coverage, averaged over the seeds."""
     found = []
     for model, rows in models.items():
         every = _confidences(rows, corpus)
@@ -329,11 +329,11 @@ def risk_coverage(models: Models, corpus: str, coverages: Sequence[float]) -> pd
     return _table(found, ("model", "coverage", "accuracy", "risk", "threshold"))
 
 
-# What is no acted emotion
+# Speech without acted emotions, and non-speech
 
 
 def false_alarms(models: Models) -> pd.DataFrame:
-    """Speech in which nothing is acted: the share of its time that is called negative at normal sensitivity."""
+    """Share of time labelled negative at normal sensitivity, in speech without acted emotions."""
     found = []
     for model, rows in models.items():
         threshold = normal_threshold(model, rows)
@@ -356,7 +356,7 @@ def _ordinary(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_ordinary(rows: pd.DataFrame) -> "pd.Series[bool]":
-    """Whether a row is of speech without a label, or of a corpus in which nobody acts more than neutral and calm."""
+    """Whether a row is unlabelled speech, or of a corpus with neutral and calm clips only."""
     level = rows["emotion"].isin(("", *LEVEL)).groupby(rows["corpus"]).transform("all")
     return (rows["emotion"] == "") | level.astype(bool)
 
@@ -369,14 +369,14 @@ def _time_called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: fl
 
 
 def not_speech(models: Models) -> pd.DataFrame:
-    """The share of clips in which `other` has more than half, of what is no speech and of the speech in each corpus."""
+    """Share of clips with more than half of the probability on `other`, for non-speech and for speech, per corpus."""
     found = []
     corpora = _corpora(models, lambda rows: rows[rows[OTHER].notna()])
     kinds = {OTHER: lambda rows: rows["emotion"] == OTHER, "speech": lambda rows: rows["emotion"] != OTHER}
     for model, rows in models.items():
-        told = rows[rows[OTHER].notna() & rows["fold"].isin(FOLDS) & (rows["condition"] == MAIN_CONDITION)]
+        known = rows[rows[OTHER].notna() & rows["fold"].isin(FOLDS) & (rows["condition"] == MAIN_CONDITION)]
         for kind, is_kind in kinds.items():
-            of_kind = told[is_kind(told)]
+            of_kind = known[is_kind(known)]
             for corpus in (ALL, *corpora):
                 chosen = of_kind if corpus == ALL else of_kind[of_kind["corpus"] == corpus]
                 row: dict[str, Any] = {"model": model, "sound": kind, "corpus": corpus, "clips": 0}

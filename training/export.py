@@ -1,4 +1,4 @@
-"""A trained model as files: the network as JSON, weights and ONNX, and the settings that the analyzer reads."""
+"""A trained model as files: architecture as JSON, weights, ONNX network, and the settings that the analyzer reads."""
 
 import os
 import tempfile
@@ -20,14 +20,15 @@ from training.dataset import Examples
 
 ARCHITECTURE_FILE, WEIGHTS_FILE, NETWORK_FILE = "model.json", "model.weights.h5", "network.onnx"
 
-#: How far the deployable network may be from the Keras one, in probability.
+#: Largest allowed difference in probability between the ONNX network and the Keras one.
 TOLERANCE = 1e-4
 
 
 def model_settings(name: str, front_end: FrontEnd, trained_on: Examples, uncertain_below: float) -> ModelSettings:
-    """The settings of a new model; its training prior is what each emotion weighed in its training.
+    """Return the settings of a new model; its training prior is the share of each emotion in its training clips.
 
-    Its sensitivities are generic: no corpus was left out to measure them on. Who trained it knows its licence.
+    Its sensitivities are generic, because no corpus was held out to measure them. Its licence is left unstated; only
+    its author knows it.
     """
     prior = tuple(float(share) for share in trained_on.one_hot.mean(axis=0))
     return ModelSettings(
@@ -36,15 +37,20 @@ def model_settings(name: str, front_end: FrontEnd, trained_on: Examples, uncerta
 
 
 def write_model(folder: Path, network: Any, settings: ModelSettings) -> None:
-    """Write a model that `analyzer.classifier.Classifier` loads into `folder`, over one that is there.
+    """Write a model that `analyzer.classifier.Classifier` can load into `folder`, replacing any model that is there.
 
-    Raises CannotWork where the exported network differs from Keras's, and then leaves `folder` as it was.
+    Raises CannotWork if the exported network differs from the Keras one; `folder` is then unchanged.
     """
     with beside(folder) as partial:
-        write_keras(partial, network)
-        (partial / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
-        export_network(read_network(partial), settings.front_end, partial / NETWORK_FILE)
-        check_export(partial)
+        write_files(partial, network, settings)
+
+
+def write_files(folder: Path, network: Any, settings: ModelSettings) -> None:
+    """Write model.json, model.weights.h5, network.onnx and the settings; raise CannotWork as `check_export` does."""
+    write_keras(folder, network)
+    (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
+    export_network(read_network(folder), settings.front_end, folder / NETWORK_FILE)
+    check_export(folder)
 
 
 def write_keras(folder: Path, network: Any) -> None:
@@ -57,7 +63,7 @@ def write_keras(folder: Path, network: Any) -> None:
 
 
 def export_again(folder: Path) -> None:
-    """Make the deployable network of the model in `folder` anew from its JSON and weights, and check it."""
+    """Export the ONNX network of the model in `folder` again from its JSON and weights, and check it."""
     settings = read_settings(folder)
     network = read_network(folder)
     with beside(folder) as partial:
@@ -69,7 +75,7 @@ def export_again(folder: Path) -> None:
 
 @contextmanager
 def beside(folder: Path) -> Iterator[Path]:
-    """A temporary folder next to `folder`; its files are moved into `folder` when all went well."""
+    """Provide a temporary folder next to `folder`; its files are moved into `folder` if the block succeeds."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f".{folder.name}.") as name:
@@ -81,7 +87,7 @@ def beside(folder: Path) -> Iterator[Path]:
 
 
 def read_network(folder: Path) -> Any:
-    """The Keras network in `folder`, rebuilt from model.json and model.weights.h5 alone."""
+    """Rebuild the Keras network in `folder` from model.json and model.weights.h5 alone."""
     try:
         network = keras.models.model_from_json((folder / ARCHITECTURE_FILE).read_text(encoding="utf-8"))
         network.load_weights(folder / WEIGHTS_FILE)
@@ -93,7 +99,7 @@ def read_network(folder: Path) -> Any:
 
 
 def export_network(network: Any, front_end: FrontEnd, path: Path) -> None:
-    """Write a Keras network as ONNX, float32, for any number of inputs at a time."""
+    """Write a Keras network as ONNX, float32, with any batch size."""
     if not front_end.padded and convolutional.knows(network):
         convolutional.write(network, path)
         return
@@ -104,7 +110,7 @@ def export_network(network: Any, front_end: FrontEnd, path: Path) -> None:
 
 
 def check_export(folder: Path) -> None:
-    """Raise CannotWork where the deployable network in `folder` is not the Keras one, or the analyzer cannot run it."""
+    """Raise CannotWork if the ONNX network in `folder` differs from the Keras one, or the analyzer cannot run it."""
     import onnxruntime
 
     classifier = Classifier(folder)

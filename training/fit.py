@@ -1,4 +1,4 @@
-"""Fitting a network: the plain recipe, repeatable from its seed."""
+"""Fitting a network with the plain recipe, reproducible from its seed."""
 
 import sys
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from training.network import build_network
 
 @dataclass(frozen=True)
 class FitOptions:
-    """How a network is fitted: Adam, categorical cross-entropy, and these.
+    """Options of a fit with Adam and categorical cross-entropy.
 
     Attributes
     ----------
@@ -39,9 +39,9 @@ class Fitted:
     Attributes
     ----------
     network : the Keras model, with the weights of `kept_epoch`.
-    learned : what one epoch holds, every speaker equally often.
+    learned : the clips of one epoch, balanced over the training speakers.
     history : accuracy, loss, val_accuracy and val_loss after each epoch.
-    kept_epoch : the first epoch of the highest accuracy on validation speakers; counts from 1.
+    kept_epoch : the first epoch with the highest accuracy on the validation speakers, counted from 1.
     """
 
     network: Any
@@ -51,9 +51,9 @@ class Fitted:
 
 
 def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOptions) -> Fitted:
-    """Fit the plain network on the training speakers and keep the epoch that validation speakers prefer.
+    """Fit the plain network on the training speakers and keep the epoch with the highest validation accuracy.
 
-    Test speakers take no part. The same examples, options and type of machine give the same weights.
+    Test speakers are not used. The same examples, options and type of machine give the same weights.
     """
     keras.utils.set_random_seed(options.seed)
     tensorflow.config.experimental.enable_op_determinism()
@@ -62,7 +62,7 @@ def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOption
         optimizer=keras.optimizers.Adam(options.learning_rate),
         loss="categorical_crossentropy",
         metrics=["accuracy"],
-        jit_compile=False,  # XLA's convolutions on a processor take half as long again
+        jit_compile=False,  # XLA's convolutions on a CPU take 50 % longer
     )
     learned = examples.training.balanced(options.seed)
     best = _BestEpoch()
@@ -81,7 +81,7 @@ def fit_network(examples: SplitExamples, front_end: FrontEnd, options: FitOption
 
 
 class _BestEpoch(keras.callbacks.Callback):
-    """Remembers the weights of the first epoch with the highest validation accuracy."""
+    """Keep the weights of the first epoch with the highest validation accuracy."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -96,7 +96,7 @@ class _BestEpoch(keras.callbacks.Callback):
 
 
 class _Progress(keras.callbacks.Callback):
-    """A bar over the steps on a terminal, a line per epoch elsewhere, so that a log stays readable."""
+    """Progress bar over the steps on a terminal; otherwise one line per epoch, so that a log stays readable."""
 
     def __init__(self, epochs: int) -> None:
         super().__init__()

@@ -1,8 +1,7 @@
-"""Fits of encoders and of heads without the speakers that they are scored on.
+"""Fits of encoders and heads without the speakers that they are scored on.
 
 A recipe is fitted several times: without the speakers of each fold, without some corpora, and on everything. Every
-encoder is kept in the cache, as are its statistics of all clips; training that was interrupted goes on from its last
-checkpoint.
+encoder is cached, and so are its statistics of all clips. Interrupted training resumes from its last checkpoint.
 """
 
 import json
@@ -22,39 +21,49 @@ from training import crops, encoding, music, operating_point, published
 from training.corpora import RAVDESS, Clip
 from training.crops import Mixture
 from training.drawn import draw_frames
-from training.encoding import Encoder, Heard, key_of
+from training.encoding import ClipStatistics, Encoder, key_of
 from training.evaluation_measures import probabilities_of, uar_of_own
 from training.head import Head, fit_head, follow_head
 from training.operating_point import FALSE_ALARMS, LEVEL, LOGITS, Calibration, probabilities, roc_area
 from training.raw_scores import TELEPHONE, raw_rows
-from training.recipe import DRAWN_ANEW, FIRST_SEED, MUSIC_CLIPS, SHORT_FROM
-from training.recipes import COPIES, FRONT_END, EncoderRecipe, Recipe, StudentRecipe, held_out
+from training.recipes import (
+    COPIES,
+    DRAWN_PER_SEED,
+    FIRST_SEED,
+    FRONT_END,
+    MUSIC_CLIPS,
+    SHORT_FROM,
+    EncoderRecipe,
+    Recipe,
+    StudentRecipe,
+    held_out,
+)
 from training.sounds import Sounds
 
-#: How RAVDESS is scored beside the plain telephone line.
+#: Conditions in which RAVDESS is scored, besides the plain telephone line.
 CONDITIONS = ("studio", "alaw", "gsm", "mp3", "opus", "amr")
-#: Corpora that tell speech from non-speech, of which drawn copies are taken as well.
+#: Corpora for the distinction of speech from non-speech; their augmented copies are used as well.
 NOT_ACTED = (
     published.NEUTRAL_SPEECH, published.NON_SPEECH, published.IVR, music.CORPUS,
     "speechocean762", "picovoice-sti", "ami",
 )  # fmt: skip
-#: The seed of encoders; that of a fit draws anew the copies that its heads are trained on.
+#: The seed of encoders. The seed of a fit only draws the augmented copies that its heads are trained on.
 ENCODER_SEED = 1
-#: On the kernel of heads that are fitted to a teacher's logits.
+#: Ridge penalty on the kernel of distilled heads.
 _FOLLOWING_PENALTY = 0.001
-#: Raised whenever the same recipe would give another encoder.
-_VERSION = 5
+#: Cache version; increase it whenever the same recipe would give another encoder.
+_VERSION = 6
 
 
 def read_clips(corpora: Path, cache: Path) -> list[Clip]:
-    """All clips of the published corpora, and synthetic music that is written to the cache."""
+    """Read all clips of the published corpora, and synthetic music, which is written to the cache."""
     return [*published.read_all(corpora), *music.write_music(cache / music.CORPUS, MUSIC_CLIPS, seed=1)]
 
 
 def encoder(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds, cache: Path) -> Encoder:
-    """An encoder that was trained without the speakers of a part, where the cache does not hold one that was.
+    """Return an encoder that was trained without the speakers of a part; train it if it is not in the cache.
 
-    Raises UsageError as `held_out` does, and CannotWork where Whisper's weights are not installed.
+    Raises UsageError as `held_out` does, and CannotWork if Whisper's weights are not installed.
     """
     path = _kept(recipe, part, sounds, cache)
     name = path.name.removesuffix(".weights.h5")
@@ -68,7 +77,7 @@ def encoder(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds, ca
 
 
 def _between(recipe: EncoderRecipe, path: Path) -> Any:
-    """The encoder with weights between Whisper's and those in `path`."""
+    """Build the encoder with weights interpolated between Whisper's and those in `path`."""
     from training import emotion_network, whisper
 
     network = emotion_network.build_network(whisper.load_weights(), recipe.size)
@@ -113,6 +122,7 @@ def _train_student(recipe: StudentRecipe, part: str, sounds: Sounds, cache: Path
         encoding.encoder_file(with_frames, cache),
         heads.emotions.logits,
         frames,
+        np.isin(np.repeat(np.arange(len(sounds.clips)), np.diff(frames.first)), mixture.numbers),
         cache / f"outputs-{path.name.removesuffix('.weights.h5')}.npz",
     )
     with _training():
@@ -130,7 +140,7 @@ def _train_student(recipe: StudentRecipe, part: str, sounds: Sounds, cache: Path
 
 @contextmanager
 def _training() -> Iterator[None]:
-    """Networks that are built within it have the weights of the seed, and compute in bfloat16."""
+    """In this context, new networks have weights from the fixed seed and compute in bfloat16."""
     import keras
 
     keras.utils.set_random_seed(ENCODER_SEED)
@@ -151,15 +161,15 @@ def _save(network: Any, path: Path) -> None:
 
 
 def mixture_of(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds) -> Mixture:
-    """What an encoder that leaves out a part is trained on."""
+    """Return the training data of an encoder that holds out a part."""
     read_speech = frozenset({published.NEUTRAL_SPEECH})
-    return Mixture(sounds, recipe.shares, read_speech, excluded=held_out(part, sounds.clips))
+    return Mixture(sounds, recipe.shares, read_speech, excluded=held_out(part, sounds.clips).union(recipe.excluded))
 
 
 def _kept(recipe: EncoderRecipe | StudentRecipe, part: str, sounds: Sounds, cache: Path) -> Path:
-    """Where the cache keeps the trained weights. Parts that leave out none of the clips share an encoder."""
+    """Return the cache path of the trained weights. Parts that hold out none of the clips share an encoder."""
     clips = [sounds.clips[number] for number in mixture_of(recipe, part, sounds).numbers]
-    settings = {name: value for name, value in asdict(recipe).items() if name not in ("name", "tuned")}
+    settings = {name: value for name, value in asdict(recipe).items() if name not in ("name", "tuned", "excluded")}
     key = key_of(clips, _VERSION, json.dumps([settings, COPIES], sort_keys=True), ENCODER_SEED)[:16]
     return cache / f"{recipe.name}-{key}.weights.h5"
 
@@ -172,20 +182,32 @@ class Heads:
     non_speech: Head
 
     def logits(self, statistics: np.ndarray) -> np.ndarray:
-        """Logits of the emotions, then the log odds of non-speech; shaped (clips, len(LOGITS))."""
+        """Return the emotion logits, then the log odds of non-speech; shaped (clips, len(LOGITS))."""
         sides = self.non_speech.logits(statistics)
         return np.column_stack([self.emotions.logits(statistics), sides[:, 1] - sides[:, 0]])
 
 
 def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path) -> Heads:
-    """Fit the heads of a recipe without the speakers of a part.
+    """Return the heads of a recipe without the speakers of a part; fit them if they are not in the cache.
 
-    Clips are taken through the plain line and through lines drawn under the seed. Raises what `encoder` raises.
+    Clips are used through the plain line and through random lines. `seed` only affects the random lines of
+    DRAWN_PER_SEED; the teacher of a student is that of FIRST_SEED. Raises what `encoder` raises.
     """
-    excluded = held_out(part, sounds.clips)
+    settings = json.dumps([asdict(recipe), encoder(recipe.encoder, part, sounds, cache).name], sort_keys=True)
+    path = cache / f"heads-{key_of(sounds.clips, _VERSION, settings, seed)[:24]}.npz"
+    if not path.is_file():
+        heads = _fit_heads(recipe, part, seed, sounds, cache)
+        arrays = {f"{name}_{key}": value for name, head in vars(heads).items() for key, value in vars(head).items()}
+        encoding.keep(path, **arrays)
+    with np.load(path) as content:
+        return Heads(*(Head(content[f"{name}_kernel"], content[f"{name}_bias"]) for name in ("emotions", "non_speech")))
+
+
+def _fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path) -> Heads:
+    excluded = held_out(part, sounds.clips).union(recipe.encoder.excluded)
     plain = statistics(recipe, part, sounds, cache, TELEPHONE)
     drawn = [
-        statistics(recipe, part, sounds, cache, "drawn", seed, DRAWN_ANEW),
+        statistics(recipe, part, sounds, cache, "drawn", seed, DRAWN_PER_SEED),
         statistics(recipe, part, sounds, cache, "drawn", FIRST_SEED, NOT_ACTED),
     ]
     short = statistics(recipe, part, sounds, cache, "short", FIRST_SEED, SHORT_FROM)
@@ -193,42 +215,44 @@ def fit_heads(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path)
     def is_acted(clip: Clip) -> bool:
         return clip.corpus in recipe.weights and clip.emotion in EMOTIONS
 
-    acted = [_of(heard, excluded, is_acted) for heard in (plain, *drawn)]
-    every = [_of(heard, excluded, lambda clip: clip.corpus in recipe.corpora) for heard in (plain, *drawn, short)]
+    acted = [_of(one, excluded, is_acted) for one in (plain, *drawn)]
+    every = [_of(one, excluded, lambda clip: clip.corpus in recipe.corpora) for one in (plain, *drawn, short)]
     emotions = _fit_emotions(recipe, acted)
     if isinstance(recipe.encoder, StudentRecipe):
         teacher = recipe.encoder.teacher
         known = _of(statistics(teacher, part, sounds, cache, TELEPHONE), excluded, is_acted)
-        wanted = fit_heads(teacher, part, seed, sounds, cache).emotions.logits(known.statistics)
+        wanted = fit_heads(teacher, part, FIRST_SEED, sounds, cache).emotions.logits(known.statistics)
         distilled = follow_head(acted[0].statistics, wanted, _weights(recipe, acted[0].clips), _FOLLOWING_PENALTY)
         emotions = emotions.mixed(distilled, recipe.distilled)
     return Heads(emotions, _fit_non_speech(recipe, every))
 
 
-def _of(heard: Heard, excluded: Collection[str], wanted: Callable[[Clip], bool]) -> Heard:
-    return heard.of(np.array([clip.speaker not in excluded and wanted(clip) for clip in heard.clips]))
+def _of(found: ClipStatistics, excluded: Collection[str], wanted: Callable[[Clip], bool]) -> ClipStatistics:
+    return found.of(np.array([clip.speaker not in excluded and wanted(clip) for clip in found.clips]))
 
 
-def _fit_emotions(recipe: Recipe, acted: list[Heard]) -> Head:
-    """Fit emotions to the plain copies, which come first, and drawn ones."""
-    clips = [clip for heard in acted for clip in heard.clips]
+def _fit_emotions(recipe: Recipe, acted: list[ClipStatistics]) -> Head:
+    """Fit the emotion head to the plain copies, which come first, and to the augmented ones."""
+    clips = [clip for copies in acted for clip in copies.clips]
     weights = np.concatenate([
-        (recipe.drawn_weight if number else 1) * _weights(recipe, heard.clips) for number, heard in enumerate(acted)
+        (recipe.drawn_weight if number else 1) * _weights(recipe, copies.clips) for number, copies in enumerate(acted)
     ])  # fmt: skip
     classes = np.array([EMOTIONS.index(clip.emotion or "") for clip in clips])
-    return fit_head(np.concatenate([heard.statistics for heard in acted]), classes, weights, recipe.shrinkage)
+    values = np.concatenate([copies.statistics for copies in acted])
+    scales = np.repeat(recipe.block_scales, values.shape[1] // len(recipe.block_scales))
+    return fit_head(values, classes, weights, recipe.shrinkage, scales)
 
 
 def _weights(recipe: Recipe, clips: Sequence[Clip]) -> np.ndarray:
-    """Weights of clips: all those of a corpus have the weight of the recipe together."""
+    """Return the weights of clips: the clips of a corpus share the corpus's weight in the recipe equally."""
     counts = Counter(clip.corpus for clip in clips)
     return np.array([recipe.weights[clip.corpus] / counts[clip.corpus] for clip in clips])
 
 
-def _fit_non_speech(recipe: Recipe, every: list[Heard]) -> Head:
-    non_speech = np.array([clip.emotion == OTHER for heard in every for clip in heard.clips]).astype(int)
+def _fit_non_speech(recipe: Recipe, every: list[ClipStatistics]) -> Head:
+    non_speech = np.array([clip.emotion == OTHER for copies in every for clip in copies.clips]).astype(int)
     weights = (1 / np.bincount(non_speech, minlength=2))[non_speech]
-    values = np.concatenate([heard.statistics for heard in every])
+    values = np.concatenate([copies.statistics for copies in every])
     return fit_head(values, non_speech, weights, recipe.non_speech_shrinkage)
 
 
@@ -240,41 +264,44 @@ def statistics(
     condition: str,
     seed: int = 0,
     corpora: Collection[str] | None = None,
-) -> Heard:
-    """Statistics of all clips, or of those of some corpora, under a condition of training.encoding."""
+) -> ClipStatistics:
+    """Return the statistics of all clips, or of those of some corpora, under a condition of training.encoding."""
     network = encoding.encoder_file(encoder(recipe.encoder, part, sounds, cache), cache)
     clips = [clip for clip in sounds.clips if corpora is None or clip.corpus in corpora]
-    return encoding.hear(clips, condition, network, FRONT_END, cache, seed)
+    return encoding.clip_statistics(clips, condition, network, FRONT_END, cache, seed)
 
 
 def scored(recipe: Recipe, part: str, seed: int, sounds: Sounds, cache: Path) -> pd.DataFrame:
-    """Raw scores of a fit on the clips that it is scored on, see `is_scored` and training.raw_scores.
+    """Return the raw scores of a fit on the clips that it is scored on; see `is_scored` and training.raw_scores.
 
-    RAVDESS is scored under CONDITIONS as well. Raises what `fit_heads` raises.
+    RAVDESS is also scored under CONDITIONS. Raises what `fit_heads` raises.
     """
     heads, excluded = fit_heads(recipe, part, seed, sounds, cache), held_out(part, sounds.clips)
-    tables = []
-    for condition in (TELEPHONE, *CONDITIONS):
-        corpora = None if condition == TELEPHONE else (RAVDESS,)
-        heard = statistics(recipe, part, sounds, cache, condition, corpora=corpora)
-        heard = heard.of(np.array([is_scored(clip, excluded) for clip in heard.clips]))
-        if heard.clips:
-            logits = heads.logits(heard.statistics)
-            tables.append(raw_rows(heard.clips, logits, heard.lengths_s, condition, part, seed))
+    every = statistics(recipe, part, sounds, cache, TELEPHONE)
+    own = every.of(np.array([is_scored(clip, excluded) for clip in every.clips]))
+    ravdess = [clip for clip in own.clips if clip.corpus == RAVDESS]
+    network = encoding.encoder_file(encoder(recipe.encoder, part, sounds, cache), cache)
+    under = {TELEPHONE: own}
+    for condition in CONDITIONS if ravdess else ():
+        under[condition] = encoding.clip_statistics(ravdess, condition, network, FRONT_END, cache)
+    tables = [
+        raw_rows(found.clips, heads.logits(found.statistics), found.lengths_s, condition, part, seed)
+        for condition, found in under.items()
+    ]
     return pd.concat(tables, ignore_index=True)
 
 
 def is_scored(clip: Clip, excluded: Collection[str]) -> bool:
-    """Whether a fit that leaves out these speakers is scored on a clip: on theirs, and on corpora for evaluation."""
+    """Whether a fit that holds out these speakers is scored on a clip: on theirs, and on corpora for evaluation."""
     return clip.speaker in excluded or clip.corpus in published.EVALUATION_ONLY
 
 
 def figures(rows: pd.DataFrame) -> pd.DataFrame:
-    """How well raw scores tell the clips of each corpus apart, a row per corpus; through the plain line.
+    """Return metrics of raw scores, one row per corpus; through the plain line.
 
-    Columns: `clips`; `uar` among the emotions that the corpus has; `area` under the ROC curve of the negative
-    probability, negative clips against neutral and calm ones; `found`, the share of negative clips above the threshold
-    that 5 % of the level ones exceed; `non_speech`, the share taken for non-speech. NaN without such clips.
+    Columns: `clips`; `uar` among the emotions of the corpus; `area` under the ROC curve of the negative probability,
+    negative clips against neutral and calm ones; `found`, the share of negative clips above the threshold that 5 % of
+    the neutral and calm ones exceed; `non_speech`, the share classified as non-speech. NaN without such clips.
     """
     found = []
     for corpus, own in rows[rows["condition"] == TELEPHONE].groupby("corpus"):

@@ -1,6 +1,6 @@
-"""What Keras exports in pieces as single operations of ONNX Runtime, which take a fraction of the time.
+"""Fusion of operations that Keras exports in pieces into single, much faster operations of ONNX Runtime.
 
-ONNX Runtime puts such pieces together by itself where it knows their pattern; it does not know Keras's.
+ONNX Runtime fuses the patterns that it knows; Keras's are not among them.
 """
 
 from collections import defaultdict
@@ -9,18 +9,18 @@ from typing import Any
 
 import numpy as np
 
-#: Where ONNX Runtime keeps operations that are in no version of ONNX, or in later ones than Keras exports.
+#: ONNX Runtime's domain for operations that are in no version of ONNX, or in later ones than Keras exports.
 RUNTIME = "com.microsoft"
-#: Part of the names of layers of normalisation, and thereby of the operations that they are exported as.
+#: Part of the names of normalisation layers, and so of the names of their exported operations.
 NORMALISATION = "layer_normalization"
 
 
 def fuse(source: Path, target: Path, epsilon: float) -> None:
-    """Write an ONNX network with its layers of normalisation, GELUs and offsets of dense layers put together.
+    """Write an ONNX network with fused layer normalisations, GELUs and biases of dense layers.
 
     Parameters
     ----------
-    source : each layer of normalisation has NORMALISATION in its name, and normalises the last axis.
+    source : each normalisation layer has NORMALISATION in its name, and normalises the last axis.
     epsilon : what these layers add to the variance.
     """
     import onnx
@@ -40,7 +40,7 @@ def fuse(source: Path, target: Path, epsilon: float) -> None:
 
 
 def _normalisations(network: Any) -> list[list[Any]]:
-    """The operations of each layer of normalisation, in order."""
+    """Return the operations of each normalisation layer, in order."""
     layers = defaultdict(list)
     for node in network.graph.node:
         place = [part for part in node.name.split("/") if NORMALISATION in part]
@@ -55,8 +55,8 @@ def _normalisation(network: Any, pieces: list[Any], epsilon: float) -> Any:
     held = {one.name: one for one in network.graph.initializer}
     made = {name for node in pieces for name in node.output}
     (source,) = {name for node in pieces for name in node.input} - made - held.keys()
-    told = [(node.op_type, held[name]) for node in pieces for name in node.input if name in held]
-    wide = [(kind, one) for kind, one in told if np.prod(one.dims) > 1]
+    operands = [(node.op_type, held[name]) for node in pieces for name in node.input if name in held]
+    wide = [(kind, one) for kind, one in operands if np.prod(one.dims) > 1]
     (scale,) = (one for kind, one in wide if kind == "Mul")
     (offset,) = (one for kind, one in wide if kind == "Add")
     for one in (scale, offset):
@@ -66,7 +66,7 @@ def _normalisation(network: Any, pieces: list[Any], epsilon: float) -> Any:
 
 
 def _gelus(network: Any) -> list[list[Any]]:
-    """The five operations of each GELU: x / root 2, its error function, that and 1, x / 2, and the product."""
+    """Return the five operations of each GELU: x / root 2, its error function, that plus 1, x / 2, and the product."""
     makers = {name: node for node in network.graph.node for name in node.output}
     users = defaultdict(list)
     for node in network.graph.node:
@@ -84,7 +84,7 @@ def _gelus(network: Any) -> list[list[Any]]:
 
 
 def _add_at_once(network: Any) -> None:
-    """Have offsets of dense layers added before the product takes its shape over time, where it may add them itself."""
+    """Add the bias of a dense layer before its product is reshaped, so that ONNX Runtime can fuse product and bias."""
     held = {one.name: one for one in network.graph.initializer}
     makers = {name: node for node in network.graph.node for name in node.output}
     for node in list(network.graph.node):
@@ -102,7 +102,7 @@ def _add_at_once(network: Any) -> None:
 
 
 def _replace(network: Any, pieces: list[Any], whole: Any) -> None:
-    """Put `whole` where the last of the pieces stands, and take these out."""
+    """Replace the pieces by `whole`, at the position of the last one."""
     network.graph.node.insert(list(network.graph.node).index(pieces[-1]), whole)
     for node in pieces:
         network.graph.node.remove(node)

@@ -1,4 +1,4 @@
-"""The card and the figures of a model that was fitted by training.release."""
+"""Model card and metrics of a model fitted by training.release."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -54,15 +54,13 @@ Every table comes from `python -m training evaluate`: [the report](../../reports
 ## Cost
 
 {weights:,} weights, {millions:.0f} million multiply-adds per second of speech, {speed:,.0f} times real time of speech
-on one core of the machine that made it ({machine}). Most matrix products are computed in int8: on {checked} clips no
-probability changed by more than {change:.3f}, and {kept:.0%} of the decisions stayed. A processor without VNNI takes
-longer.
+on one core of the machine that made it ({machine}).{rounding}
 
 ## Data and licences
 
 {data}
 
-Whisper's weights are under the MIT licence (Radford et al., 2022). Music to tell from speech was made up.
+Whisper's weights are under the MIT licence (Radford et al., 2022). The music is synthetic.
 
 ## Method
 
@@ -80,7 +78,7 @@ most probable and reaches {uncertain_below:g}.
 - Most of the speech is acted. People who are really upset sound different, and less clear.
 - {weak}
 - An emotion in a voice is not what a person feels. Use it to choose what to listen to, never to judge, pay, hire or
-  refuse anybody.
+  refuse a person.
 
 """
 INTRODUCTIONS = {
@@ -90,7 +88,7 @@ INTRODUCTIONS = {
     "eight emotions of a few seconds of one voice, or say that it is not speech.",
 }
 ENCODERS = {
-    EncoderRecipe: "{size.blocks} blocks of Whisper base's encoder; pairs of frames are averaged before the first one. It is "
+    EncoderRecipe: "{size.blocks} blocks of Whisper base's encoder; pairs of frames are averaged after the first {size.pairs_after}. It is "
     "trained for {options.steps} steps of {batch} crops through lines drawn at random (AdamW, highest rate {options.rate:g}, "
     "times {options.block_decay:g} for each block further down). The weights that are used lie {tuned:g} of the way from "
     "Whisper's to the trained ones.",
@@ -99,23 +97,41 @@ ENCODERS = {
     "highest rate {options.rate:g}) on labels, and on logits and frames of the fit of `{teacher.name}` that left out the "
     "same speakers.",
 }
+ROUNDING = """ Most matrix products are
+computed in int8: on {clips} clips no probability changed by more than {largest_change:.3f}, and {decisions_kept:.0%} of the
+decisions stayed. A processor without VNNI takes longer."""
 DISTILLED = ", mixed with one fitted to the teacher's logits (share {share:g})"
 BUSINESS = "May be used for business, with attribution of the corpora below."
 NON_COMMERCIAL = "Non-commercial use only: the licences of some recordings that it was trained on allow no other."
 
 
 @dataclass(frozen=True)
-class Made:
-    """What is known of a model; the card and metrics.json are made from it.
+class Rounding:
+    """Comparison of an int8 network with the exact one.
 
     Attributes
     ----------
-    recipe, settings : what it is.
-    rows : its recipe's probabilities of clips whose speakers were left out.
-    clips : that it was trained on.
-    weights, multiply_adds, speed : their number, what a second of speech costs, times real time.
-    largest_change, decisions_kept : what rounding to int8 changes, see training.release.
-    checked : on so many clips.
+    clips : number of clips compared.
+    largest_change : largest change of a probability.
+    decisions_kept : share of clips whose most probable emotion is unchanged.
+    """
+
+    clips: int
+    largest_change: float
+    decisions_kept: float
+
+
+@dataclass(frozen=True)
+class Made:
+    """Input of the card and of metrics.json.
+
+    Attributes
+    ----------
+    recipe, settings : of the model.
+    rows : probabilities that the recipe gives to clips of held-out speakers.
+    clips : the training clips of the model.
+    weights, multiply_adds, speed : number of weights, multiply-adds per second of speech, speed in times real time.
+    rounding : effect of int8; None if the network computes in float.
     """
 
     recipe: Recipe
@@ -125,13 +141,11 @@ class Made:
     weights: int
     multiply_adds: int
     speed: float
-    largest_change: float
-    decisions_kept: float
-    checked: int
+    rounding: Rounding | None
 
 
 def licence(recipe: Recipe) -> str:
-    """The terms of the weights in a few words, as `classifier.json` has them."""
+    """Return the terms of the weights in a few words, as in `classifier.json`."""
     corpora = [corpus for corpus in published.LICENCES if corpus in recipe.corpora]
     named = ", ".join(f"{published.LICENCES[corpus].split(';')[0].split(' (')[0]}" for corpus in corpora)
     if any(map(published.is_non_commercial, recipe.corpora)):
@@ -140,7 +154,7 @@ def licence(recipe: Recipe) -> str:
 
 
 def metrics(made: Made) -> dict[str, Any]:
-    """What `metrics.json` holds."""
+    """Return the content of `metrics.json`."""
     models = {made.recipe.name: made.rows}
     folds = tables.by_fold(models, RAVDESS).set_index("fold")
     corpora = tables.by_corpus(models).set_index("corpus")
@@ -175,7 +189,7 @@ def _rounded(row: "pd.Series[Any]", names: Sequence[str]) -> dict[str, float | N
 
 
 def _in_words(found: Mapping[str, Any]) -> dict[str, str | None]:
-    """The two sentences that the workbook shows."""
+    """Return the two sentences that the workbook shows."""
     left = {corpus: row for corpus, row in found["left_out"].items() if row["uar"] is not None}
     areas = ", ".join(f"{corpus} {row['uar']:.2f} and {row['roc_area']:.2f}" for corpus, row in left.items())
     level = found["called_negative"].get(published.NEUTRAL_SPEECH)
@@ -189,7 +203,7 @@ def _in_words(found: Mapping[str, Any]) -> dict[str, str | None]:
 
 
 def card(made: Made, found: Mapping[str, Any]) -> str:
-    """The model card in Markdown; `found` are the model's `metrics`."""
+    """Return the model card in Markdown; `found` is the result of `metrics`."""
     recipe, encoder = made.recipe, made.recipe.encoder
     counts = Counter(clip.corpus for clip in made.clips)
     acted = Counter(clip.emotion for clip in made.clips if clip.corpus in recipe.weights)
@@ -226,9 +240,7 @@ def card(made: Made, found: Mapping[str, Any]) -> str:
         millions=made.multiply_adds / 1e6,
         speed=made.speed,
         machine=cost.machine(),
-        checked=made.checked,
-        change=made.largest_change,
-        kept=made.decisions_kept,
+        rounding=ROUNDING.format(**vars(made.rounding)) if made.rounding else "",
         data="\n".join(
             f"- `{corpus}`, {count} clips. {published.LICENCES.get(corpus, 'Made for this project')}"
             for corpus, count in sorted(counts.items())

@@ -1,4 +1,4 @@
-"""Hold music to learn what is no speech from: plucked chords, pads, tunes and drums, made up at random."""
+"""Synthetic hold music for training on non-speech: random plucked chords, pads, melodies and drums."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -18,9 +18,9 @@ Random = np.random.Generator
 
 
 def write_music(folder: Path, count: int, seed: int, seconds: float = 4.0) -> tuple[Clip, ...]:
-    """Make clips of music in `folder`, where they are not there yet.
+    """Write clips of synthetic music to `folder`, unless they exist.
 
-    Every ten share a `speaker`, so that a split by speaker keeps the pieces of one band together.
+    Every ten clips share a `speaker`, so that a split by speaker keeps them together.
     """
     folder.mkdir(parents=True, exist_ok=True)
     clips = []
@@ -33,7 +33,7 @@ def write_music(folder: Path, count: int, seed: int, seconds: float = 4.0) -> tu
 
 
 def make_music(random: Random, seconds: float) -> np.ndarray:
-    """A piece of music, shaped (samples,), float32, at 8000 per second; one to three instruments."""
+    """Generate music for one to three instruments, shaped (samples,), float32, at 8000 per second."""
     parts: list[Callable[[Random, float, float, float], np.ndarray]] = [_plucked, _pad, _tune, _drums]
     chosen = random.permutation(len(parts))[: random.integers(1, 4)]
     beat_s, root_hz = float(random.uniform(0.25, 0.7)), float(110 * 2 ** random.uniform(0, 2))
@@ -45,7 +45,7 @@ def make_music(random: Random, seconds: float) -> np.ndarray:
 
 
 def _plucked(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.ndarray:
-    """Chords, a note at a time, each dying away."""
+    """Chords played one note at a time, each note decaying."""
     chord, decay = _CHORDS[random.integers(len(_CHORDS))], float(random.uniform(1.5, 6))
 
     def note(times: np.ndarray) -> np.ndarray:
@@ -56,7 +56,7 @@ def _plucked(random: Random, seconds: float, beat_s: float, root_hz: float) -> n
 
 
 def _pad(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.ndarray:
-    """Held chords that swell and fade, slightly out of tune with themselves."""
+    """Sustained chords that swell and fade, slightly detuned."""
     chord = _CHORDS[random.integers(len(_CHORDS))]
 
     def note(times: np.ndarray) -> np.ndarray:
@@ -72,7 +72,7 @@ def _pad(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.nd
 
 
 def _tune(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.ndarray:
-    """A melody with some vibrato, as a flute or a fiddle has."""
+    """A melody with some vibrato, like that of a flute or a fiddle."""
     brightness, depth, speed = random.uniform(0.7, 2), random.uniform(0, 0.01), random.uniform(4, 7)
 
     def note(times: np.ndarray) -> np.ndarray:
@@ -84,7 +84,7 @@ def _tune(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.n
 
 
 def _drums(random: Random, seconds: float, beat_s: float, root_hz: float) -> np.ndarray:
-    """A beat of thuds and hisses."""
+    """A beat of low drums and short bursts of noise."""
     del root_hz
 
     def stroke(times: np.ndarray) -> np.ndarray:
@@ -101,7 +101,7 @@ def _harmonics(times: np.ndarray, pitch: float, brightness: float, count: int) -
 
 
 def _in_time(seconds: float, beat_s: float, note: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
-    """Notes on every beat, each sounding for two seconds at most."""
+    """Place a note on every beat; each lasts two seconds at most."""
     sound = np.zeros(int(seconds * RATE))
     for start in np.arange(0, seconds, beat_s):
         first = int(start * RATE)

@@ -8,30 +8,30 @@ from keras import layers
 from analyzer.emotions import EMOTIONS
 from analyzer.features import FrontEnd
 
-#: Channels of the convolutions. Pooling halves time and bands between them, so deeper ones are wider at little cost.
+#: Channels of the convolutions. Pooling halves time and bands between them, so deeper ones can be wider at little cost.
 CHANNELS = (16, 32, 64, 96)
 DENSE = (128, 64)
 CONVOLUTION_DROPOUT, DENSE_DROPOUT = 0.15, 0.3
 
 
 def build_network(front_end: FrontEnd) -> Any:
-    """A new network, its weights drawn from Keras's random seed.
+    """Build a new network, with weights drawn from Keras's random seed.
 
-    Input is shaped (batch, frames, bands), as `analyzer.features.network_input` makes it, output (batch, 8):
-    probabilities in the order of EMOTIONS, under the shares of the clips that it is trained on.
+    Input is shaped (batch, frames, bands), as `analyzer.features.network_input` makes it. Output is shaped (batch, 8):
+    probabilities in the order of EMOTIONS, under the prior of the training clips.
     """
     frames = layers.Input((front_end.frames, front_end.bands), name="frames")
     found = layers.Reshape((front_end.frames, front_end.bands, 1))(frames)
     for depth, channels in enumerate(CHANNELS):
-        # The first takes every second frame: at a hop of 10 ms little is lost, and its layers are the dearest.
+        # Stride 2 in time: at a hop of 10 ms little is lost, and the first layers are the most expensive.
         strides = (2, 1) if depth == 0 else 1
         found = layers.Conv2D(channels, 3, strides=strides, padding="same", activation="relu")(found)
         if depth < len(CHANNELS) - 1:
             found = layers.MaxPooling2D(2)(found)
         else:
-            # What is heard counts, not when: the dense layers need not learn it for every instant anew.
+            # Average over time, so that the dense layers need not be trained for every time position separately.
             found = layers.AveragePooling2D((found.shape[1], 2))(found)
-        found = layers.BatchNormalization(momentum=0.9)(found)  # a training has about a thousand steps
+        found = layers.BatchNormalization(momentum=0.9)(found)  # suits a training of about a thousand steps
         found = layers.Dropout(CONVOLUTION_DROPOUT)(found)
     found = layers.Flatten()(found)
     for width in DENSE:
@@ -42,7 +42,7 @@ def build_network(front_end: FrontEnd) -> Any:
 
 
 def multiply_adds(network: Any) -> int:
-    """Multiplications with addition that one network input costs, in the convolutions and dense layers."""
+    """Return the multiply-adds per network input in the convolutions and dense layers."""
     total = 0
     for layer in network.layers:
         if isinstance(layer, layers.Conv2D):

@@ -1,6 +1,6 @@
-"""Calibration and thresholds of a network, from corpora that were left out of its training.
+"""Calibration and thresholds of a network, from corpora that were held out of its training.
 
-On the corpora that it was trained on a network is surer, and more often right, than anywhere else.
+On its training corpora, a network is more confident, and more often correct, than on other corpora.
 """
 
 import math
@@ -14,36 +14,43 @@ from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
 from training.evaluation_measures import moved, probabilities_of, share
 
 LEVEL = ("neutral", "calm")
-#: The share of level clips that each sensitivity may call negative.
+#: False-alarm rate of each sensitivity: the share of neutral and calm clips that it may label negative.
 FALSE_ALARMS = {"low": 0.02, "normal": 0.05, "high": 0.1}
-#: The share of speech that may be taken for non-speech.
+#: Share of speech that may be classified as non-speech.
 DROPPED = 0.005
 LOGITS = tuple(f"logit_{name}" for name in (*EMOTIONS, OTHER))
 #: Thresholds are multiples of 1 / _STEPS.
 _STEPS = 10_000
-_TEMPERATURES = np.geomspace(0.5, 5, 200)
+_TEMPERATURES = np.geomspace(0.5, 50, 400)
 _NEGATIVE_AT = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns logits into probabilities.
+    """Conversion of logits to probabilities.
 
     Attributes
     ----------
-    temperature : that the logits of emotions are divided by.
-    non_speech_offset : added to the log odds of non-speech.
+    temperature : divisor of the emotion logits.
+    non_speech_scale, non_speech_offset : factor on the log odds of non-speech, and what is then added to them.
     """
 
     temperature: float = 1.0
+    non_speech_scale: float = 1.0
     non_speech_offset: float = 0.0
 
 
-def calibration(rows: pd.DataFrame) -> Calibration:
-    """Fit a calibration to corpora that were left out; each corpus counts alike.
+def calibration(rows: pd.DataFrame, non_speech: pd.DataFrame) -> Calibration:
+    """Fit a calibration to held-out corpora; every corpus has the same weight.
 
-    `rows` have the columns LOGITS, `corpus` and `emotion`. The temperature is that of the least cross-entropy among
-    the emotions of each corpus (Guo et al., On Calibration of Modern Neural Networks, 2017).
+    The temperature minimises the cross-entropy among the emotions of each corpus (Guo et al., On Calibration of Modern
+    Neural Networks, 2017). The log odds of non-speech are fitted by logistic regression (Platt scaling), then lowered
+    where more than DROPPED of the speech would be classified as non-speech.
+
+    Parameters
+    ----------
+    rows : labelled clips of held-out corpora, with the columns LOGITS, `corpus` and `emotion`.
+    non_speech : held-out clips of non-speech, with the columns LOGITS and `corpus`.
     """
     losses = np.zeros(len(_TEMPERATURES))
     for _, own in rows.groupby("corpus"):
@@ -53,34 +60,48 @@ def calibration(rows: pd.DataFrame) -> Calibration:
         right = logits[np.arange(len(own)), truth]
         for number, temperature in enumerate(_TEMPERATURES):
             losses[number] += np.mean(np.logaddexp.reduce(logits / temperature, axis=1) - right / temperature)
-    odds = rows[LOGITS[-1]].to_numpy(float)
-    offset = -weighted_quantile(odds, 1 - DROPPED, _alike(rows["corpus"]))
-    return Calibration(float(_TEMPERATURES[losses.argmin()]), offset)
+    return Calibration(float(_TEMPERATURES[losses.argmin()]), *_non_speech_line(rows, non_speech))
+
+
+def _non_speech_line(speech: pd.DataFrame, non_speech: pd.DataFrame) -> tuple[float, float]:
+    """Return scale and offset of the log odds of non-speech."""
+    from sklearn.linear_model import LogisticRegression
+
+    odds = [part[LOGITS[-1]].to_numpy(float) for part in (speech, non_speech)]
+    weights = [_alike(part["corpus"]) for part in (speech, non_speech)]
+    unit = np.abs(np.concatenate(odds)).mean()
+    line = LogisticRegression(C=1e4).fit(
+        np.concatenate(odds)[:, None] / unit,
+        np.repeat([0, 1], [len(part) for part in odds]),
+        np.concatenate([part / part.sum() for part in weights]),
+    )
+    scale, offset = float(line.coef_[0, 0]) / unit, float(line.intercept_[0])
+    return scale, offset - max(0.0, weighted_quantile(scale * odds[0] + offset, 1 - DROPPED, weights[0]))
 
 
 def probabilities(rows: pd.DataFrame, found: Calibration) -> np.ndarray:
-    """The eight emotions under an even prior, then non-speech; shaped (rows, 9)."""
+    """Return the probabilities of the eight emotions under a uniform prior, then of non-speech; shaped (rows, 9)."""
     logits = rows[list(LOGITS)].to_numpy(float)
     scaled = logits[:, :-1] / found.temperature
     eight = np.exp(scaled - np.logaddexp.reduce(scaled, axis=1, keepdims=True))
-    other = 1 / (1 + np.exp(-(logits[:, -1] + found.non_speech_offset)))
+    other = 1 / (1 + np.exp(-(found.non_speech_scale * logits[:, -1] + found.non_speech_offset)))
     return np.column_stack([eight, other])
 
 
 def negative(emotions: np.ndarray, prior: Sequence[float] = CALL_PRIOR) -> np.ndarray:
-    """The probability of a negative emotion under a prior, shaped (rows,); `emotions` are under an even one."""
+    """Return the probability of a negative emotion under `prior`, shaped (rows,); that of `emotions` is uniform."""
     return moved(emotions, prior)[:, _NEGATIVE_AT].sum(axis=1)
 
 
 def of_left_out(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of labelled clips whose whole corpus was left out."""
+    """Select the rows of labelled clips whose whole corpus was held out."""
     return rows[rows["emotion"].isin(EMOTIONS) & (rows["fold"] == rows["corpus"])]
 
 
 def called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -> np.ndarray:
-    """The shares of negative and of level clips that are called negative, shaped (draws, 2).
+    """Return the shares of negative clips, and of neutral and calm ones, that are labelled negative; shaped (draws, 2).
 
-    `weights` are those of the rows, shaped (draws, rows). NaN for a threshold that is NaN.
+    `weights` are those of the rows, shaped (draws, rows). NaN if the threshold is NaN.
     """
     called = (negative(probabilities_of(rows)) >= threshold) if np.isfinite(threshold) else np.full(len(rows), np.nan)
     kinds = [rows["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, LEVEL)]
@@ -88,9 +109,10 @@ def called_negative(rows: pd.DataFrame, weights: np.ndarray, threshold: float) -
 
 
 def roc_area(rows: pd.DataFrame) -> float:
-    """The area under the ROC curve of the probability of a negative emotion, negative clips against level ones.
+    """Return the area under the ROC curve of the probability of a negative emotion.
 
-    `rows` are as `thresholds` takes them, and of one seed. NaN where there are not both kinds of clips.
+    Negative clips are compared with neutral and calm ones. `rows` are as in `thresholds`, and of one seed. NaN unless
+    both kinds of clips are present.
     """
     from sklearn.metrics import roc_auc_score
 
@@ -102,26 +124,26 @@ def roc_area(rows: pd.DataFrame) -> float:
 
 
 def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[str, float]:
-    """The probability of a negative emotion from which each sensitivity calls a clip negative.
+    """Return the probability of a negative emotion from which each sensitivity labels a clip negative.
 
-    `rows` are those of corpora that were left out, with the columns `corpus`, `emotion` and the eight probabilities
-    under an even prior. The level clips of each corpus count alike.
+    `rows` are those of held-out corpora, with the columns `corpus`, `emotion` and the eight probabilities under a
+    uniform prior. The neutral and calm clips of each corpus have the same total weight.
     """
     level = rows[rows["emotion"].isin(LEVEL)]
     scores = negative(level[list(EMOTIONS)].to_numpy(float), prior)
     weights = _alike(level["corpus"])
     quantiles = {name: weighted_quantile(scores, 1 - limit, weights) for name, limit in FALSE_ALARMS.items()}
-    # A clip that has the threshold itself is negative.
+    # A clip exactly at the threshold is negative, so the threshold is the next step above the quantile.
     return {name: (math.floor(quantile * _STEPS) + 1) / _STEPS for name, quantile in quantiles.items()}
 
 
 def weighted_quantile(values: np.ndarray, share: float, weights: np.ndarray) -> float:
-    """The least value that at least a share of the weight does not exceed."""
+    """Return the lowest value such that the values up to it have at least `share` of the weight."""
     order = np.argsort(values, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
     return float(values[order[min(int(np.searchsorted(reached, share - 1e-12)), len(values) - 1)]])
 
 
 def _alike(corpora: "pd.Series[str]") -> np.ndarray:
-    """Weights of rows by which every corpus counts alike."""
+    """Return row weights that give every corpus the same total weight."""
     return 1 / corpora.map(corpora.value_counts()).to_numpy(float)

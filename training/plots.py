@@ -1,4 +1,4 @@
-"""Pictures and tables of a training, for people: curves, confusion matrix, per-class report."""
+"""Plots and tables of a training run: learning curves, confusion matrix, per-class report."""
 
 import csv
 from collections.abc import Mapping
@@ -13,7 +13,7 @@ from analyzer.emotions import EMOTIONS
 from training.dataset import Examples
 from training.scores import Scores
 
-if TYPE_CHECKING:  # fit imports tensorflow, which a picture does not need
+if TYPE_CHECKING:  # fit imports tensorflow, which a plot does not need
     from training.fit import Fitted
 
 CURVES_FILE, CONFUSION_FILE, REPORT_FILE = "learning_curves.png", "confusion_matrix.png", "per_class.csv"
@@ -21,7 +21,7 @@ REPORT_COLUMNS = ("side", "emotion", "precision", "recall", "f1", "support")
 
 
 def write_reports(folder: Path, fitted: "Fitted", scores: Mapping[str, Scores]) -> None:
-    """Write the curves and the confusion matrix as PNG and the per-class report as CSV into `folder`."""
+    """Write learning curves and confusion matrix as PNG, and the per-class report as CSV, into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     learning_curves(fitted).savefig(folder / CURVES_FILE, dpi=120)
     confusion_matrix(scores["test"]).savefig(folder / CONFUSION_FILE, dpi=120)
@@ -29,14 +29,14 @@ def write_reports(folder: Path, fitted: "Fitted", scores: Mapping[str, Scores]) 
 
 
 def learning_curves(fitted: "Fitted") -> Figure:
-    """Accuracy and loss after each epoch, on training and on validation speakers, with the epoch that was kept."""
+    """Plot accuracy and loss after each epoch, for training and validation speakers, and mark the kept epoch."""
     figure = Figure(figsize=(10, 4), layout="constrained")
     epochs = range(1, len(fitted.history["loss"]) + 1)
     for axes, measure in zip(figure.subplots(1, 2), ("accuracy", "loss"), strict=True):
         axes.plot(epochs, fitted.history[measure], marker=".", label="training speakers")
         axes.plot(epochs, fitted.history[f"val_{measure}"], marker=".", label="validation speakers")
         axes.axvline(fitted.kept_epoch, color="grey", linestyle=":", label=f"kept: epoch {fitted.kept_epoch}")
-        axes.set(xlabel="epoch", ylabel="cross-entropy" if measure == "loss" else "share of clips heard right")
+        axes.set(xlabel="epoch", ylabel="cross-entropy" if measure == "loss" else "share of clips that is right")
         axes.set_title(measure.capitalize())
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
@@ -45,7 +45,7 @@ def learning_curves(fitted: "Fitted") -> Figure:
 
 
 def confusion_matrix(scores: Scores) -> Figure:
-    """Per emotion acted, the share of clips heard as each, with the number of clips; a row adds up to 1."""
+    """Plot, per true emotion, the share and number of clips classified as each; a row sums to 1."""
     return confusion_heatmap(
         scores.confusion(),
         f"{len(scores.clips)} clips of unseen speakers: UAR {scores.uar:.3f}, accuracy {scores.accuracy:.3f}",
@@ -53,7 +53,7 @@ def confusion_matrix(scores: Scores) -> Figure:
 
 
 def confusion_heatmap(counts: np.ndarray, title: str) -> Figure:
-    """Counts shaped (8 acted, 8 heard), coloured by their share of the row."""
+    """Plot counts shaped (8 true, 8 predicted), coloured by their share of the row."""
     shares = counts / counts.sum(axis=1, keepdims=True).clip(1)
     labels = [
         [f"{share:.2f}\n{count:.0f}" for share, count in zip(*row, strict=True)]
@@ -75,14 +75,14 @@ def confusion_heatmap(counts: np.ndarray, title: str) -> Figure:
         cbar_kws={"label": "share of the clips of a row"},
         ax=axes,
     )
-    axes.set(xlabel="heard", ylabel="acted")
+    axes.set(xlabel="predicted", ylabel="acted")
     axes.set_title(title)
     axes.tick_params(axis="x", rotation=45)
     return figure
 
 
 def example_inputs(examples: Examples) -> Figure:
-    """What the network hears of the first clip of each emotion: time to the right, mel bands upwards."""
+    """Plot the network input for the first clip of each emotion: time to the right, mel bands upwards."""
     figure = Figure(figsize=(12, 4), layout="constrained")
     classes = examples.classes.tolist()
     for axes, emotion in zip(figure.subplots(2, 4, sharex=True, sharey=True).flat, EMOTIONS, strict=True):
@@ -95,7 +95,7 @@ def example_inputs(examples: Examples) -> Figure:
 
 
 def write_per_class(path: Path, scores: Mapping[str, Scores]) -> None:
-    """Write a row per side and emotion: precision, recall, f1 (four decimals) and support (clips)."""
+    """Write a row per subset and emotion: precision, recall, f1 (four decimals) and support (clips)."""
     with path.open("w", newline="", encoding="utf-8") as lines:
         writer = csv.DictWriter(lines, REPORT_COLUMNS, lineterminator="\n")
         writer.writeheader()

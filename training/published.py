@@ -1,7 +1,7 @@
-"""Readers of the published corpora beyond RAVDESS and TESS, a row of a table each, and the licences of all.
+"""Readers of the published corpora other than RAVDESS and TESS, one table entry each, and the licences of all.
 
-A row says what a file of the corpus is called and what the parts of its name mean. To add a corpus, add a row, its
-licence and a test.
+An entry defines the file names of a corpus and the meaning of their parts. To add a corpus, add an entry, its licence
+and a test.
 """
 
 import re
@@ -27,10 +27,10 @@ from training.corpora import (
 
 NEUTRAL_SPEECH, NON_SPEECH, IVR = "neutral-speech", "non-speech", "ivr"
 RAKSHAK, KOREAN, EMO_DB, MELD = "rakshak", "emotiontts-ko", "emo-db", "meld"
-#: Corpora that may be scored, but neither trained on nor calibrated by: their sound belongs to others.
+#: Corpora for evaluation only, not for training or calibration: others own the rights to their audio.
 EVALUATION_ONLY = frozenset({MELD})
 
-#: The speaker of clips that do not say who speaks: several people, whom no split may part.
+#: The speaker of clips that name none: several people, who must not be separated by a split.
 UNKNOWN = "unknown"
 
 SEXES = {"m": MALE, "f": FEMALE, "male": MALE, "female": FEMALE}
@@ -51,7 +51,9 @@ LICENCES = {
     "speechocean762": "speechocean762; English read by Mandarin speakers, half of them children, no label: free use",
     "ami": "AMI meeting corpus, excerpts; no label: CC BY 4.0",
     "picovoice-sti": "Picovoice speech-to-intent benchmark; spoken commands, no label: Apache-2.0",
-    NON_SPEECH: "ESC-10 sounds, office and street noise, babble, telephone tones: CC BY 3.0, MIT, CC BY-SA and others",
+    NON_SPEECH: "ESC-10 (Piczak, 2015); sounds: CC BY 3.0; background noise of Speech Commands: CC BY 4.0; sounds of "
+    "audiomentations and JsSIP: MIT; of SpeechBrain: Apache-2.0. In models that are not for business use also four "
+    "clips of ESC-50 (non-commercial) and tones and noise of other software without a clear licence",
     IVR: "Asterisk's core sounds; prompts of a telephone system, no label: CC BY-SA",
     "crema-d": "CREMA-D (Cao et al., 2014); English of 91 speakers of many ages and origins, acted in ordinary rooms: "
     "ODbL 1.0, contents DbCL 1.0",
@@ -64,22 +66,22 @@ LICENCES = {
 
 
 def is_non_commercial(corpus: str) -> bool:
-    """Whether the licence of a published corpus allows no commercial use."""
+    """Whether the licence of a published corpus forbids commercial use."""
     licence = LICENCES.get(corpus, "")
     return "-NC" in licence or "research use" in licence or corpus in EVALUATION_ONLY
 
 
 @dataclass(frozen=True)
 class Named:
-    """Files of a corpus that tell everything by their names.
+    """Files of a corpus whose names contain all labels.
 
     Attributes
     ----------
-    corpus : what its clips and speakers are called by.
-    name : of a file, with its folders, without its extension. Groups: `key` tells one clip from another, `speaker`
+    corpus : name of the corpus, also the prefix of its speaker ids.
+    name : pattern of a file's name with its folders, without its extension. Groups: `key` identifies a clip, `speaker`
         (UNKNOWN without one), `label` and `sex`.
-    emotions : what a label means to us; speech with another label, or without any, is unlabelled.
-    sexes : of speakers whose names do not tell.
+    emotions : emotion of each label; speech with another label, or without any, is unlabelled.
+    sexes : sex of the speakers whose file names do not state it.
     """
 
     corpus: str
@@ -88,7 +90,7 @@ class Named:
     sexes: Mapping[str, str] = field(default_factory=dict)
 
     def clip(self, path: Path, found: re.Match[str]) -> Clip:
-        """The clip of a file whose name was found to be of this corpus."""
+        """Return the clip of a file whose name matches this corpus."""
         parts = {key: value or "" for key, value in found.groupdict().items()}
         speaker = parts.get("speaker") or UNKNOWN
         emotion = self.emotions.get(parts.get("label", "").lower())
@@ -102,9 +104,9 @@ class Source:
 
     Attributes
     ----------
-    title : what the reader is told was looked for.
-    layout : what its files are called, for whoever gave another folder.
-    kinds : of files in it; the first whose name fits a file takes it, and a file that fits none is left out.
+    title : name of the corpus, for error messages.
+    layout : example of its file names, for error messages.
+    kinds : kinds of files in it; the first whose pattern matches a file reads it. Files that match none are skipped.
     """
 
     title: str
@@ -112,10 +114,10 @@ class Source:
     kinds: tuple[Named, ...]
 
     def read(self, folder: Path) -> tuple[Clip, ...]:
-        """All clips at any depth below `folder`; the same name in two places counts once."""
+        """Read all clips at any depth below `folder`; a name that occurs in two places counts once."""
         clips: dict[str, Clip] = {}
         for path in audio_files(folder):
-            # The folder's own name belongs to it, so that whoever gives one speaker's folder has the speaker too.
+            # The path includes the folder's own name, so that the folder of a single speaker yields the speaker, too.
             name = Path(folder.resolve().name, path.relative_to(folder)).with_suffix("").as_posix()
             for kind in self.kinds:
                 found = kind.name.fullmatch(name)
@@ -126,12 +128,15 @@ class Source:
 
 
 def _named(pattern: str) -> re.Pattern[str]:
-    """The end of a path, which alone tells one clip from another."""
+    """Compile a pattern for the end of a path, which identifies a clip."""
     return re.compile(rf"(?:.*/)?(?P<key>{pattern})", re.IGNORECASE)
 
 
 def _one_of(labels: Mapping[str, str]) -> str:
-    """A group of just these labels: clips with another have an emotion that is none of ours, and are left out."""
+    """Return a pattern group of exactly these labels.
+
+    A clip with another label does not match and is skipped: its emotion is not one of EMOTIONS.
+    """
     return rf"(?P<label>{'|'.join(labels)})"
 
 
@@ -146,14 +151,14 @@ EMOGATOR_EMOTIONS = {
 CREMA_D_EMOTIONS = {
     "ang": "angry", "dis": "disgust", "fea": "fearful", "hap": "happy", "neu": "neutral", "sad": "sad",
 }  # fmt: skip
-#: Fields of its names as RAVDESS has them, but with another order of emotions.
+#: Fields of its names are as in RAVDESS, but with another order of emotions.
 BANGLASER_EMOTIONS = {"01": "happy", "02": "sad", "03": "angry", "04": "surprised", "05": "neutral"}
 MELD_EMOTIONS = {
     "neutral": "neutral", "happy": "happy", "joy": "happy", "sad": "sad", "sadness": "sad", "angry": "angry",
     "anger": "angry", "fearful": "fearful", "fear": "fearful", "disgust": "disgust", "surprised": "surprised",
     "surprise": "surprised",
 }  # fmt: skip
-#: Wut, Ekel, Angst, Freude, Trauer, neutral; L is boredom (Langeweile).
+#: German initials: Wut, Ekel, Angst, Freude, Trauer, neutral. L, boredom (Langeweile), is not used.
 EMO_DB_EMOTIONS = {"w": "angry", "e": "disgust", "a": "fearful", "f": "happy", "t": "sad", "n": "neutral"}
 EMO_DB_SEXES = {**dict.fromkeys(("03", "10", "11", "12", "15"), MALE),
                 **dict.fromkeys(("08", "09", "13", "14", "16"), FEMALE)}  # fmt: skip
@@ -207,7 +212,7 @@ SOURCES = {
         (
             Named("speechocean762", _named(r"(?P<speaker>\d{4})_\d{9}_(?P<sex>[mf])\d+")),
             Named("picovoice-sti", _named(r"unk_[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")),
-            # Up to four people in one clip, whoever is named in front.
+            # Up to four people in one clip; the name begins with one of them, so it does not identify the speaker.
             Named("ami", _named(r"[a-z]+\d*_(trn|dev|tst)\d\d_\d+(_\dspk)?")),
         ),
     ),
@@ -216,7 +221,7 @@ SOURCES = {
         "esc10/002 - Rain/3-104958-A.opus, tones/…/ringback.opus, ivr/asterisk_core_en/vm-review.opus (speech)",
         (
             Named(IVR, _named(r"ivr/(?P<speaker>[^/]+)/(?:[^/]+/)*[^./][^/]*")),
-            # ESC: several cuts of one recording have its number.
+            # ESC: all cuts of one recording have its number.
             Named(NON_SPEECH, _named(r"\d-(?P<speaker>\d+)-[A-Z](-\d+)?"), {"": OTHER}),
             Named(NON_SPEECH, re.compile(r"(?P<key>(?:.*/)?(?P<speaker>[^/]+)/[^./][^/]*)"), {"": OTHER}),
         ),
@@ -270,7 +275,7 @@ SOURCES = {
     ),
 }
 
-#: Who reads the folder of this name.
+#: Reader of each folder, by the folder's name.
 READERS: Mapping[str, Callable[[Path], tuple[Clip, ...]]] = {
     "ravdess": read_ravdess,
     "tess": read_tess,
@@ -280,17 +285,17 @@ READERS: Mapping[str, Callable[[Path], tuple[Clip, ...]]] = {
 
 
 def read_published(name: str, folder: Path) -> tuple[Clip, ...]:
-    """The clips of one published corpus.
+    """Read the clips of one published corpus.
 
     Parameters
     ----------
     name : one of READERS.
-    folder : where it was unpacked to, called anything.
+    folder : folder of the unpacked corpus, with any name.
 
     Raises
     ------
     UsageError
-        Where no corpus has this name, or no clip of it is there.
+        If there is no corpus of this name, or no clip of it in the folder.
     """
     if name not in READERS:
         raise UsageError(f"no corpus is called {name}: there are {', '.join(READERS)}")
@@ -298,13 +303,13 @@ def read_published(name: str, folder: Path) -> tuple[Clip, ...]:
 
 
 def read_all(folder: Path) -> tuple[Clip, ...]:
-    """The clips of every corpus that has a sub-folder of its name in READERS; other sub-folders are left alone.
+    """Read the clips of every corpus that has a sub-folder of its name in READERS; other sub-folders are ignored.
 
     Raises
     ------
     UsageError
-        Where `folder` has none of them, or one of them holds no clip: leaving it out would train another model than
-        was asked for.
+        If `folder` has no such sub-folder, or one of them holds no clip: skipping it would train another model than the
+        requested one.
     """
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder: give the one that holds the corpora")

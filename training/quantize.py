@@ -1,7 +1,7 @@
-"""A network's large matrix products computed in int8: a quarter of their bytes and a third of their time.
+"""Quantisation of a network's large matrix products to int8: a quarter of the bytes and a third of the time.
 
-Weights are rounded once, with the least error on what they will meet; what they are multiplied with is rounded anew for
-every segment, by its own largest value, so that no segment's result depends on another's.
+Weights are rounded once, with the least error on calibration inputs. Activations are quantised per segment, by the
+segment's own largest value, so that no segment's result depends on another's.
 """
 
 import re
@@ -11,33 +11,35 @@ from typing import Any
 
 import numpy as np
 
-#: Smaller weights than this, as of a head, stay as they are.
+#: Weights with fewer elements, such as those of a head, stay in float.
 SMALLEST = 100_000
-#: Weights are whole numbers from -LARGEST to LARGEST: two products of them with 255 fit into 16 bits, as a processor
-#: without VNNI adds them up. With 127 such processors overflow, and tell other emotions than those with it.
+#: Weights are integers from -LARGEST to LARGEST: two products of them with 255 fit into 16 bits, the size in which CPUs
+#: without VNNI add them. With 127 such CPUs overflow, and give other emotions than those with VNNI.
 LARGEST = 64
-#: The same for weights that become float again before they are used.
+#: The same for weights that are converted to float before use.
 LARGEST_STORED = 127
-#: How much of what is uneven between inputs is taken over by the weights (Xiao et al., 2022).
+#: SmoothQuant migration strength alpha: how much of the unevenness of inputs is moved to the weights (Xiao et al.,
+#: 2022).
 EVENED = 0.7
-#: Added to the second moments of inputs, as a share of their mean: the less, the more is believed of what was heard.
+#: Added to the diagonal of the second moments of inputs, as a share of its mean. The lower, the more the calibration
+#: segments count.
 DAMPING = 0.01
-#: Inputs that are rounded before their errors are passed on to all later ones at once.
+#: Number of inputs that are rounded before their errors are passed on to all later ones at once.
 _BLOCK = 128
 
 
-def quantize(source: Path, target: Path, heard: Sequence[np.ndarray], sensitive: str = "(?!)") -> None:
+def quantize(source: Path, target: Path, segments: Sequence[np.ndarray], sensitive: str = "(?!)") -> None:
     """Write an ONNX network whose products with large matrices are computed in int8.
 
-    Inputs of a product are first made as even as the weights allow (SmoothQuant; Xiao et al., 2022). Then its weights
-    are rounded one input after the other, and what each rounding changes is made good by the inputs that come after it
-    (GPTQ; Frantar et al., 2022).
+    First, the inputs of a product are made as even as the weights allow (SmoothQuant; Xiao et al., 2022). Then its
+    weights are rounded one input after the other, and the error of each rounding is compensated by the weights of the
+    later inputs (GPTQ; Frantar et al., 2022).
 
     Parameters
     ----------
-    heard : segments as the network takes them, each shaped (frames, bands).
-    sensitive : a regular expression; products in whose name it is found are computed in float, from weights that are
-        stored as int8.
+    segments : calibration segments, as the network takes them, each shaped (frames, bands).
+    sensitive : a regular expression; products whose names contain a match are computed in float, with weights stored as
+        int8.
     """
     import onnx
 
@@ -51,7 +53,7 @@ def quantize(source: Path, target: Path, heard: Sequence[np.ndarray], sensitive:
     for node in list(network.graph.node):
         if node.op_type == "Conv" and np.prod(held[node.input[1]].dims) >= SMALLEST:
             _store_convolution(network, held[node.input[1]])
-    met = _met(network, [node.input[0] for node in products], heard)
+    met = _met(network, [node.input[0] for node in products], segments)
     for node in products:
         largest, moments = met[node.input[0]]
         if re.search(sensitive, node.name):
@@ -61,8 +63,10 @@ def quantize(source: Path, target: Path, heard: Sequence[np.ndarray], sensitive:
     onnx.save(network, target)
 
 
-def _met(network: Any, names: Sequence[str], heard: Sequence[np.ndarray]) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    """Of each input named: the largest values, shaped (width,), and the second moments, shaped (width, width)."""
+def _met(
+    network: Any, names: Sequence[str], segments: Sequence[np.ndarray]
+) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return largest absolute values, shaped (width,), and second moments, shaped (width, width), of named tensors."""
     import onnx
     import onnxruntime
     from onnx import helper
@@ -76,7 +80,7 @@ def _met(network: Any, names: Sequence[str], heard: Sequence[np.ndarray]) -> dic
     (frames,) = (one.name for one in session.get_inputs())
     largest: dict[str, Any] = dict.fromkeys(names, 0)
     moments: dict[str, Any] = dict.fromkeys(names, 0)
-    for segment in heard:
+    for segment in segments:
         for name, values in zip(largest, session.run(list(largest), {frames: segment[None]}), strict=True):
             rows = values.reshape(-1, values.shape[-1])
             largest[name] = np.maximum(largest[name], np.abs(rows).max(axis=0))
@@ -85,7 +89,7 @@ def _met(network: Any, names: Sequence[str], heard: Sequence[np.ndarray]) -> dic
 
 
 def _store_convolution(network: Any, held: Any) -> None:
-    """Put int8 weights in the place of those of a convolution, each output's rounded to steps of its own."""
+    """Replace the weights of a convolution by int8 weights, with one scale per output."""
     from onnx import numpy_helper
 
     weights = numpy_helper.to_array(held)
@@ -95,7 +99,7 @@ def _store_convolution(network: Any, held: Any) -> None:
 
 
 def _store_as_int8(network: Any, held: Any, moments: np.ndarray) -> None:
-    """Put int8 weights, from which float ones are made, in the place of weights."""
+    """Replace weights by int8 weights that are converted to float before use."""
     from onnx import numpy_helper
 
     integers, scale = rounded(numpy_helper.to_array(held), moments, LARGEST_STORED)
@@ -114,7 +118,7 @@ def _replace_weights(network: Any, held: Any, integers: np.ndarray, scale: np.nd
 
 
 def _compute_in_int8(network: Any, node: Any, held: Any, largest: np.ndarray, moments: np.ndarray) -> None:
-    """Put operations on whole numbers in the place of a product."""
+    """Replace a matrix product by integer operations."""
     from onnx import TensorProto, helper, numpy_helper
 
     weights = numpy_helper.to_array(held)
@@ -141,16 +145,16 @@ def _compute_in_int8(network: Any, node: Any, held: Any, largest: np.ndarray, mo
 
 
 def rounded(weights: np.ndarray, moments: np.ndarray, largest: int = LARGEST) -> tuple[np.ndarray, np.ndarray]:
-    """Weights as whole numbers and the size of a step per column, with the least error on inputs of these moments.
+    """Round weights to integers with one step size per column, with the least error on inputs with these moments.
 
     Parameters
     ----------
     weights, moments : shaped (inputs, outputs) and (inputs, inputs).
-    largest : of the whole numbers, at most 127.
+    largest : largest integer, at most 127.
 
     Returns
     -------
-    int8 of the weights' shape, and float32 shaped (outputs,).
+    int8 weights of the same shape, and step sizes, float32, shaped (outputs,).
     """
     from scipy.linalg import cholesky, inv
 

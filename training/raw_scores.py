@@ -1,4 +1,4 @@
-"""Rows of logits: what a fit gives for clips whose speakers it was not trained on."""
+"""Raw scores: logits that a fit gives to clips of held-out speakers."""
 
 from collections.abc import Sequence
 
@@ -15,15 +15,15 @@ TELEPHONE = "telephone"
 def raw_rows(
     clips: Sequence[Clip], logits: np.ndarray, lengths_s: np.ndarray, condition: str, part: str, seed: int
 ) -> pd.DataFrame:
-    """A row per clip, with the columns of training.evaluation_rows but logits for probabilities.
+    """Return a row per clip, with the columns of training.evaluation_rows, but logits instead of probabilities.
 
     Parameters
     ----------
     clips : with the digest of their audio.
     logits : of the emotions, then the log odds of non-speech; shaped (clips, len(LOGITS)).
-    lengths_s : of what was scored of each clip, shaped (clips,).
-    condition : under which all were scored.
-    part, seed : of the fit. The fold of a clip is the part where that is a fold, else its corpus.
+    lengths_s : scored seconds of each clip, shaped (clips,).
+    condition : the condition of all scores.
+    part, seed : of the fit. The fold of a clip is the part if that is a fold, otherwise its corpus.
     """
     folds = [part if part in FOLDS else clip.corpus for clip in clips]
     table = clip_rows(clips, folds, lengths_s, condition, seed)
@@ -33,7 +33,7 @@ def raw_rows(
 def clip_rows(
     clips: Sequence[Clip], folds: str | Sequence[str], lengths_s: np.ndarray, condition: str | np.ndarray, seed: int
 ) -> pd.DataFrame:
-    """A row per clip, with the columns of training.evaluation_rows but those of probabilities."""
+    """Return a row per clip, with the columns of training.evaluation_rows except the probabilities."""
     return pd.DataFrame(
         {
             "corpus": [clip.corpus for clip in clips],

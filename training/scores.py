@@ -1,4 +1,4 @@
-"""What a network scores, and how sure that is."""
+"""Scores of a network, with confidence intervals."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -24,12 +24,12 @@ DRAWS = 1000
 
 @dataclass(frozen=True)
 class Scores:
-    """A network's probabilities on clips, and what follows from them.
+    """A network's probabilities on clips, and the metrics computed from them.
 
     Attributes
     ----------
-    clips : that were heard.
-    probabilities : the network's own, not moved to the prior of calls; shaped (clips, 8).
+    clips : the classified clips.
+    probabilities : the network's own, not converted to the prior of calls; shaped (clips, 8).
     """
 
     clips: tuple[Clip, ...]
@@ -37,45 +37,45 @@ class Scores:
 
     @property
     def truth(self) -> np.ndarray:
-        """Indices into EMOTIONS of what is acted, shaped (clips,)."""
+        """True emotions as indices into EMOTIONS, shaped (clips,)."""
         return np.array([EMOTIONS.index(clip.emotion) for clip in self.clips])
 
     @property
-    def heard(self) -> np.ndarray:
-        """Indices into EMOTIONS of the highest probability, shaped (clips,)."""
+    def predicted(self) -> np.ndarray:
+        """Emotions with the highest probability as indices into EMOTIONS, shaped (clips,)."""
         return self.probabilities.argmax(axis=1)
 
     @property
     def correct(self) -> np.ndarray:
-        """Whether what was heard is what is acted, shaped (clips,)."""
-        return self.truth == self.heard
+        """Whether each prediction is correct, shaped (clips,)."""
+        return self.truth == self.predicted
 
     @property
     def accuracy(self) -> float:
-        """Share of clips heard right."""
-        return float(accuracy_score(self.truth, self.heard))
+        """Share of correctly classified clips."""
+        return float(accuracy_score(self.truth, self.predicted))
 
     @property
     def uar(self) -> float:
-        """Unweighted average recall: the mean over the emotions acted of the share heard right."""
-        return float(recall_score(self.truth, self.heard, labels=self._acted, average="macro", zero_division=0))
+        """Unweighted average recall: the mean recall over the emotions that occur."""
+        return float(recall_score(self.truth, self.predicted, labels=self._acted, average="macro", zero_division=0))
 
     @property
     def macro_f1(self) -> float:
-        """The mean over the emotions acted of the harmonic mean of precision and recall."""
-        return float(f1_score(self.truth, self.heard, labels=self._acted, average="macro", zero_division=0))
+        """Mean F1 (harmonic mean of precision and recall) over the emotions that occur."""
+        return float(f1_score(self.truth, self.predicted, labels=self._acted, average="macro", zero_division=0))
 
     @property
     def _acted(self) -> np.ndarray:
         return np.unique(self.truth)
 
     def confusion(self) -> np.ndarray:
-        """Counts, shaped (8 acted, 8 heard)."""
-        return confusion_matrix(self.truth, self.heard, labels=ALL_CLASSES)
+        """Return counts, shaped (8 true, 8 predicted)."""
+        return confusion_matrix(self.truth, self.predicted, labels=ALL_CLASSES)
 
     def by_emotion(self) -> list[dict[str, Any]]:
-        """A row per emotion with precision, recall, f1 and support (clips in which it is acted)."""
-        columns = precision_recall_fscore_support(self.truth, self.heard, labels=ALL_CLASSES, zero_division=0)
+        """Return a row per emotion with precision, recall, f1 and support (clips of that emotion)."""
+        columns = precision_recall_fscore_support(self.truth, self.predicted, labels=ALL_CLASSES, zero_division=0)
         names = ("precision", "recall", "f1", "support")
         return [
             {"emotion": emotion, **dict(zip(names, row, strict=True))}
@@ -83,15 +83,15 @@ class Scores:
         ]
 
     def of_corpus(self, corpus: str) -> "Scores":
-        """The same on the clips of one corpus."""
+        """Return the scores on the clips of one corpus."""
         chosen = np.array([clip.corpus == corpus for clip in self.clips])
         clips = tuple(clip for clip in self.clips if clip.corpus == corpus)
         return replace(self, clips=clips, probabilities=self.probabilities[chosen])
 
     def interval(self, seed: int = 0) -> tuple[float, float]:
-        """95 % interval of the UAR: speakers are drawn anew, then the clips of each speaker drawn."""
+        """Return the 95 % bootstrap interval of the UAR: speakers are resampled, then the clips of each."""
         generator = np.random.default_rng(seed)
-        truth, heard = self.truth, self.heard
+        truth, predicted = self.truth, self.predicted
         names = np.array([clip.speaker for clip in self.clips])
         own = [np.flatnonzero(names == speaker) for speaker in speakers_of(self.clips)]
         drawn = []
@@ -99,28 +99,29 @@ class Scores:
             speakers = generator.integers(len(own), size=len(own))
             clips = np.concatenate([generator.choice(own[speaker], len(own[speaker])) for speaker in speakers])
             acted = np.bincount(truth[clips], minlength=len(EMOTIONS))
-            right = np.bincount(truth[clips], heard[clips] == truth[clips], minlength=len(EMOTIONS))
+            right = np.bincount(truth[clips], predicted[clips] == truth[clips], minlength=len(EMOTIONS))
             drawn.append((right[acted > 0] / acted[acted > 0]).mean())
         low, high = np.percentile(drawn, [2.5, 97.5])
         return float(low), float(high)
 
 
 def score_seen(network: Any, seen: Examples) -> Scores:
-    """Scores on the very clips that the network learned from; they say how well it remembers, nothing else."""
+    """Score the network on its own training clips; this only measures how well it fits them."""
     return Scores(seen.clips, probabilities(network, seen.inputs))
 
 
 def score_unseen(network: Any, seen: tuple[Clip, ...], unseen: Examples) -> Scores:
-    """Scores on speakers that played no part in the making of the network.
+    """Score the network on speakers that were not used to make it.
 
-    `seen` are all clips that did play one, as far as choosing an epoch by them; raises Leak where the two meet.
+    `seen` are all clips that were used, even those that only chose the epoch. Raises Leak if they overlap with
+    `unseen`.
     """
     refuse_leak(seen, unseen.clips)
     return Scores(unseen.clips, probabilities(network, unseen.inputs))
 
 
 def score_split(network: Any, examples: SplitExamples) -> dict[str, Scores]:
-    """Scores by side: training, validation and test."""
+    """Score the training, validation and test subsets."""
     learned, chosen_by = examples.training.clips, examples.validation.clips
     return {
         "training": score_seen(network, examples.training),
@@ -130,15 +131,15 @@ def score_split(network: Any, examples: SplitExamples) -> dict[str, Scores]:
 
 
 def probabilities(network: Any, inputs: np.ndarray) -> np.ndarray:
-    """The Keras network's output, shaped (clips, 8)."""
+    """Return the Keras network's output, shaped (clips, 8)."""
     return np.asarray(network.predict(inputs, batch_size=64, verbose=0))
 
 
 def uncertain_below(scores: Scores) -> float:
-    """The probability below which the analyzer shall call a segment uncertain.
+    """Return the probability below which the analyzer labels a segment uncertain.
 
-    The lowest of .30, .35, ... .90 at which, of the validation clips that reach it, at least 60 % are heard right;
-    .90 where none does. Probabilities are the network's own: the clips are not spread as emotions in calls are.
+    This is the lowest of .30, .35, ... .90 at which at least 60 % of the validation clips that reach it are correct, or
+    .90 if there is none. Probabilities are the network's own: emotions are not distributed in the clips as in calls.
     """
     highest = scores.probabilities.max(axis=1)
     for threshold in np.arange(30, 95, 5) / 100:
@@ -149,7 +150,10 @@ def uncertain_below(scores: Scores) -> float:
 
 
 def figures(scores: Mapping[str, Scores]) -> dict[str, dict[str, Any]]:
-    """What `metrics.json` holds of each side; figures that do not depend on the order of anything."""
+    """Return the metrics of each subset for `metrics.json`.
+
+    Apart from the bootstrap interval, they do not depend on the order of clips.
+    """
     return {side: _side_figures(found) for side, found in scores.items()}
 
 

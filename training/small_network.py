@@ -1,8 +1,8 @@
-"""The network of `default`: convolutions over time, small enough for archives.
+"""The network of `default`: convolutions over time, small enough for large archives.
 
-From 100 frames a second it makes 25. It is trained on labels and by distillation from the network of `accurate`, whose
-frames it predicts as well (Hinton et al., Distilling the Knowledge in a Neural Network, 2015; Romero et al., FitNets,
-2015).
+It reduces 100 frames per second to 25. It is trained on labels and by distillation from the network of `accurate`,
+whose frames it also predicts (Hinton et al., Distilling the Knowledge in a Neural Network, 2015; Romero et al.,
+FitNets, 2015).
 """
 
 from typing import Any
@@ -15,18 +15,18 @@ from training.emotion_network import OUTPUTS, Statistics
 from training.recipes import FRONT_END
 
 _NARROW, _WIDE, _HIDDEN, _DROPOUT = 128, 256, 128, 0.3
-#: Frames between those that each convolution of a block takes, plus 1.
+#: Dilation of the convolution in each block.
 _DILATIONS = (1, 2, 4)
-#: By which the width of a block is divided for the hidden layer of its gate.
+#: Width of a block divided by that of the hidden layer of its gate.
 _GATE = 8
-#: What is added to the variance of a channel.
+#: Added to the variance of a channel in batch normalisation.
 _EPSILON = 1e-3
 
 
 def build_network() -> keras.Model:
-    """The network that is trained, from (batch, frames, 80) to logits and predicted frames of the teacher.
+    """Build the network for training, from (batch, frames, 80) to logits and predicted teacher frames.
 
-    Logits are shaped (batch, OUTPUTS), frames (batch, frames / 4, whisper.WIDTH). The number of frames is free.
+    Logits are shaped (batch, OUTPUTS), frames (batch, frames / 4, whisper.WIDTH). Any number of frames is accepted.
     """
     frames = layers.Input((None, FRONT_END.bands), name="frames")
     hidden = layers.Conv1D(_NARROW, 5, strides=2, padding="same", name="first")(frames)
@@ -43,7 +43,7 @@ def build_network() -> keras.Model:
 
 
 def with_statistics(network: keras.Model) -> keras.Model:
-    """The encoder of a network: mean and deviation over time of its last blocks, beside each other."""
+    """Return the encoder of a network: concatenated mean and standard deviation over time of its last blocks."""
     names = [*(f"block{number}" for number in range(1, len(_DILATIONS))), "hidden"]
     statistics = [
         Statistics(dtype="float32", name=f"statistics_{name}")(network.get_layer(name).output) for name in names
@@ -56,7 +56,7 @@ def _normalised(inputs: Any, name: str | None = None) -> Any:
 
 
 def _block(inputs: Any, dilation: int, name: str) -> Any:
-    """A residual block whose channels are scaled by gates (Hu et al., Squeeze-and-Excitation Networks, 2018)."""
+    """A residual block with channel gates (Hu et al., Squeeze-and-Excitation Networks, 2018)."""
     width = inputs.shape[-1]
     found = layers.Conv1D(width, 3, padding="same", dilation_rate=dilation)(_normalised(inputs))
     mean = ops.mean(found, axis=1, keepdims=True)

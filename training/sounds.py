@@ -1,4 +1,4 @@
-"""The clips of corpora as samples at the rate of a telephone, decoded once and kept in one file."""
+"""Samples of clips at the telephone rate, decoded once and cached in one file."""
 
 import os
 from collections.abc import Sequence
@@ -13,10 +13,10 @@ from training.corpora import Clip
 from training.dataset import load_samples
 from training.encoding import keep, key_of
 
-#: Of a longer clip only the first seconds are kept.
+#: Longest part of a clip in seconds, taken from its start.
 LONGEST_S = 12.0
 _CLIPS_OF_A_PART = 256
-#: Raised whenever the same clip would give other samples.
+#: Cache version; increase it whenever the same clip would give other samples.
 _VERSION = 1
 
 
@@ -27,8 +27,9 @@ class Sounds:
     Attributes
     ----------
     clips : with the digest of their audio.
-    samples : 16-bit integers at `telephone.RATE` per second, shaped (samples,); read from the disk when needed.
-    starts : where each clip begins, and the end of the last; shaped (clips + 1,).
+    samples : 16-bit integers at `telephone.RATE` per second, shaped (samples,); read from disk on demand
+        (memory-mapped).
+    starts : index of the first sample of each clip, and the end of the last; shaped (clips + 1,).
     """
 
     clips: tuple[Clip, ...]
@@ -36,14 +37,14 @@ class Sounds:
     starts: np.ndarray
 
     def of(self, number: int) -> np.ndarray:
-        """One clip, shaped (samples,), float32 within -1 to 1."""
+        """Return one clip, shaped (samples,), float32 within -1 to 1."""
         return self.samples[self.starts[number] : self.starts[number + 1]].astype(np.float32) / 32768
 
 
 def read_sounds(clips: Sequence[Clip], cache: Path) -> Sounds:
-    """The samples of clips, from the cache where the same clips were read before.
+    """Return the samples of clips, from the cache if the same clips were read before.
 
-    Raises UsageError for a clip that cannot be decoded.
+    Raises UsageError if a clip cannot be decoded.
     """
     name = f"sounds-{key_of(clips, _VERSION, LONGEST_S)[:24]}"
     samples, lengths = cache / f"{name}.npy", cache / f"{name}.npz"
@@ -59,7 +60,7 @@ def _decode(clips: Sequence[Clip], samples: Path, lengths: Path) -> None:
     from tqdm import tqdm
 
     parts = [clips[start : start + _CLIPS_OF_A_PART] for start in range(0, len(clips), _CLIPS_OF_A_PART)]
-    # Decoding and resampling release the interpreter's lock, so threads do.
+    # Decoding and resampling release the GIL, so threads suffice.
     parallel = Parallel(n_jobs=os.cpu_count() or 1, prefer="threads", return_as="generator")
     results = parallel(delayed(_decode_part)(part) for part in parts)
     progress = tqdm(results, total=len(parts), desc="decoding", unit=f"{_CLIPS_OF_A_PART} clips", disable=None)

@@ -1,4 +1,4 @@
-"""Who is trained on, who chooses among trained networks, and who is tested on: always whole speakers."""
+"""Splits into training, validation and test clips, always by whole speakers."""
 
 import random
 from collections.abc import Iterable, Sequence
@@ -19,17 +19,17 @@ RAVDESS_FOLDS = {
 }
 TEST_FOLD, VALIDATION_FOLD = 1, 2
 
-#: A corpus with fewer speakers is only trained on: a score on one or two of them carries no information.
+#: Corpora with fewer speakers are for training only: a score on one or two speakers carries no information.
 FEWEST_SPEAKERS = 6
 
 
 class Leak(UsageError):
-    """Something stands on both sides of a split, so that no score may be computed from it."""
+    """Training and scored data overlap, or may overlap, so that no score may be computed."""
 
 
 @dataclass(frozen=True)
 class Split:
-    """Clips to train on, to choose epoch and threshold by, and to test on; no speaker is in two of them."""
+    """Clips for training, for the choice of epoch and threshold, and for the test; no speaker is in two of them."""
 
     training: tuple[Clip, ...]
     validation: tuple[Clip, ...]
@@ -37,20 +37,20 @@ class Split:
 
 
 def actors_of(fold: int) -> frozenset[str]:
-    """The actors of RAVDESS who are in a fold, as speakers are called."""
+    """Return the speaker ids of the RAVDESS actors in a fold."""
     return frozenset(f"{RAVDESS}-{actor}" for actor in RAVDESS_FOLDS[fold])
 
 
 def speakers_of(clips: Iterable[Clip]) -> tuple[str, ...]:
-    """The speakers of clips, sorted."""
+    """Return the speakers of clips, sorted."""
     return tuple(sorted({clip.speaker for clip in clips}))
 
 
 def refuse_leak(seen: Iterable[Clip], unseen: Iterable[Clip]) -> None:
-    """Raise Leak where a speaker, a file or the same audio is both in `seen` and in `unseen`.
+    """Raise Leak if a speaker, a file or the same audio is in both `seen` and `unseen`.
 
-    Every score on unseen speakers goes through here. Audio is compared by the digest of its samples, where the
-    clips have been loaded.
+    Every score on unseen speakers passes this check. Audio is compared by the digest of its samples, if the clips have
+    been loaded.
     """
     seen = tuple(seen)
     speakers = {clip.speaker for clip in seen}
@@ -79,14 +79,14 @@ def split_by_speaker(
     Parameters
     ----------
     clips : of all corpora.
-    seed : of the draw, for corpora without published folds.
-    test_speakers, validation_speakers : the speakers of a side. None takes, of each corpus with at least six
-        speakers, the EmoBox fold (test 1, validation 2) for RAVDESS and otherwise a sixth of the speakers.
+    seed : random seed, for corpora without published folds.
+    test_speakers, validation_speakers : the speakers of a subset. None takes, of each corpus with at least six
+        speakers, the EmoBox fold (test 1, validation 2) for RAVDESS and otherwise a random sixth of the speakers.
 
     Raises
     ------
     UsageError
-        Where a speaker is unknown or named twice, a side is left empty, or an emotion has no clip to train on.
+        If a speaker is unknown or in both subsets, a subset is empty, or an emotion has no training clip.
     """
     for speakers in (test_speakers, validation_speakers):
         _check_known(speakers or (), clips)
@@ -115,7 +115,7 @@ def _check_known(speakers: Sequence[str], clips: Sequence[Clip]) -> None:
 
 
 def _default_side(clips: Sequence[Clip], seed: int, fold: int, taken: frozenset[str]) -> list[str]:
-    """Speakers for one side, of every corpus that has enough, without those in `taken`."""
+    """Return the speakers of one subset, from every corpus that has enough, except those in `taken`."""
     side: list[str] = []
     for corpus in sorted({clip.corpus for clip in clips}):
         speakers = speakers_of(clip for clip in clips if clip.corpus == corpus)
@@ -123,7 +123,7 @@ def _default_side(clips: Sequence[Clip], seed: int, fold: int, taken: frozenset[
         if len(speakers) < FEWEST_SPEAKERS or not free:
             continue
         published = actors_of(fold) if corpus == RAVDESS else frozenset()
-        # Seeded by the corpus too, so that another corpus beside it changes nothing.
+        # The seed includes the corpus, so that adding another corpus does not change the draw.
         drawn = random.Random(f"{corpus} {fold} {seed}").sample(free, min(len(speakers) // 6, len(free)))  # noqa: S311
         side += sorted(published & set(free)) or drawn
     return side
@@ -138,6 +138,6 @@ def _check_sides(split: Split) -> None:
             )
     lacking = [emotion for emotion in EMOTIONS if all(clip.emotion != emotion for clip in split.training)]
     if lacking:
-        raise UsageError(f"nobody who is trained on acts {', '.join(lacking)}: add a corpus that has it")
+        raise UsageError(f"no speaker who is trained on acts {', '.join(lacking)}: add a corpus that has it")
     refuse_leak(split.training, split.validation + split.test)
     refuse_leak(split.validation, split.test)

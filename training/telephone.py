@@ -1,6 +1,7 @@
-"""What telephones do to a voice: the band, the codec, noise, a room, lost packets; drawn anew for every copy.
+"""Simulation of telephone lines for augmentation: band, codec, noise, reverberation and packet loss.
 
-Codecs are the real ones, from libsndfile and FFmpeg, not imitations.
+The codecs are the real ones of libsndfile and FFmpeg, not imitations. Parameters are drawn at random for every
+augmented copy.
 """
 
 import io
@@ -14,7 +15,7 @@ import soxr
 from scipy.signal import butter, fftconvolve, sosfilt
 
 RATE = 8000
-#: Codec by name: libsndfile's subtype of WAV, or FFmpeg's container, encoder and bit rate.
+#: libsndfile's WAV subtype of each codec, or FFmpeg's container, encoder and bit rate.
 SNDFILE_CODECS = {"mulaw": "ULAW", "alaw": "ALAW", "gsm": "GSM610"}
 FFMPEG_CODECS = {
     "mp3": ("mp3", "libmp3lame", 16_000),
@@ -32,13 +33,13 @@ class Line:
 
     Attributes
     ----------
-    low_hz, high_hz : band that it lets through.
+    low_hz, high_hz : pass band.
     codec : one of CODECS.
     level_db : root mean square of the voice in dBFS, before the codec.
-    noise_db : of the noise against the voice; None for none.
-    noise_colour : 0 white, 1 pink, 2 brown; any value between.
-    echo_s : time in which the room's echo dies away by 60 dB; 0 for none.
-    speed : how much faster (and higher) the voice is.
+    noise_db : level of the noise relative to the voice; None for no noise.
+    noise_colour : 0 white, 1 pink, 2 brown, or any value between.
+    echo_s : reverberation time, in which the echo decays by 60 dB; 0 for none.
+    speed : factor by which the voice is faster (and higher).
     loss : share of packets of 20 ms that are lost.
     """
 
@@ -53,12 +54,12 @@ class Line:
     loss: float = 0
 
 
-#: The line on which every telephone score is taken: 300 to 3400 Hz, mu-law, nothing else.
+#: The line of every telephone score: 300 to 3400 Hz, mu-law, nothing else.
 PLAIN = Line()
 
 
 def draw_line(random: np.random.Generator) -> Line:
-    """Draw a line as calls have them: mostly good, sometimes bad."""
+    """Draw a random line as in calls: mostly good, sometimes bad."""
     return Line(
         low_hz=float(random.uniform(150, 400)),
         high_hz=float(random.uniform(3000, 3700)),
@@ -75,18 +76,18 @@ def draw_line(random: np.random.Generator) -> Line:
 def through(
     samples: np.ndarray, line: Line, random: np.random.Generator, background: np.ndarray | None = None
 ) -> np.ndarray:
-    """A voice as it comes out of a line.
+    """Pass a voice through a line.
 
     Parameters
     ----------
     samples : shaped (samples,), at 8000 per second.
-    line : what is done to it.
-    random : draws noise, echo and the packets that are lost.
-    background : a recording of noise or babble at 8000 per second, taken instead of drawn noise.
+    line : the line.
+    random : draws noise, echo and lost packets.
+    background : a recording of noise or babble at 8000 per second, used instead of random noise.
 
     Returns
     -------
-    float32, shaped (samples,); as long as the voice, but for its speed.
+    float32, shaped (samples,); as long as the voice, unless the line changes its speed.
     """
     if line.speed != 1:
         samples = soxr.resample(samples, RATE * line.speed, RATE)
@@ -108,7 +109,7 @@ def _band(low_hz: float, high_hz: float) -> np.ndarray:
 
 
 def code(samples: np.ndarray, codec: str) -> np.ndarray:
-    """Samples encoded and decoded again, with the same length."""
+    """Encode and decode samples; the length stays the same."""
     decoded = _through_sndfile(samples, codec) if codec in SNDFILE_CODECS else _through_ffmpeg(samples, codec)
     return np.pad(decoded, (0, max(0, len(samples) - len(decoded))))[: len(samples)]
 
@@ -126,7 +127,7 @@ def _through_ffmpeg(samples: np.ndarray, codec: str) -> np.ndarray:
 
     container_format, encoder, bit_rate = FFMPEG_CODECS[codec]
     buffer = io.BytesIO()
-    container: Any  # PyAV types a stream by what it might be, too
+    container: Any  # PyAV declares streams as a union of types
     with av.open(buffer, "w", format=container_format) as container:
         stream = container.add_stream(encoder, rate=RATE, layout="mono", bit_rate=bit_rate)
         integers = np.rint(samples * 32767).astype(np.int16)[None]
@@ -144,7 +145,7 @@ def _through_ffmpeg(samples: np.ndarray, codec: str) -> np.ndarray:
 
 
 def _in_a_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) -> np.ndarray:
-    """The voice with an echo of exponentially decaying noise, half as strong as itself at most."""
+    """Add an echo of exponentially decaying noise, at most half as strong as the voice."""
     times = np.arange(int(echo_s * RATE)) / RATE
     echo = random.normal(size=len(times)) * 10 ** (-3 * times / echo_s)
     echo *= random.uniform(0.1, 0.5) / np.sqrt(np.sum(echo**2))
@@ -155,7 +156,7 @@ def _in_a_room(samples: np.ndarray, echo_s: float, random: np.random.Generator) 
 def _noise(length: int, colour: float, random: np.random.Generator) -> np.ndarray:
     spectrum = np.fft.rfft(random.normal(size=length))
     hz = np.arange(len(spectrum)) * RATE / length
-    # Flat below what lines let through, or the darkest noises would lie there with all their power.
+    # Flat below the pass band; otherwise low-frequency noise would have all its power there.
     spectrum *= np.maximum(hz, _DARKEST_HZ) ** (-colour / 2)
     return np.fft.irfft(spectrum, length)
 
@@ -167,7 +168,7 @@ def _cut(background: np.ndarray, length: int, random: np.random.Generator) -> np
 
 
 def _lose_packets(samples: np.ndarray, share: float, random: np.random.Generator) -> np.ndarray:
-    """Silence instead of lost packets, as the simplest of telephones do."""
+    """Replace lost packets by silence, as the simplest telephones do."""
     size = round(_PACKET_S * RATE)
     kept = random.random(-(-len(samples) // size)) >= share
     return samples * np.repeat(kept, size)[: len(samples)].astype(np.float32)

@@ -1,6 +1,6 @@
-"""Training a network end to end on crops, with checkpoints from which an interrupted fit goes on.
+"""End-to-end training of a network on crops, with checkpoints from which an interrupted fit resumes.
 
-Runs on any Keras backend; on a processor in bfloat16, which halves the time where the processor has it.
+Runs on any Keras backend; on a CPU in bfloat16, which halves the time if the CPU supports it.
 """
 
 import os
@@ -17,12 +17,13 @@ from training.emotion_network import blocks_of
 from training.encoding import keep
 from training.recipes import Options
 
-#: Steps between checkpoints, and between lines of progress.
+#: Steps between checkpoints, and between progress lines.
 CHECKPOINT_STEPS = 100
-#: Batches that are drawn ahead of the step that needs them.
+#: Number of batches drawn in advance.
 _DRAWN_AHEAD = 3
 
-#: A batch of a step: network inputs and targets. It depends on the step alone, so a fit that goes on sees the same.
+#: Returns the network inputs and targets of a step. They depend on the step alone, so a resumed fit has the same
+#: batches.
 DrawBatch = Callable[[int], tuple[np.ndarray, Any]]
 
 
@@ -39,7 +40,7 @@ class LayerwiseAdamW(keras.optimizers.AdamW):
 
 
 def rate_factor(path: str, blocks: int, options: Options) -> float:
-    """The factor on the learning rate of a variable; `path` as Keras names it, such as `block2/expand/kernel`."""
+    """Return the learning rate factor of a variable; `path` is Keras's, such as `block2/expand/kernel`."""
     layer = path.partition("/")[0]
     if layer.startswith("head"):
         return options.head_rate / options.rate
@@ -53,10 +54,10 @@ def fit(network: keras.Model, loss: Any, draw: DrawBatch, options: Options, chec
     Parameters
     ----------
     network : changed in place. Its blocks are layers named `block1`, `block2` and so on.
-    loss : a function of targets and outputs, as Keras takes it.
-    draw : the batch of each step, counted from 0.
-    options : how.
-    checkpoint : a file, `.npz`. Where it exists the fit goes on from it; it is removed at the end.
+    loss : a function of targets and outputs, as Keras takes it; a list of them for several outputs.
+    draw : returns the batch of each step, counted from 0.
+    options : training options.
+    checkpoint : a file, `.npz`. If it exists, the fit resumes from it; it is deleted at the end.
     """
     blocks = len(blocks_of(network))
     warm_up = max(1, round(options.warm_up * options.steps))
@@ -77,7 +78,7 @@ def fit(network: keras.Model, loss: Any, draw: DrawBatch, options: Options, chec
     losses: list[float] = []
     batches = tqdm(_drawn(draw, range(first, options.steps)), total=options.steps, initial=first, disable=None)
     for step, (inputs, targets) in enumerate(batches, start=first + 1):
-        losses.append(float(np.ravel(network.train_on_batch(inputs, targets))[0]))  # the total comes first
+        losses.append(float(np.ravel(network.train_on_batch(inputs, targets))[0]))  # the total loss comes first
         network.reset_metrics()
         if step % CHECKPOINT_STEPS == 0:
             tqdm.write(f"step {step}: loss {np.mean(losses[-CHECKPOINT_STEPS:]):.3f}")
@@ -88,7 +89,7 @@ def fit(network: keras.Model, loss: Any, draw: DrawBatch, options: Options, chec
 
 
 def _restore(state: list[Any], checkpoint: Path) -> int:
-    """The step that a checkpoint was written after, its values given to the variables; 0 where there is none."""
+    """Load a checkpoint into the variables and return the step after which it was written; 0 if there is none."""
     if not checkpoint.is_file():
         return 0
     with np.load(checkpoint) as content:
@@ -98,7 +99,7 @@ def _restore(state: list[Any], checkpoint: Path) -> int:
 
 
 def _drawn(draw: DrawBatch, steps: range) -> Iterator[tuple[np.ndarray, Any]]:
-    """The batches of the steps in order, drawn in the background while the network computes."""
+    """Yield the batches of the steps in order; they are drawn in the background while the network computes."""
     with ThreadPoolExecutor(max_workers=max(1, (os.cpu_count() or 1) // 2)) as executor:
         pending = [executor.submit(draw, step) for step in steps[:_DRAWN_AHEAD]]
         for step in steps:

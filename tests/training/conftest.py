@@ -1,4 +1,4 @@
-"""A tiny corpus in the publishers' layout, and one model trained on it that most tests here look at."""
+"""A tiny corpus in the publishers' layout, and a model trained on it that most tests here use."""
 
 import json
 from collections.abc import Callable
@@ -16,7 +16,7 @@ ACTORS = ("01", "02", "03", "04", "05", "06")
 
 
 def voice(speaker: int, emotion: int, take: int, seconds: float = 0.8) -> np.ndarray:
-    """Something voiced: harmonics whose pitch tells speaker and emotion, in syllables, between two silences."""
+    """A voiced sound between two silences: harmonics in syllables, with a pitch set by speaker and emotion."""
     generator = np.random.default_rng((speaker, emotion, take))
     time = np.arange(int(seconds * RATE)) / RATE
     pitch = 90 + 12 * speaker + 25 * emotion + generator.uniform(-4, 4)
@@ -29,11 +29,11 @@ def voice(speaker: int, emotion: int, take: int, seconds: float = 0.8) -> np.nda
 
 
 def write(path: Path, samples: np.ndarray, rate: int = RATE) -> Path:
-    """Write a clip, its format chosen by the extension; Ogg Opus for .opus."""
+    """Write a clip in the format of its extension; Ogg Opus for .opus."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if path.suffix.lower() == ".opus":
         soundfile.write(path, samples, rate, format="OGG", subtype="OPUS")
-    else:  # whole numbers, as libsndfile scales floats differently for WAV and FLAC
+    else:  # integers, as libsndfile scales floats differently for WAV and FLAC
         soundfile.write(path, np.round(samples * 32767).astype(np.int16), rate)
     return path
 
@@ -44,7 +44,7 @@ def ravdess_name(emotion: int, take: int, actor: str) -> str:
 
 @pytest.fixture
 def torn_arrays(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[[], object]], None]:
-    """Has something done that is interrupted in the middle of the first file of arrays that it writes."""
+    """Return a function that runs some work and interrupts it within the first file of arrays that it writes."""
 
     def torn(path: Path, **_: object) -> None:
         path.write_bytes(b"half a file")
@@ -80,7 +80,7 @@ def tiny_tess(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @dataclass(frozen=True)
 class TinyModel:
-    """A model folder, its reports, and what the command said."""
+    """A model folder, its reports, and the output of the command."""
 
     folder: Path
     reports: Path
@@ -94,7 +94,7 @@ class TinyModel:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory, tiny_ravdess: Path, tiny_tess: Path) -> TinyModel:
-    """What `python -m training fit` leaves of the tiny corpora after two epochs."""
+    """The results of `python -m training fit` on the tiny corpora after two epochs."""
     import contextlib
     import io
 

@@ -1,17 +1,17 @@
-"""The command checks what it is asked before it starts, and answers quickly."""
+"""The command checks its arguments before it starts, and answers quickly."""
 
 import subprocess
 import sys
 
 import pytest
 
-from training.cli import command, main
+from training.cli import MODELS, command, main
 
 
 def status_of(*arguments: object) -> int:
     try:
         return main([str(part) for part in arguments])
-    except SystemExit as stopped:  # argparse's way
+    except SystemExit as stopped:  # argparse exits on usage errors
         return int(stopped.code or 0)
 
 
@@ -71,7 +71,7 @@ def test_a_corpus_that_cannot_be_read_ends_with_a_message_and_status_2(options, 
     assert not (tmp_path / "model").exists()
 
 
-@pytest.mark.parametrize("recipe", ["default", "accurate"])
+@pytest.mark.parametrize("recipe", MODELS)
 @pytest.mark.parametrize("given", [(), ("--corpora", "here"), ("--cache", "here")])
 def test_the_recipes_of_the_models_that_ship_need_corpora_and_a_cache(recipe, given, tmp_path, capsys):
     assert status_of("fit", "--recipe", recipe, *given, "-o", tmp_path / "model") == 2
@@ -85,26 +85,21 @@ def test_a_recipe_that_nobody_knows_is_a_usage_error_that_lists_those_there_are(
     assert all(name in said for name in ("plain", "default", "accurate"))
 
 
-@pytest.mark.parametrize("name", ["default", "accurate"])
-def test_the_recipe_that_is_asked_for_is_the_one_that_ships(name, tmp_path, monkeypatch, capsys):
-    from training import ship
+@pytest.mark.parametrize("name", MODELS)
+def test_the_recipe_that_is_asked_for_is_released(name, tmp_path, monkeypatch, capsys):
+    from training import release
 
     asked = []
-
-    def timed(*folders_and_recipe):
-        asked.append(folders_and_recipe)
-        return tmp_path / "MODEL_CARD.md", 1.5
-
-    monkeypatch.setattr(ship, "timed", timed)
+    monkeypatch.setattr(release, "release", lambda *given: asked.append(given) or tmp_path / "card.md")
     folders = [tmp_path / part for part in ("corpora", "cache", "model", "probabilities")]
     corpora, cache, output, probabilities = folders
     assert status_of(
         "fit", "--recipe", name, "--corpora", corpora, "--cache", cache, "-o", output, "--probabilities", probabilities
     ) == 0  # fmt: skip
-    ((*given, recipe),) = asked
+    ((recipe, *given),) = asked
     assert given == folders
     assert recipe.name == name
-    assert str(tmp_path / "MODEL_CARD.md") in capsys.readouterr().out
+    assert str(tmp_path / "card.md") in capsys.readouterr().out
 
 
 def test_a_speaker_that_is_not_there_is_a_usage_error_that_lists_those_who_are(tiny_ravdess, tmp_path, capsys):

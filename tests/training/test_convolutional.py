@@ -1,4 +1,4 @@
-"""Networks that are written layer by layer say what Keras's say, in few operations."""
+"""Networks exported layer by layer: the same outputs as Keras, from few operations."""
 
 import keras
 import numpy as np
@@ -6,16 +6,20 @@ import onnx
 import pytest
 from keras import layers, ops
 
-from tests.training.tiny_ear import random_weights
-from training import convolutional, student, whisper
+from analyzer.emotions import EMOTIONS
+from tests.training.random_whisper import random_weights
+from training import convolutional, emotion_network, release, small_network
 from training.encoding import open_network
-from training.recipe import Heads, build_network
+from training.fits import Heads
+from training.head import Head
+from training.operating_point import Calibration
+from training.recipes import FRONT_END, Size
 
-BANDS = student.FRONT_END.bands
+BANDS = FRONT_END.bands
 
 
 def restless(network: keras.Model) -> keras.Model:
-    """The network with weights at random, so that no normalisation and no offset is left at nothing."""
+    """Add random values to all vectors of weights, so that no normalisation or bias is trivial."""
     random = np.random.default_rng(0)
     moved = [weight + random.uniform(0.01, 0.2, weight.shape) * (weight.ndim == 1) for weight in network.get_weights()]
     network.set_weights(moved)
@@ -25,15 +29,11 @@ def restless(network: keras.Model) -> keras.Model:
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
     """The student with heads, as it ships."""
-    from training.encoding import Encoder
-    from training.head import Head
-
     random = np.random.default_rng(0)
-    ear = student.with_statistics(student.build_student())
-    width = ear.output.shape[-1]
-    heads = [Head(random.normal(0, 0.05, (width, count)), random.normal(0, 1, count)) for count in (8, 2)]
-    encoder = Encoder("student", student.FRONT_END, lambda: ear)
-    return restless(build_network(encoder, Heads(*heads, doubt=0.1), "default"))
+    encoder = small_network.with_statistics(small_network.build_network())
+    width = encoder.output.shape[-1]
+    heads = [Head(random.normal(0, 0.05, (width, k)), random.normal(0, 1, k)) for k in (len(EMOTIONS), 2)]
+    return restless(release.with_heads(encoder, Heads(*heads), Calibration(1.3, -0.2)))
 
 
 @pytest.mark.parametrize("frames", [20, 101, 102, 103, 500])
@@ -69,18 +69,18 @@ def test_activations_of_every_kind_are_written(tmp_path):
     heard = layers.Conv1D(4, 3, padding="same", activation="relu")(frames)
     heard = layers.Conv1D(5, 2, strides=2, padding="same", activation="sigmoid")(heard)
     mixed = layers.Dense(4, activation="softmax")(ops.mean(heard, axis=1))
-    network = restless(keras.Model(frames, layers.Rescaling(2.0, 0.5)(mixed)))
+    network = restless(keras.Model(frames, mixed))
     convolutional.write(network, tmp_path / "network.onnx")
     session = open_network(tmp_path / "network.onnx")
     heard = np.random.default_rng(2).standard_normal((2, 9, 3)).astype(np.float32)
     found = session.run(None, {session.get_inputs()[0].name: heard})[0]
     assert np.allclose(found, network(heard).numpy(), atol=1e-5)
-    assert np.allclose(found.sum(axis=1), 2 + 4 * 0.5, atol=1e-4)
+    assert np.allclose(found.sum(axis=1), 1, atol=1e-4)
 
 
 def test_networks_with_other_layers_are_left_to_keras(network):
     assert convolutional.knows(network)
-    assert not convolutional.knows(whisper.build_encoder(random_weights(1), 1, (1,)))
+    assert not convolutional.knows(emotion_network.build_network(random_weights(1), Size(1, 0)))
     frames = layers.Input((None, 3))
     for other in (layers.LSTM(2), layers.Dense(2, "tanh"), layers.Conv1D(2, 3), layers.Conv1D(3, 3, groups=3)):
         assert not convolutional.knows(keras.Model(frames, other(frames)))

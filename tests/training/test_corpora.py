@@ -1,4 +1,4 @@
-"""The readers take the corpora as people have them on their disks."""
+"""Readers accept the corpora in the layouts in which people store them."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The price of a network: multiplications are counted as one does by hand, and its speed is measured."""
+"""Cost of a network: multiply-adds equal a count by hand, and speed is measured."""
 
 from pathlib import Path
 
@@ -36,7 +36,7 @@ def ones(*shape: int) -> np.ndarray:
 
 
 def counted(path: Path) -> float:
-    """Multiply-adds on the whole segment."""
+    """Return the multiply-adds of the whole segment."""
     return multiply_adds(path, FRONT_END) * SEGMENT_S
 
 
@@ -69,7 +69,7 @@ def test_a_convolution_in_groups_costs_a_share(tmp_path):
 
 
 def test_a_product_of_what_was_computed_is_counted_as_well(tmp_path):
-    """As attention has it: every frame with every other."""
+    """As in attention, which multiplies every frame with every other."""
     nodes = [
         helper.make_node("Transpose", ["x"], ["turned"], perm=[0, 2, 1]),
         helper.make_node("MatMul", ["x", "turned"], ["y"]),
@@ -107,7 +107,7 @@ def test_counting_leaves_the_file_as_it_was(tmp_path):
 def test_a_second_of_speech_costs_the_student_less_than_40_million(tmp_path):
     export_network(student.with_statistics(student.build_student()), student.FRONT_END, tmp_path / "ear.onnx")
     found = multiply_adds(tmp_path / "ear.onnx", student.FRONT_END)
-    # Not less than the weights that are used 25 times a second, either.
+    # The lower bound: the weights that are used 25 times a second.
     assert 25 * 900_000 < found < 40_000_000
 
 
@@ -115,7 +115,7 @@ def test_a_second_of_speech_costs_the_student_less_than_40_million(tmp_path):
 
 
 class Clock:
-    """Every look takes as long as the last one and a second."""
+    """A clock on which each interval between readings is a second longer than the one before."""
 
     def __init__(self) -> None:
         self.now, self.looks = 0.0, 0

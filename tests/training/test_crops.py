@@ -1,4 +1,4 @@
-"""Batches of crops: which clips are drawn, what they are labelled, and what the network gets of them."""
+"""Batches of crops: which clips are drawn, their targets, and the inputs of the network."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_read_speech_is_neutral_or_calm_and_no_emotion_is_ruled_out():
 
 
 def drawn_frames(clips: int) -> DrawnFrames:
-    """One copy of each clip, of a hundred frames."""
+    """One copy of each clip, with a hundred frames."""
     frames = np.random.default_rng(1).normal(-3, 1, (100 * clips, 24)).astype(np.float16)
     return DrawnFrames(frames, np.arange(clips + 1) * 100, np.full(clips, 100), np.arange(clips + 1))
 

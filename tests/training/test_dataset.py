@@ -1,4 +1,4 @@
-"""Clips come to the network the way that the analyzer's segments do."""
+"""Clips are prepared for the network in the same way as segments in the analyzer."""
 
 from dataclasses import replace
 from pathlib import Path

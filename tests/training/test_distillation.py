@@ -1,11 +1,11 @@
-"""Training a small network on a teacher's outputs."""
+"""Training a small network on the outputs of a teacher."""
 
 import keras
 import numpy as np
 import pytest
 
 from analyzer.emotions import EMOTIONS
-from tests.training.tiny_ear import random_weights
+from tests.training.random_whisper import random_weights
 from training import distillation, small_network, whisper
 from training.corpora import Clip
 from training.crops import TARGETS, Mixture, target
@@ -18,7 +18,7 @@ from training.sounds import Sounds
 
 
 def copies_of(*lengths):
-    """One drawn copy of each clip; each frame has its own number in every band, as float16 has it."""
+    """One drawn copy of each clip, with random frames in float16."""
     starts = np.concatenate([[0], np.cumsum(lengths)])
     frames = np.random.default_rng(1).normal(size=(starts[-1], 80)).astype(np.float16)
     return DrawnFrames(frames, starts, np.array(lengths), np.arange(len(lengths) + 1))
@@ -43,7 +43,7 @@ def test_the_small_encoder_has_fewer_than_a_million_weights(network):
 
 
 def test_a_teacher_gives_its_statistics_and_normalised_frames():
-    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1)))
+    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1, pairs_after=0)))
     inputs = np.random.default_rng(2).normal(size=(1, 40, 80)).astype(np.float32)
     statistics, frames = distillation.with_frames(encoder)(inputs)
     assert np.asarray(statistics) == pytest.approx(np.asarray(encoder(inputs)), abs=1e-5)
@@ -54,44 +54,48 @@ def test_a_teacher_gives_its_statistics_and_normalised_frames():
 
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
-    """What a teacher gives for copies of two clips, and what it gives for their frames one by one."""
+    """Three copies of clips, the outputs of a teacher for all but the second, and the teacher."""
     folder = tmp_path_factory.mktemp("outputs")
-    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1)))
+    encoder = with_statistics(build_network(random_weights(1), Size(blocks=1, pairs_after=0)))
     teacher = distillation.with_frames(encoder)
     path = encoder_file(Encoder("teacher", FRONT_END, lambda: teacher), folder)
-    copies = copies_of(48, 60)
+    copies, used = copies_of(48, 52, 60), np.array([True, False, True])
     kernel = np.random.default_rng(3).normal(size=(1024, 8))
-    found = teacher_outputs(path, lambda statistics: statistics @ kernel, copies, folder / "outputs.npz")
-    again = teacher_outputs(path, None, copies, folder / "outputs.npz")
+    found = teacher_outputs(path, lambda statistics: statistics @ kernel, copies, used, folder / "outputs.npz")
+    again = teacher_outputs(path, None, copies, used, folder / "outputs.npz")
     assert np.array_equal(again.logits, found.logits)
     return copies, found, teacher
 
 
 def test_a_teachers_frames_are_kept_within_half_a_step(outputs):
     copies, found, teacher = outputs
-    inputs = distillation.whisper_scaled(copies.frames[48:108].astype(np.float32))
+    inputs = distillation.whisper_scaled(copies.frames[100:160].astype(np.float32))
     expected = np.asarray(teacher(inputs[None])[1])[0]
-    kept = found.frames[found.starts[1] : found.starts[1] + 15] / 24
+    kept = found.frames[found.starts[2] : found.starts[2] + 15] / 24
     assert kept == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
 
 
 def test_a_teachers_logits_have_one_scale(outputs):
     _, found, _ = outputs
-    assert found.logits.std() == pytest.approx(distillation.SCALE, rel=1e-4)
+    assert found.logits[[0, 2]].std() == pytest.approx(distillation.SCALE, rel=1e-4)
+    assert not found.logits[1].any()
     assert found.logits.mean(axis=1) == pytest.approx(0, abs=1e-5)
 
 
 def test_the_frames_of_a_crop_are_those_of_its_own_time(outputs, monkeypatch):
     copies, found, _ = outputs
     monkeypatch.setattr(distillation, "masked", lambda frames, random: frames)
-    clips = (Clip("a", "sad", "nemo-1", "nemo"), Clip("b", "happy", "nemo-2", "nemo"))
-    mixture = Mixture(Sounds(clips, np.zeros(1), np.zeros(3, int)), {"nemo": 1.0})
+    clips = tuple(
+        Clip(name, emotion, f"nemo-{name}", "nemo") for name, emotion in (("a", "sad"), ("u", "sad"), ("b", "happy"))
+    )
+    sounds = Sounds(clips, np.zeros(1), np.zeros(4, int))
+    mixture = Mixture(sounds, {"nemo": 1.0}, excluded=frozenset({"nemo-u"}))
     marked = TeacherOutputs(found.logits, np.arange(len(found.frames))[:, None] * np.ones((1, 512)), found.starts)
     inputs, (targets, frames) = draw_batch(mixture, copies, marked, 16, 32, np.random.default_rng(4))
     assert targets.shape == (32, TARGETS + 8)
     for crop, own in zip(inputs, frames, strict=True):
         place = round(float(own[0, 0]) * 24)
-        copy = int(place >= found.starts[1])
+        copy = 2 * int(place >= found.starts[2])
         start = copies.starts[copy] + STRIDE * (place - found.starts[copy])
         expected = distillation.whisper_scaled(copies.frames[start : start + 16].astype(np.float32))
         assert crop == pytest.approx(expected, abs=1e-6)
@@ -117,3 +121,12 @@ def test_a_small_network_learns_its_teachers_frames(outputs):
     for _ in range(30):
         last = network.train_on_batch(inputs, [np.zeros((1, OUTPUTS), np.float32), frames])
     assert np.ravel(last)[0] < np.ravel(first)[0] / 2
+
+
+def test_a_teachers_frames_are_those_of_the_blocks_after_pairs_were_averaged():
+    encoder = with_statistics(build_network(random_weights(2), Size(blocks=2, pairs_after=1)))
+    inputs = np.random.default_rng(2).normal(size=(1, 40, 80)).astype(np.float32)
+    last = distillation.keras.Model(encoder.input, encoder.get_layer("block2").output)
+    block = np.asarray(last(inputs))
+    normalised = (block - block.mean(-1, keepdims=True)) / block.std(-1, keepdims=True)
+    assert np.asarray(distillation.with_frames(encoder)(inputs)[1]) == pytest.approx(normalised, abs=1e-3)

@@ -1,4 +1,4 @@
-"""Copies of clips through drawn lines: their lengths, their frames, and that they are drawn once."""
+"""Copies of clips through randomly drawn telephone lines: lengths, frames, and that they are drawn once."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ LENGTHS_S = (0.2, 1.0, 2.0, 9.0)
 
 @pytest.fixture(scope="module")
 def sounds():
-    """Noise of several lengths, two clips of one corpus and two of another."""
+    """Noise of several lengths: two clips of one corpus and two of another."""
     sizes = [int(seconds * telephone.RATE) for seconds in LENGTHS_S]
     samples = np.random.default_rng(1).integers(-9000, 9000, sum(sizes)).astype(np.int16)
     clips = [Clip(Path(f"{k}.wav"), "sad", "s", "ab"[k // 2], audio=f"{k:012x}") for k in range(4)]

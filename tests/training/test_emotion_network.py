@@ -1,4 +1,4 @@
-"""The network that is trained end to end: its outputs, its loss, and its export."""
+"""The network that is trained end to end: outputs, loss, and export."""
 
 import numpy as np
 import onnxruntime
@@ -7,7 +7,7 @@ import pytest
 from analyzer.emotions import EMOTIONS, OTHER
 from analyzer.features import network_input
 from tests import voices
-from tests.training.tiny_ear import random_weights
+from tests.training.random_whisper import random_weights
 from training.crops import READ, target
 from training.emotion_network import OUTPUTS, Statistics, build_network, loss, with_statistics
 from training.export import export_network
@@ -18,7 +18,7 @@ FRAMES = np.random.default_rng(0).normal(size=(2, 61, 80)).astype(np.float32)
 
 @pytest.fixture(scope="module")
 def network():
-    return build_network(random_weights(1), Size(blocks=1))
+    return build_network(random_weights(1), Size(blocks=1, pairs_after=0))
 
 
 @pytest.mark.parametrize("count", [4, 5, 61, 500])
@@ -31,7 +31,7 @@ def test_it_takes_any_number_of_frames_up_to_the_longest_segment(network, count)
 def test_it_takes_telephone_sound_at_its_own_rate():
     frames = network_input(voices.speech(2, FRONT_END.rate), FRONT_END)
     assert frames.shape == (200, 80)
-    assert np.ptp(frames[:, 64:]) == 0  # above 4 kHz, where a telephone has nothing
+    assert np.ptp(frames[:, 64:]) == 0  # above 4 kHz, where telephone sound has nothing
     assert frames[:, :40].std() > 0.1
 
 
@@ -47,7 +47,7 @@ def test_a_new_head_prefers_nothing(network):
 
 
 def test_the_encoder_gives_mean_and_deviation_of_every_block():
-    network = build_network(random_weights(2), Size(blocks=2))
+    network = build_network(random_weights(2), Size(blocks=2, pairs_after=1))
     found = np.asarray(with_statistics(network)(FRAMES, training=False))
     assert found.shape == (2, 2 * 2 * 512)
     assert (found[:, 512:1024] > 0).all()

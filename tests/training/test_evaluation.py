@@ -1,4 +1,4 @@
-"""Every figure of an evaluation is what it is called, a leak is refused, and the report holds what it was made from."""
+"""Evaluation: figures match their definitions, leaks are refused, and the report covers everything it was made from."""
 
 import gzip
 from pathlib import Path
@@ -17,27 +17,27 @@ from training import evaluation_tables as tables
 from training.cli import main
 from training.corpora import Clip
 from training.evaluation import evaluate
-from training.evaluation_rows import COLUMNS, Heard, read_heard, read_rows, refuse_leaks, write_rows
+from training.evaluation_rows import COLUMNS, TrainingData, read_rows, read_trained_on, refuse_leaks, write_rows
 from training.splits import RAVDESS_FOLDS, Leak
 
 FOLD_OF = {f"ravdess-{actor}": str(fold) for fold, actors in RAVDESS_FOLDS.items() if fold < 6 for actor in actors}
 
 
-def row(acted: str, heard: str, confidence: float = 0.9, **others: object) -> dict:
-    """A row in which one emotion has `confidence` and the other seven share the rest."""
-    eight = dict.fromkeys(EMOTIONS, (1 - confidence) / 7) | {heard: confidence}
+def row(acted: str, predicted: str, confidence: float = 0.9, **others: object) -> dict:
+    """A row in which one emotion has the probability `confidence`, and the other seven share the rest."""
+    eight = dict.fromkeys(EMOTIONS, (1 - confidence) / 7) | {predicted: confidence}
     made = {"corpus": "x", "clip": "1", "speaker": "x-1", "sex": "", "emotion": acted, "fold": "1", "seed": 1}
     return {**made, "condition": "telephone", "length_s": 2.0, **eight, "other": np.nan, **others}
 
 
 def frame(*rows: dict) -> pd.DataFrame:
-    """Rows of different clips, as read_rows returns them."""
+    """Return rows of different clips as a table, as read_rows does."""
     numbered = [{**one, "clip": str(number)} if one["clip"] == "1" else one for number, one in enumerate(rows)]
     return pd.DataFrame(numbered, columns=list(COLUMNS))
 
 
 def many(skill: float, seed: int, conditions=("studio", "telephone"), copies: int = 1, with_other=True) -> pd.DataFrame:
-    """Rows of all kinds of a model that hears `skill` of the clips right and is about as sure as that."""
+    """Rows of all kinds from a model that recognises a share `skill` of the clips, with about that confidence."""
     random = np.random.default_rng(seed)
     clips = [
         ("ravdess", f"03-01-{e + 1:02d}-01-01-{take:02d}-{name[-2:]}", name, e, fold)
@@ -71,13 +71,13 @@ def many(skill: float, seed: int, conditions=("studio", "telephone"), copies: in
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=30))
 def test_the_measures_are_those_of_scikit_learn(pairs):
-    truth, heard = zip(*pairs, strict=True)
+    truth, predicted = zip(*pairs, strict=True)
     found = tables.scored(frame(*(row(EMOTIONS[t], EMOTIONS[h]) for t, h in pairs)))
     acted = sorted(set(truth))
     options = {"labels": acted, "average": "macro", "zero_division": 0}
-    assert found["uar"] == pytest.approx(recall_score(truth, heard, **options))
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, heard, **options))
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, heard))
+    assert found["uar"] == pytest.approx(recall_score(truth, predicted, **options))
+    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, **options))
+    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
 
 
 def test_seeds_are_averaged_and_not_pooled_as_clips():
@@ -121,7 +121,7 @@ def test_the_calibration_error_is_the_weighted_gap_of_the_bins():
 
 
 def test_calibration_is_measured_under_the_shares_of_the_clips():
-    # Eight clips in ten are happy. Under an even prior the network gives 0.5 to happy and to sad: 0.8 to happy then.
+    # Eight of ten clips are happy. Under an even prior, happy and sad have 0.5 each; happy then has 0.8.
     eight = dict.fromkeys(EMOTIONS, 0.0) | {"happy": 0.5, "sad": 0.5}
     rows = frame(*({**row(acted, "happy"), **eight} for acted in ["happy"] * 8 + ["sad"] * 2))
     found = tables.calibration({"m": rows}, "x").set_index("fold").loc["all"]
@@ -179,12 +179,12 @@ def test_each_emotion_has_recall_precision_and_f1():
 
 def test_the_confusion_matrix_has_what_is_acted_in_rows():
     found = tables.confusion({"m": frame(row("happy", "sad"), row("happy", "sad"))}, "x")
-    cell = found[(found["acted"] == "happy") & (found["heard"] == "sad")].iloc[0]
+    cell = found[(found["acted"] == "happy") & (found["predicted"] == "sad")].iloc[0]
     assert (cell["clips"], cell["share"]) == (2, 1) and found["clips"].sum() == 2
 
 
 def left_out_rows(corpus, *pairs):
-    """Rows of a corpus that was left out: what is acted, recognised, and its probability."""
+    """Rows of a left-out corpus from tuples of acted emotion, recognised emotion, and its probability."""
     return [
         row(acted, found, share, corpus=corpus, fold=corpus, clip=f"{k}")
         for k, (acted, found, share) in enumerate(pairs)
@@ -199,7 +199,7 @@ def test_a_corpus_left_out_is_scored_by_a_threshold_from_the_others():
     )  # fmt: skip
     found = tables.left_out({"m": frame(*others, *rows)}).set_index("corpus").loc["nemo"]
     assert found["clips"] == 5
-    # The 95th of a hundred level clips of the other corpus is angry with 0.67, under an even prior.
+    # The threshold is the 95th percentile of neutral clips of the other corpus: angry with 0.67, under an even prior.
     assert (found["found"], found["false"]) == (0.5, 0.5)
     assert found["roc_area"] == pytest.approx(3 / 4)
     alone = tables.left_out({"m": frame(*rows)}).iloc[0]
@@ -346,7 +346,9 @@ def ravdess_rows() -> pd.DataFrame:
     return frame(row("happy", "happy", corpus="ravdess", speaker="ravdess-07", fold="4", clip=name))
 
 
-CLEAN = Heard(frozenset({"ravdess-01"}), frozenset({"ravdess/Actor_01/03-01-03-01-02-01-01.flac"}), frozenset({"aa"}))
+CLEAN = TrainingData(
+    frozenset({"ravdess-01"}), frozenset({"ravdess/Actor_01/03-01-03-01-02-01-01.flac"}), frozenset({"aa"})
+)
 
 
 def test_rows_without_a_leak_pass():
@@ -358,11 +360,11 @@ def test_rows_without_a_leak_pass():
 @pytest.mark.parametrize(
     ("planted", "says"),
     [
-        (Heard(speakers=frozenset({"ravdess-07"})), "speaker ravdess-07"),
-        (Heard(clips=frozenset({"ravdess/Actor_07/03-01-03-01-02-01-07.flac"})), "the clip"),
-        (Heard(clips=frozenset({"/elsewhere/copies/03-01-03-01-02-01-07.wav"})), "the clip"),
-        (Heard(clips=frozenset({"Actor_07/03-01-03-01-02-02-07.wav"})), "the clip"),  # the identical pair
-        (Heard(audio=frozenset({"digest"})), "the audio"),
+        (TrainingData(speakers=frozenset({"ravdess-07"})), "speaker ravdess-07"),
+        (TrainingData(clips=frozenset({"ravdess/Actor_07/03-01-03-01-02-01-07.flac"})), "the clip"),
+        (TrainingData(clips=frozenset({"/elsewhere/copies/03-01-03-01-02-01-07.wav"})), "the clip"),
+        (TrainingData(clips=frozenset({"Actor_07/03-01-03-01-02-02-07.wav"})), "the clip"),  # the identical pair
+        (TrainingData(audio=frozenset({"digest"})), "the audio"),
     ],
 )
 def test_a_planted_leak_is_refused(part, planted, says):
@@ -373,12 +375,12 @@ def test_a_planted_leak_is_refused(part, planted, says):
 
 
 def test_a_leak_in_another_fold_is_none():
-    refuse_leaks(ravdess_rows(), {"4": {"training": CLEAN}, "1": {"training": Heard(frozenset({"ravdess-07"}))}})
+    refuse_leaks(ravdess_rows(), {"4": {"training": CLEAN}, "1": {"training": TrainingData(frozenset({"ravdess-07"}))}})
 
 
-def test_a_fold_of_which_nothing_is_said_is_refused():
+def test_a_fold_of_which_nothing_is_known_is_refused():
     for trained_on in ({}, {"1": {"training": CLEAN}}, {"4": {}}):
-        with pytest.raises(Leak, match="nothing is said"):
+        with pytest.raises(Leak, match="nothing is known"):
             refuse_leaks(ravdess_rows(), trained_on)
 
 
@@ -386,26 +388,28 @@ def test_nobody_of_a_corpus_left_out_may_be_learned_from_scored_or_not():
     rows = frame(row("happy", "happy", corpus="nemo", fold="nemo", speaker="nemo-sk0", clip="SK0_happiness_1"))
     refuse_leaks(rows, {"nemo": {"training": CLEAN}})
     with pytest.raises(Leak, match="nemo-sk1"):
-        refuse_leaks(rows, {"nemo": {"training": Heard(frozenset({"nemo-sk1"}))}})
+        refuse_leaks(rows, {"nemo": {"training": TrainingData(frozenset({"nemo-sk1"}))}})
     with pytest.raises(Leak, match="the clip SK0_happiness_1"):
-        refuse_leaks(rows, {"nemo": {"training": Heard(clips=frozenset({"/data/nemo/SK0_happiness_1.ogg"}))}})
+        refuse_leaks(rows, {"nemo": {"training": TrainingData(clips=frozenset({"/data/nemo/SK0_happiness_1.ogg"}))}})
 
 
 def test_what_was_learned_from_is_kept_beside_the_rows_and_compared_when_they_are_read(tmp_path):
     path = tmp_path / "m.csv.gz"
-    learned = {"4": {"training": Heard.of([Clip(Path("/d/x/a.wav"), "sad", "x-1", "x", "aa")]), "teacher": CLEAN}}
+    learned = {
+        "4": {"training": TrainingData.of([Clip(Path("/d/x/a.wav"), "sad", "x-1", "x", "aa")]), "teacher": CLEAN}
+    }
     write_rows(path, ravdess_rows(), learned)
-    assert read_heard(path) == learned
+    assert read_trained_on(path) == learned
     assert len(read_rows(path)) == 1
     with pytest.raises(Leak):
-        write_rows(tmp_path / "n.csv.gz", ravdess_rows(), {"4": {"teacher": Heard(frozenset({"ravdess-07"}))}})
+        write_rows(tmp_path / "n.csv.gz", ravdess_rows(), {"4": {"teacher": TrainingData(frozenset({"ravdess-07"}))}})
     assert not (tmp_path / "n.csv.gz").exists()
-    beside = tmp_path / "m.heard.json"
+    beside = tmp_path / "m.trained_on.json"
     beside.write_text(beside.read_text().replace('"ravdess-01"', '"ravdess-07"'))
     with pytest.raises(Leak, match="teacher"):
         read_rows(path)
     beside.write_text('{"4": {"training": ["x"]}}')
-    with pytest.raises(UsageError, match=r"heard\.json"):
+    with pytest.raises(UsageError, match=r"trained_on\.json"):
         read_rows(path)
 
 
@@ -414,7 +418,7 @@ def test_what_was_learned_from_is_kept_beside_the_rows_and_compared_when_they_ar
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory) -> Path:
-    """The folder of a report on three models, one of which lacks the kinds of rows that one may lack."""
+    """The folder of a report on three models, one of which lacks all optional kinds of rows."""
     folder = tmp_path_factory.mktemp("evaluation")
     write_rows(folder / "good.csv.gz", many(0.8, 1))
     write_rows(folder / "fair.csv.gz", many(0.5, 2, ("studio", "telephone", "gsm")))
@@ -469,7 +473,7 @@ def test_a_folder_without_probabilities_or_with_a_leak_ends_with_a_usage_error(t
     assert main(["evaluate", "--probabilities", str(tmp_path)]) == 2
     assert main(["evaluate", "--probabilities", str(tmp_path / "absent")]) == 2
     write_rows(tmp_path / "m.csv.gz", ravdess_rows(), {"4": {"training": CLEAN}})
-    beside = tmp_path / "m.heard.json"
+    beside = tmp_path / "m.trained_on.json"
     beside.write_text(beside.read_text().replace("ravdess-01", "ravdess-07"))
     assert main(["evaluate", "--probabilities", str(tmp_path)]) == 2
     assert "ravdess-07" in capsys.readouterr().err

@@ -1,4 +1,4 @@
-"""A training is repeatable, and what it leaves can be used by itself."""
+"""Training is reproducible, and its results can be used on their own."""
 
 import csv
 import json
@@ -74,7 +74,7 @@ def test_its_sensitivities_are_generic_and_its_terms_are_left_to_whoever_trained
 
 def test_the_training_prior_is_the_shares_of_the_emotions_when_every_speaker_is_heard_equally_often(tiny_model):
     prior = Classifier(tiny_model.folder).settings.training_prior
-    of_an_actor = 2 / 16  # a clip of each emotion in two sentences; TESS's two speakers have no calm
+    of_an_actor = 2 / 16  # each emotion in two sentences; TESS's two speakers have no calm
     assert prior[EMOTIONS.index("calm")] == pytest.approx(4 * of_an_actor / 6, abs=0.03)
 
 

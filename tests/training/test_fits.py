@@ -1,4 +1,4 @@
-"""Fits of encoders and heads: who is left out, what is kept, and what is scored."""
+"""Fits of encoders and heads: which speakers are left out, what is cached, and what is scored."""
 
 from dataclasses import replace
 
@@ -10,11 +10,11 @@ from sklearn.metrics import recall_score, roc_auc_score
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, OTHER
 from analyzer.errors import UsageError
 from tests.training.conftest import write
-from tests.training.tiny_ear import random_weights
+from tests.training.random_whisper import random_weights
 from training import fits, recipes, tuning, whisper
 from training.corpora import RAVDESS, Clip, read_ravdess
 from training.emotion_network import OUTPUTS, build_network
-from training.encoding import Heard
+from training.encoding import ClipStatistics
 from training.fits import CONDITIONS, Heads, figures, is_scored, scored
 from training.head import Head
 from training.operating_point import LOGITS
@@ -25,14 +25,14 @@ from training.sounds import read_sounds
 from training.splits import actors_of
 
 ENCODER = EncoderRecipe(
-    "tiny", {RAVDESS: 3.0, NON_SPEECH: 1.0}, Size(blocks=1), Options(steps=2), batch=2, crop_frames=(32,)
+    "tiny", {RAVDESS: 3.0, NON_SPEECH: 1.0}, Size(blocks=1, pairs_after=0), Options(steps=2), batch=2, crop_frames=(32,)
 )
-TINY = Recipe("tiny", ENCODER, {RAVDESS: 1.0})
+TINY = Recipe("tiny", ENCODER, {RAVDESS: 1.0}, block_scales=(1.0,))
 
 
 @pytest.fixture(scope="module")
 def sounds(tiny_ravdess, tmp_path_factory):
-    """The tiny RAVDESS and two noises."""
+    """The clips of the tiny RAVDESS and two clips of noise."""
     folder = tmp_path_factory.mktemp("noises")
     noises = []
     for number in range(2):
@@ -88,6 +88,16 @@ def test_models_for_business_use_and_their_encoder_take_only_corpora_that_allow_
         assert not [corpus for corpus in recipe.corpora if is_non_commercial(corpus)]
 
 
+def test_a_source_that_a_recipe_excludes_is_in_no_fit(sounds, cache):
+    source = f"{NON_SPEECH}-0"
+    assert source in {clip.speaker for clip in sounds.clips}
+    recipe = replace(TINY, encoder=replace(ENCODER, excluded=(source,)))
+    for part in ("1", "all"):
+        numbers = fits.mixture_of(recipe.encoder, part, sounds).numbers
+        assert {sounds.clips[number].speaker for number in numbers} & {f"{NON_SPEECH}-1"}
+        assert source not in {sounds.clips[number].speaker for number in numbers}
+
+
 def test_an_encoder_never_sees_the_speakers_that_are_left_out(sounds, tmp_path, monkeypatch):
     seen = set()
     real = fits.crops.draw_batch
@@ -105,7 +115,7 @@ def test_an_encoder_never_sees_the_speakers_that_are_left_out(sounds, tmp_path, 
 
 
 STUDENT = StudentRecipe("student", TINY, ENCODER.shares, Options(steps=1), batch=2, crop_frames=(32,))
-SMALL = Recipe("small", STUDENT, {RAVDESS: 1.0}, distilled=0.5)
+SMALL = Recipe("small", STUDENT, {RAVDESS: 1.0}, block_scales=(1.0,), distilled=0.5)
 
 
 def test_a_student_and_its_teacher_leave_out_the_same_speakers(sounds, cache, monkeypatch):
@@ -147,7 +157,7 @@ def test_heads_are_fitted_without_the_speakers_that_are_left_out(sounds, tmp_pat
         is_out = np.array([clip.speaker in held_out("1", sounds.clips) for clip in clips])
         values = np.random.default_rng(1).normal(size=(len(clips), 4)).astype(np.float32)
         values[is_out] = np.nan
-        return Heard(clips, values, np.ones(len(clips)))
+        return ClipStatistics(clips, values, np.ones(len(clips)))
 
     monkeypatch.setattr(fits, "statistics", statistics)
     heads = fits.fit_heads(TINY, "1", 1, sounds, tmp_path)
@@ -159,7 +169,7 @@ def test_no_head_is_trained_on_a_corpus_that_its_recipe_does_not_name(sounds, tm
         clips = tuple(clip for clip in sounds.clips if corpora is None or clip.corpus in corpora)
         values = np.random.default_rng(1).normal(size=(len(clips), 4)).astype(np.float32)
         values[[clip.corpus == "nemo" for clip in clips]] = np.nan
-        return Heard(clips, values, np.ones(len(clips)))
+        return ClipStatistics(clips, values, np.ones(len(clips)))
 
     monkeypatch.setattr(fits, "statistics", statistics)
     others = tuple(Clip(f"{k}", "sad", f"nemo-{k}", "nemo", audio="0") for k in range(5))
@@ -176,7 +186,7 @@ def test_the_weights_that_are_used_lie_between_the_trained_ones_and_those_of_whi
     found = fits.encoder(ENCODER, "1", sounds, cache).build().get_layer("conv2").get_weights()[0]
     assert np.abs(trained - whole).max() > 0
     assert found == pytest.approx(0.3 * whole + 0.7 * trained, abs=1e-6)
-    assert path.stat().st_size < 5 * network.count_params()  # four bytes each, and no optimizer
+    assert path.stat().st_size < 5 * network.count_params()  # four bytes per parameter, and no optimizer
 
 
 def test_an_encoder_is_read_from_the_cache_the_next_time(sounds, cache, rows, monkeypatch):
@@ -201,7 +211,7 @@ def test_logits_are_those_of_the_emotions_and_the_log_odds_of_non_speech():
 
 
 def raw(labels, logits, corpus="acted"):
-    """Rows of raw scores."""
+    """Rows of raw scores with the given logits."""
     emotions = [label or "" for label in labels]
     table = pd.DataFrame({"corpus": corpus, "emotion": emotions, "condition": TELEPHONE})
     return table.assign(**dict(zip(LOGITS, np.asarray(logits, float).T, strict=True)))
@@ -224,7 +234,7 @@ def test_figures_agree_with_scikit_learn():
 
 def test_negative_clips_are_found_at_five_per_cent_of_false_alarms():
     logits = np.zeros((200, OUTPUTS))
-    logits[:100, EMOTIONS.index("sad")] = np.arange(100) / 100  # the highest five stay below 1
+    logits[:100, EMOTIONS.index("sad")] = np.arange(100) / 100  # even the highest five, the false alarms, stay below 1
     logits[100:, EMOTIONS.index("sad")] = np.where(np.arange(100) < 30, 5, 0.9)
     assert figures(raw(["neutral"] * 100 + ["sad"] * 100, logits))["found"].tolist() == [0.3]
 

@@ -1,4 +1,4 @@
-"""What Keras exports in pieces, put together: the same results from fewer operations."""
+"""Fusing operations of networks that Keras exports: the same results from fewer operations."""
 
 from collections import Counter
 from pathlib import Path
@@ -22,7 +22,7 @@ KINDS = ("LayerNormalization", "Gelu", "Erf", "Sqrt")
 
 @pytest.fixture
 def exact(tmp_path) -> Path:
-    """A network of two layers of normalisation, and two dense layers with a GELU each."""
+    """A network with two layer normalisations, and two dense layers with GELU."""
     keras.utils.set_random_seed(1)
     frames = layers.Input((None, FRONT_END.bands))
     heard = frames

@@ -1,4 +1,4 @@
-"""Made-up music is always the same for the same seed, never twice alike, and sounds at an even level."""
+"""Generated music is reproducible from its seed, differs between seeds, and has an even level."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""The notebook drives the same package, from first cell to last."""
+"""The notebook uses the same package, and runs from the first cell to the last."""
 
 import os
 from pathlib import Path

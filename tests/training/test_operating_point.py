@@ -1,4 +1,4 @@
-"""Calibration and thresholds from corpora that were left out."""
+"""Calibration and thresholds from left-out corpora."""
 
 import numpy as np
 import pandas as pd
@@ -25,7 +25,7 @@ def raw(corpus, labels, logits):
 
 
 def drawn(count, sharpness, seed, corpus="left-out", labels=EMOTIONS):
-    """Clips whose emotions are distributed as the logits say, which are then given `sharpness` times too large."""
+    """Clips whose emotions are drawn by their logits; the returned logits are `sharpness` times too large."""
     random = np.random.default_rng(seed)
     places = [EMOTIONS.index(emotion) for emotion in labels]
     logits = random.normal(0, 1.5, (count, len(LOGITS)))
@@ -35,30 +35,46 @@ def drawn(count, sharpness, seed, corpus="left-out", labels=EMOTIONS):
     return raw(corpus, truth, logits * sharpness)
 
 
+def other_sound(count=400, odds=60.0, seed=9):
+    """Clips of non-speech, whose log odds are around `odds`."""
+    random = np.random.default_rng(seed)
+    logits = random.normal(0, 1, (count, len(LOGITS)))
+    logits[:, -1] = random.normal(odds, 30, count)
+    return raw("music", ["other"] * count, logits)
+
+
 @pytest.mark.parametrize("sharpness", [0.7, 1.0, 3.0])
 def test_the_temperature_undoes_how_sharp_the_logits_are(sharpness):
-    assert calibration(drawn(4000, sharpness, 1)).temperature == pytest.approx(sharpness, rel=0.08)
+    assert calibration(drawn(4000, sharpness, 1), other_sound()).temperature == pytest.approx(sharpness, rel=0.08)
 
 
 def test_emotions_that_a_corpus_lacks_do_not_count():
     rows = drawn(4000, 2.0, 2, labels=("neutral", "sad", "angry"))
     rows[LOGITS[EMOTIONS.index("calm")]] = 50.0
-    assert calibration(rows).temperature == pytest.approx(2.0, rel=0.08)
+    assert calibration(rows, other_sound()).temperature == pytest.approx(2.0, rel=0.08)
 
 
 def test_corpora_count_alike_however_many_clips_they_have():
     large, small = drawn(6000, 1.0, 3, "large"), drawn(600, 4.0, 4, "small")
-    assert 1.2 < calibration(pd.concat([large, small])).temperature < 3.5
+    assert 1.2 < calibration(pd.concat([large, small]), other_sound()).temperature < 3.5
 
 
 def test_hardly_any_speech_is_taken_for_non_speech():
     rows = drawn(4000, 1.0, 5)
-    found = probabilities(rows, calibration(rows))
+    found = probabilities(rows, calibration(rows, other_sound(odds=0.0)))
     assert 0.003 < (found[:, -1] > 0.5).mean() <= 0.005
 
 
+def test_speech_far_from_non_speech_does_not_move_the_limit_towards_speech():
+    rows = drawn(4000, 1.0, 5).assign(**{LOGITS[-1]: np.random.default_rng(1).normal(-200, 30, 4000)})
+    found = calibration(rows, other_sound())
+    limit = -found.non_speech_offset / found.non_speech_scale
+    assert -120 < limit < 20
+    assert (probabilities(other_sound(seed=10), found)[:, -1] > 0.5).mean() > 0.9
+
+
 def test_probabilities_of_emotions_sum_to_one():
-    found = probabilities(drawn(50, 3.0, 6), Calibration(1.7, -2.0))
+    found = probabilities(drawn(50, 3.0, 6), Calibration(1.7, 0.5, -2.0))
     assert found[:, :-1].sum(axis=1) == pytest.approx(np.ones(50))
     assert ((found >= 0) & (found <= 1)).all()
 

@@ -1,4 +1,4 @@
-"""The published corpora beyond RAVDESS and TESS: what their file names say."""
+"""Published corpora besides RAVDESS and TESS: what their file names encode."""
 
 from collections import Counter
 from pathlib import Path
@@ -13,7 +13,7 @@ from training.published import LICENCES, READERS, SOURCES, is_non_commercial, re
 
 REAL_CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 
-#: A clip of each corpus for `read_all`.
+#: One file name per corpus for `read_all`.
 ONE_OF_EACH = {
     "ravdess": "Actor_01/03-01-05-02-01-01-01.flac",
     "tess": "OAF_angry/OAF_back_angry.opus",
@@ -42,7 +42,7 @@ ONE_OF_EACH = {
         ("emogator", "000357-13-1.mp3.wav", None, None, None),
         ("emogator", "000357-13-1.opus", "emogator-000357", "happy", None),
         ("emogator", "000001-25-3.wav", "emogator-000001", "calm", None),
-        ("emogator", "000001-01-3.wav", None, None, None),  # adoration is none of ours
+        ("emogator", "000001-01-3.wav", None, None, None),  # adoration is not one of the eight emotions
         ("rakshak", "0e17afa39fc0ef15_fearful_go_safe_web_15632.opus", "rakshak-0e17afa39fc0ef15", "fearful", None),
         ("rakshak", "0e17afa39fc0ef15_fearful_go_safe_web_??.opus", "rakshak-0e17afa39fc0ef15", "fearful", None),
         ("rakshak", "unknown_calm_unknown_safe_misc_2019 copy.opus", "rakshak-unknown", "calm", None),
@@ -70,7 +70,7 @@ ONE_OF_EACH = {
         ("emo_db", "03a01Fa.wav", "emo-db-03", "happy", "male"),
         ("emo_db", "16b10Wb.wav", "emo-db-16", "angry", "female"),
         ("emo_db", "09a05Ac.wav", "emo-db-09", "fearful", "female"),
-        ("emo_db", "03a04Lc.wav", None, None, None),  # boredom is none of ours
+        ("emo_db", "03a04Lc.wav", None, None, None),  # boredom is not one of the eight emotions
         ("savee", "DC_a01.wav", "savee-dc", "angry", "male"),
         ("savee", "AudioData/JK/su15.wav", "savee-jk", "surprised", "male"),
         ("savee", "AudioData/KL/sa15.wav", "savee-kl", "sad", "male"),

@@ -1,4 +1,4 @@
-"""Large products in int8: small, near the exact ones, and the same on every kind of processor."""
+"""Large products in int8: small files, results near the exact ones, and the same on every kind of processor."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ INPUTS, OUTPUTS = 400, 300
 
 
 def product(path: Path, weights: np.ndarray) -> Path:
-    """A network of one matrix product."""
+    """Write a network of one matrix product."""
     rows, columns = weights.shape
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["x", "weights"], ["y"], name="block/product")],
@@ -37,13 +37,13 @@ def weights_of(random: np.random.Generator) -> np.ndarray:
 
 
 def segments(random: np.random.Generator, number: int, sizes: float | np.ndarray = 1.0) -> list[np.ndarray]:
-    """Frames whose inputs go together, as those of speech do, and are of these sizes."""
+    """Segments of frames with correlated inputs, as in speech, scaled by `sizes`."""
     mixed = random.normal(size=(20, INPUTS)) + 0.1 * random.normal(size=(20, INPUTS))
     return [((random.normal(size=(60, 20)) @ mixed) * sizes).astype(np.float32) for _ in range(number)]
 
 
 def error(network: Path, exact: Path, frames: np.ndarray) -> float:
-    """Of what comes out, as a share of it, each output counted alike."""
+    """Return the relative error of the outputs, averaged with equal weights."""
     right = run(exact, frames)
     return float(np.mean(np.std(run(network, frames) - right, axis=0) / np.std(right, axis=0)))
 
@@ -101,7 +101,7 @@ def test_what_rounding_takes_is_made_good_by_inputs_that_go_along():
 
 @pytest.mark.parametrize("rank", [0, 5])
 def test_inputs_that_say_nothing_do_no_harm(rank):
-    """Where hardly anything was heard, weights are rounded to the nearest step or one beside it."""
+    """With hardly any calibration inputs, the rounding error of weights stays bounded."""
     random = np.random.default_rng(3)
     weights, heard = weights_of(random), random.normal(size=(rank, INPUTS))
     integers, scale = rounded(weights, heard.T @ heard)

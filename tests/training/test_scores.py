@@ -1,4 +1,4 @@
-"""Scores are what they are called, and none is computed over a leak."""
+"""Scores match their definitions, and none is computed with a leak."""
 
 from pathlib import Path
 
@@ -13,13 +13,13 @@ from training.splits import Leak
 
 
 def scores_of(*pairs: tuple[str, str], confidence: float = 0.9, speakers: int = 2) -> Scores:
-    """Scores on clips, each given as what is acted and what is heard."""
+    """Scores on clips, given as pairs of acted and predicted emotion."""
     clips = tuple(
         Clip(Path(f"{i}.wav"), acted, f"x-{i % speakers}", "x" if i % 2 else "y") for i, (acted, _) in enumerate(pairs)
     )
     probabilities = np.full((len(pairs), 8), (1 - confidence) / 7)
-    for row, (_, heard) in zip(probabilities, pairs, strict=True):
-        row[EMOTIONS.index(heard)] = confidence
+    for row, (_, predicted) in zip(probabilities, pairs, strict=True):
+        row[EMOTIONS.index(predicted)] = confidence
     return Scores(clips, probabilities)
 
 
@@ -56,7 +56,7 @@ def test_figures_are_given_by_corpus_too():
     assert {corpus: part["clips"] for corpus, part in found["test"]["by_corpus"].items()} == {"x": 2, "y": 2}
 
 
-def test_uncertain_begins_where_the_clips_kept_are_heard_right_six_times_in_ten():
+def test_uncertain_begins_where_the_clips_kept_are_right_six_times_in_ten():
     right = [("happy", "happy")] * 6
     wrong = [("sad", "happy")] * 4
     assert uncertain_below(scores_of(*right, *wrong, confidence=0.5)) == 0.3
@@ -66,7 +66,7 @@ def test_uncertain_begins_where_the_clips_kept_are_heard_right_six_times_in_ten(
     assert uncertain_below(scores_of(*wrong, confidence=0.9)) == 0.9
 
 
-def test_no_score_is_computed_where_a_speaker_was_heard_before():
+def test_no_score_is_computed_where_a_speaker_was_trained_on():
     class Network:
         def predict(self, inputs, **_):
             raise AssertionError("must not be asked")

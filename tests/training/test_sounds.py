@@ -1,4 +1,4 @@
-"""Clips decoded once, and read from the cache afterwards."""
+"""Clips are decoded once, and read from the cache afterwards."""
 
 import numpy as np
 import pytest

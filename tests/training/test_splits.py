@@ -1,4 +1,4 @@
-"""No speaker, file or piece of audio is ever on two sides of a split."""
+"""No speaker, file or audio is ever on two sides of a split."""
 
 import hashlib
 from dataclasses import replace

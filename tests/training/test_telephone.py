@@ -1,4 +1,4 @@
-"""A line does to a voice what telephones do, by the real codecs, and the same to the same voice every time."""
+"""Simulated telephone lines: effects and real codecs, reproducible for the same voice."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from tests import voices
 from training import telephone
 from training.telephone import CODECS, PLAIN, RATE, Line, code, draw_line, through
 
-#: A line that lets everything pass, so that what else it does can be measured.
+#: A line that passes the whole band, so that its other effects can be measured.
 WIDE = Line(low_hz=1, high_hz=3950)
 VOICE = voices.speech(2)
 
@@ -27,7 +27,7 @@ def decibels(share: float) -> float:
 
 
 def best_match(said: np.ndarray, heard: np.ndarray, latest: int = 80) -> tuple[float, int]:
-    """The highest correlation over lags of up to 10 ms, and its lag in samples."""
+    """Return the highest correlation over lags of up to 10 ms, and its lag in samples."""
     inner = said[latest:-latest]
     found = [(np.corrcoef(inner, heard[latest + k : len(heard) - latest + k])[0, 1], k) for k in range(-80, 81)]
     return max(found)
@@ -40,7 +40,7 @@ def strength(samples: np.ndarray, hz: float) -> float:
 
 @pytest.fixture
 def no_codec(monkeypatch):
-    """Lines as they sound before their codec."""
+    """Disable the codecs, so that lines have only their other effects."""
     monkeypatch.setattr(telephone, "code", lambda samples, _: samples)
 
 

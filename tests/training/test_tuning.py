@@ -1,4 +1,4 @@
-"""Training end to end: learning rates by layer, the moving average, and checkpoints."""
+"""End-to-end training: learning rates per layer, the moving average of weights, and checkpoints."""
 
 import keras
 import numpy as np
