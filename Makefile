@@ -7,7 +7,7 @@ WHEELHOUSE ?= wheelhouse
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: analyze test test-slow lint format wheelhouse constraints clean
+.PHONY: analyze test test-slow coverage lint format wheelhouse constraints clean
 
 analyze: .venv/analysis-installed
 	@echo "== analysing the recordings in $(CALLS)"
@@ -21,11 +21,18 @@ test-slow: .venv/development-installed
 	@echo "== tests that take long"
 	$(BIN)/python -m pytest -m slow --timeout 3600 -n auto --dist load
 
+coverage: .venv/development-installed
+	@echo "== tests, with the share of analyzer/ that they run"
+	$(BIN)/python -m pytest -m "not slow" -n auto --dist loadfile --cov=analyzer --cov-report=term:skip-covered --cov-fail-under=95
+
 lint: .venv/development-installed
 	@echo "== lint and types"
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/codespell
+	$(BIN)/python -m tests.helpers.words
 
 format: .venv/development-installed
 	$(BIN)/ruff check --fix .

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from analyzer.api import EmotionStream, analyze
     from analyzer.errors import CannotWork, UnreadableRecording
-    from analyzer.timeline import Row, Span, Timeline
+    from analyzer.timeline.timeline import Row, Span, Timeline
 
 # ONNX Runtime sends telemetry to its vendor unless this is set. No data may leave this machine.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -23,9 +23,9 @@ if not TYPE_CHECKING:  # otherwise a type checker would accept any name as an at
     _PLACES = {
         "CannotWork": "errors",
         "EmotionStream": "api",
-        "Row": "timeline",
-        "Span": "timeline",
-        "Timeline": "timeline",
+        "Row": "timeline.timeline",
+        "Span": "timeline.timeline",
+        "Timeline": "timeline.timeline",
         "UnreadableRecording": "errors",
         "analyze": "api",
     }

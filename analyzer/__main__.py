@@ -1,6 +1,6 @@
 """Entry point of `python -m analyzer`, the same as the command `call-emotions`."""
 
-from analyzer.cli import console
+from analyzer.commands.main import console
 
 if __name__ == "__main__":
     console()

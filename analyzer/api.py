@@ -16,19 +16,20 @@ from typing import Any
 
 import numpy as np
 
-from analyzer import envelope, timeline
-from analyzer.audio import Conversion
-from analyzer.classifier import Classifier, find_model, load_classifier
+from analyzer.analysis.pipeline import Pipeline, PipelineOutput
+from analyzer.analysis.recording import analyse
+from analyzer.audio import envelope
+from analyzer.audio.reader import StreamResampler
+from analyzer.audio.stereo import ChannelComparison
+from analyzer.audio.storage import is_address
+from analyzer.audio.stream import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
 from analyzer.emotions import PRIORS, SENSITIVITIES
-from analyzer.hearing import Heard, Hearing
+from analyzer.model.classifier import Classifier, find_model, load_classifier
 from analyzer.names import show
-from analyzer.recording import analyse
-from analyzer.roles import MIXED, Roles, parse_roles
-from analyzer.speech import SpeechSettings
-from analyzer.stereo import ChannelComparison
-from analyzer.storage import is_address
-from analyzer.stream import HIGHEST_RATE, LOWEST_RATE, MOST_CHANNELS
-from analyzer.timeline import Row, Timeline
+from analyzer.speech.detector import SpeechSettings
+from analyzer.timeline import timeline
+from analyzer.timeline.roles import MIXED, Roles, parse_roles
+from analyzer.timeline.timeline import Row, Timeline
 
 #: Samples are buffered up to the first length, because processing less costs nearly the same. They are processed in
 #: pieces of at most the second length, because processing needs many times the memory of the samples.
@@ -77,12 +78,12 @@ class EmotionStream:
         self._speakers = roles.of(self._channels)
         self._masked = {channel for channel, name in enumerate(self._speakers, start=1) if roles.is_masked(name)}
         classifier = _classifier(model, prior, sensitivity)
-        rate_of_model = classifier.settings.front_end.rate
-        compares = self._masked and self._channels == 2
-        self._comparison = ChannelComparison(rate_of_model) if compares else None
-        self._conversion = Conversion(self._rate, rate_of_model, self._channels)
-        self._hearing = Hearing(classifier, self._channels, SpeechSettings(), self._masked, batch=1)
-        self._gathered: list[np.ndarray] = []
+        model_rate = classifier.settings.front_end.rate
+        needs_comparison = self._masked and self._channels == 2
+        self._comparison = ChannelComparison(model_rate) if needs_comparison else None
+        self._resampler = StreamResampler(self._rate, model_rate, self._channels)
+        self._pipeline = Pipeline(classifier, self._channels, SpeechSettings(), self._masked, batch=1)
+        self._buffer: list[np.ndarray] = []
         self._is_finished = False
 
     @property
@@ -103,40 +104,40 @@ class EmotionStream:
         ValueError : if the samples have another shape or type, or the stream is finished.
         """
         self._check_open()
-        self._gathered.append(_as_float(samples, self._channels))
-        if sum(block.shape[1] for block in self._gathered) < _LEAST_PIECE_S * self._rate:
+        self._buffer.append(_as_float(samples, self._channels))
+        if sum(block.shape[1] for block in self._buffer) < _LEAST_PIECE_S * self._rate:
             return []
         with _ONE_THREAD:
-            return self._hear()
+            return self._process()
 
     def finish(self) -> list[Row]:
         """End the stream and return its last rows. Nothing can be pushed afterwards."""
         self._check_open()
         self._is_finished = True
         with _ONE_THREAD:
-            rows = self._hear(to_the_end=True)
-            rows += _rows(self._hearing.push(self._conversion.finish()))
-            return timeline.ordered(rows + _rows(self._hearing.finish()))
+            rows = self._process(is_final=True)
+            rows += _rows(self._pipeline.push(self._resampler.finish()))
+            return timeline.ordered(rows + _rows(self._pipeline.finish()))
 
     def _check_open(self) -> None:
         if self._is_finished:
             raise ValueError("the stream is finished: begin another EmotionStream for other sound")
 
-    def _hear(self, to_the_end: bool = False) -> list[Row]:
+    def _process(self, is_final: bool = False) -> list[Row]:
         """Process the buffered samples and return the rows that they complete."""
-        nothing, rows = np.empty((self._channels, 0), np.float32), list[Row]()
-        gathered = np.concatenate([nothing, *self._gathered], axis=1)
-        piece, end = round(_LONGEST_PIECE_S * self._rate), gathered.shape[1]
+        empty, rows = np.empty((self._channels, 0), np.float32), list[Row]()
+        samples = np.concatenate([empty, *self._buffer], axis=1)
+        piece, end = round(_LONGEST_PIECE_S * self._rate), samples.shape[1]
         if self._comparison:  # unmasking must not depend on how samples are pushed
             piece = round(_LEAST_PIECE_S * self._rate)
-            end = end if to_the_end else end // piece * piece
+            end = end if is_final else end // piece * piece
         for start in range(0, end, piece):
-            block = self._conversion.push(gathered[:, start : min(start + piece, end)])
+            block = self._resampler.push(samples[:, start : min(start + piece, end)])
             if self._comparison:
                 self._comparison.push(block)
-                self._hearing.masked = frozenset({1, 2} if self._comparison.may_be_one else self._masked)
-            rows += _rows(self._hearing.push(block))
-        self._gathered = [gathered[:, end:]]
+                self._pipeline.masked = frozenset({1, 2} if self._comparison.may_be_one else self._masked)
+            rows += _rows(self._pipeline.push(block))
+        self._buffer = [samples[:, end:]]
         return timeline.ordered(rows)
 
 
@@ -154,40 +155,45 @@ def analyze(
     analysed, and ValueError and CannotWork as `EmotionStream` does.
     """
     roles, classifier = _roles(speakers, only), _classifier(model, prior, sensitivity)
-    place = os.fspath(path)
+    location = os.fspath(path)
     with _ONE_THREAD:
-        found = analyse(place if is_address(place) else Path(place), classifier, SpeechSettings(), roles)
-    about = {"model": classifier.settings.name, "sensitivity": sensitivity, "note": found.note, "codec": found.codec}
+        analysis = analyse(location if is_address(location) else Path(location), classifier, SpeechSettings(), roles)
+    about = {
+        "model": classifier.settings.name,
+        "sensitivity": sensitivity,
+        "note": analysis.note,
+        "codec": analysis.codec,
+    }
     return Timeline(
-        recording=show(os.path.basename(place)),
-        length_s=found.length_s,
-        speakers=found.speakers[: len(found.figures)],
-        rows=tuple(found.rows),
-        other=found.sketch.other,
-        envelope=envelope.unpack(found.sketch.envelope, found.channels),
-        about={what: text for what, text in about.items() if text},
+        recording=show(os.path.basename(location)),
+        length_s=analysis.length_s,
+        speakers=analysis.speakers[: len(analysis.figures)],
+        rows=tuple(analysis.rows),
+        other=analysis.drawing.other,
+        envelope=envelope.unpack(analysis.drawing.envelope, analysis.channels),
+        about={key: text for key, text in about.items() if text},
     )
 
 
-def _rows(heard: Heard) -> list[Row]:
-    return heard[0]
+def _rows(output: PipelineOutput) -> list[Row]:
+    return output[0]
 
 
-def _whole_number(given: Any, name: str, least: int, most: int, what: str) -> int:
+def _whole_number(value: Any, name: str, least: int, most: int, unit: str) -> int:
     """Return a parameter as an int; raises ValueError unless it is a whole number from `least` to `most`."""
     try:
-        number = operator.index(given)
+        number = operator.index(value)
     except TypeError:
         number = least - 1
     if not least <= number <= most:
-        raise ValueError(f"{name} is {given!r}: give a whole number of {what}, {least:,} to {most:,}")
+        raise ValueError(f"{name} is {value!r}: give a whole number of {unit}, {least:,} to {most:,}")
     return number
 
 
 def _classifier(model: str, prior: str, sensitivity: str) -> Classifier:
-    for name, given, known in (("prior", prior, PRIORS), ("sensitivity", sensitivity, SENSITIVITIES)):
-        if given not in known:
-            raise ValueError(f"{name} is {given!r}: give one of {', '.join(known)}")
+    for name, value, choices in (("prior", prior, PRIORS), ("sensitivity", sensitivity, SENSITIVITIES)):
+        if value not in choices:
+            raise ValueError(f"{name} is {value!r}: give one of {', '.join(choices)}")
     return load_classifier(find_model(os.fspath(model)), prior, sensitivity)
 
 
@@ -215,7 +221,7 @@ def _as_float(samples: np.ndarray, channels: int) -> np.ndarray:
         raise ValueError(f"samples are {samples.dtype}: give int16, or float32 or float64 between -1 and 1")
     if samples.dtype.kind == "i":
         return samples.astype(np.float32) / 32768
-    with np.errstate(over="ignore"):  # overflow gives inf, which Conversion silences
+    with np.errstate(over="ignore"):  # overflow gives inf, which StreamResampler silences
         return samples.astype(np.float32)
 
 
@@ -228,20 +234,22 @@ class _OneThread:
     """
 
     def __init__(self) -> None:
-        self._lock, self._inside = threading.Lock(), 0
+        self._lock, self._active_count = threading.Lock(), 0
         self._limit: Any = None
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._inside:
+            if not self._active_count:
                 self._let_any_thread_set_limits()
                 self._limit = self._libraries.limit(limits=1, user_api="blas")
-            self._inside += 1
+            self._active_count += 1
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
         with self._lock:
-            self._inside -= 1
-            if not self._inside:
+            self._active_count -= 1
+            if not self._active_count:
                 self._let_any_thread_set_limits()
                 self._limit.restore_original_limits()
 
@@ -258,8 +266,8 @@ class _OneThread:
         Since 3.8 threadpoolctl accepts limits only from the first thread that set one, as long as that thread lives.
         """
         for library in self._libraries.lib_controllers:
-            if let := getattr(library, "clear_controlling_thread", None):
-                let(force=True)
+            if clear := getattr(library, "clear_controlling_thread", None):
+                clear(force=True)
 
 
 _ONE_THREAD = _OneThread()

@@ -12,14 +12,14 @@ from pathlib import Path
 LONGEST_NAME = 200
 #: Maximum path length of the system: in characters on Windows, otherwise in bytes without the terminating zero.
 LONGEST_PATH = {"win32": 259, "darwin": 1023}.get(sys.platform, 4095)
-#: Bytes reserved for the name of a temporary file beside a result, see `outputs.replacing`.
-_TEMPORARY_NAME = 32
+#: Bytes reserved for the name of a temporary file beside a result, see `outputs.atomic_write`.
+_TEMPORARY_NAME_BYTES = 32
 #: Bytes kept from the end of a result's name if its whole path is too long.
-_LONGEST_END = 60
-_FORBIDDEN = frozenset('<>:"\\|?*%/')
+_KEPT_END_BYTES = 60
+_FORBIDDEN_CHARACTERS = frozenset('<>:"\\|?*%/')
 #: Characters that change the text direction: after one of them, `vaw.exe` looks like `exe.wav`.
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-_RESERVED = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
+_DIRECTION_CONTROLS = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+_RESERVED_NAMES = re.compile(r"(?i)(con|prn|aux|nul|com[0-9¹²³]|lpt[0-9¹²³])(\.|$)")
 
 
 @dataclass(frozen=True)
@@ -52,22 +52,22 @@ class Identity:
         """
         *folders, name = (self.label, *self.path.split("/"))
         escaped = [file_name(part) for part in folders]
-        apart = [part.replace(".", "%2E") if part.endswith(extension) else part for part in escaped]
-        last = file_name(name + extension)
-        found = folder.joinpath(*apart, last)
-        if _is_taken(found):
-            return found
+        distinct = [part.replace(".", "%2E") if part.endswith(extension) else part for part in escaped]
+        result_name = file_name(name + extension)
+        result = folder.joinpath(*distinct, result_name)
+        if _fits_path_limit(result):
+            return result
         digest = hashlib.sha256(self.sort_key).hexdigest()[:16]
-        end = last.encode()[-_LONGEST_END:].decode(errors="ignore")
-        return folder / apart[0] / f"%~{digest}-{end}"
+        name_end = result_name.encode()[-_KEPT_END_BYTES:].decode(errors="ignore")
+        return folder / distinct[0] / f"%~{digest}-{name_end}"
 
 
-def _is_taken(path: Path) -> bool:
+def _fits_path_limit(path: Path) -> bool:
     """Whether the system accepts a path of this length, and that of a temporary file beside it."""
     folder = os.path.abspath(path.parent)
     lengths = map(len, (folder, path.name) if sys.platform == "win32" else map(os.fsencode, (folder, path.name)))
-    of_folder, of_name = lengths
-    return of_folder + 1 + max(of_name, _TEMPORARY_NAME) <= LONGEST_PATH
+    folder_length, name_length = lengths
+    return folder_length + 1 + max(name_length, _TEMPORARY_NAME_BYTES) <= LONGEST_PATH
 
 
 def show(name: str) -> str:
@@ -76,14 +76,14 @@ def show(name: str) -> str:
     Any table, log or terminal can show the result. Characters that change the text direction are escaped too, since a
     name must not look like another.
     """
-    return name if name.isprintable() else "".join(_shown(character) for character in name)
+    return name if name.isprintable() else "".join(_escape_unprintable(character) for character in name)
 
 
-def _shown(character: str) -> str:
+def _escape_unprintable(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"\\x{code - 0xDC00:02x}"
-    if character in _TURNING or unicodedata.category(character) in ("Cc", "Cn", "Cs", "Zl", "Zp"):
+    if character in _DIRECTION_CONTROLS or unicodedata.category(character) in ("Cc", "Cn", "Cs", "Zl", "Zp"):
         return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
     return character
 
@@ -96,10 +96,10 @@ def file_name(name: str) -> str:
     """
     if not name:
         return "%~"
-    escaped = "".join(_escaped(character) for character in name)
+    escaped = "".join(_escape_character(character) for character in name)
     if escaped.endswith((".", " ")):
         escaped = escaped[:-1] + f"%{ord(escaped[-1]):02X}"
-    if _RESERVED.match(escaped):
+    if _RESERVED_NAMES.match(escaped):
         escaped = f"%{ord(escaped[0]):02X}" + escaped[1:]
     if len(escaped.encode()) > LONGEST_NAME:
         digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
@@ -107,10 +107,10 @@ def file_name(name: str) -> str:
     return escaped
 
 
-def _escaped(character: str) -> str:
+def _escape_character(character: str) -> str:
     code = ord(character)
     if 0xDC80 <= code <= 0xDCFF:
         return f"%{code - 0xDC00:02X}"
-    if code < 0x20 or code == 0x7F or character in _FORBIDDEN:
+    if code < 0x20 or code == 0x7F or character in _FORBIDDEN_CHARACTERS:
         return f"%{code:02X}"
     return character if code < 0xD800 or code > 0xDFFF else f"%u{code:04X}"

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from analyzer import envelope
+from analyzer.audio import envelope
 from analyzer.emotions import EMOTIONS
-from analyzer.entry import Entry
-from analyzer.figures import channel_figures
-from analyzer.ledger import Ledger
 from analyzer.names import Identity
-from analyzer.outputs import timeline_path, write_timeline
-from analyzer.timeline import Row, Sketch, ordered
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import timeline_path, write_timeline
+from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.timeline import DrawingData, Row, ordered
 
 SPEAKERS = ("customer", "agent")
 _LENGTH_S, _ROWS_EACH = 310.0, 30
@@ -37,19 +37,19 @@ def make_archive(output: Path, count: int) -> Path:
         for rows in calls
     ]
     points = round(_LENGTH_S / envelope.STEP_S)
-    sketch = Sketch(envelope.pack(rng.normal(0, 0.1, (2, points, 2)).astype(np.float32)), ())
+    drawing = DrawingData(envelope.pack(rng.normal(0, 0.1, (2, points, 2)).astype(np.float32)), ())
     timelines: dict[int, bytes] = {}
     with closing(Ledger(output)) as ledger:
-        for k in range(count):
-            day = (_NEWEST - timedelta(k % _DAYS)).isoformat()
-            identity = Identity("calls", f"{day}/{k:07d}.wav")
+        for number in range(count):
+            day = (_NEWEST - timedelta(number % _DAYS)).isoformat()
+            identity = Identity("calls", f"{day}/{number:07d}.wav")
             path = timeline_path(output, identity)
-            if k < _DISTINCT:
-                write_timeline(path, calls[k], SPEAKERS)
-                timelines[k] = path.read_bytes()
+            if number < _DISTINCT:
+                write_timeline(path, calls[number], SPEAKERS)
+                timelines[number] = path.read_bytes()
             else:
                 path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(timelines[k % _DISTINCT])
+                path.write_bytes(timelines[number % _DISTINCT])
             entry = Entry(
                 identity,
                 size=2_480_058,
@@ -61,12 +61,12 @@ def make_archive(output: Path, count: int) -> Path:
                 rate=8000,
                 channels=2,
                 length_s=_LENGTH_S,
-                figures=figures[k % _DISTINCT],
-                recorded=f"{day} {8 + k % 12:02d}:{k % 60:02d}:00",
+                figures=figures[number % _DISTINCT],
+                recorded=f"{day} {8 + number % 12:02d}:{number % 60:02d}:00",
                 recorded_from="name",
-                groups={"queue": f"queue {k % 12}"},
+                groups={"queue": f"queue {number % 12}"},
             )
-            ledger.record(entry, sketch)
+            ledger.record(entry, drawing)
     return output
 
 
@@ -74,8 +74,10 @@ def _rows(rng: np.random.Generator) -> list[Row]:
     """Return the rows of a call: a turn every ten seconds on channel 1, and one on channel 2 four seconds later."""
     rows = []
     for channel in (1, 2):
-        for k in range(_ROWS_EACH):
-            heard = tuple(round(float(p), 4) for p in rng.dirichlet([3, 2, 1, 0.5, 0.5, 0.3, 0.2, 0.4]))
-            start = 10.0 * k + 4.0 * channel
-            rows.append(Row(start, start + 2.5, channel, EMOTIONS[int(np.argmax(heard))], heard, -25.0))
+        for turn in range(_ROWS_EACH):
+            probabilities = tuple(
+                round(float(probability), 4) for probability in rng.dirichlet([3, 2, 1, 0.5, 0.5, 0.3, 0.2, 0.4])
+            )
+            start = 10.0 * turn + 4.0 * channel
+            rows.append(Row(start, start + 2.5, channel, EMOTIONS[int(np.argmax(probabilities))], probabilities, -25.0))
     return ordered(rows)

@@ -8,9 +8,9 @@ import av
 import numpy as np
 import soundfile
 
-from analyzer.audio import open_audio, read_at
-from analyzer.signatures import AUDIO_EXTENSIONS
-from analyzer.speech import Segment, SpeechDetector, SpeechSettings
+from analyzer.audio.reader import open_audio, read_at
+from analyzer.audio.signatures import AUDIO_EXTENSIONS
+from analyzer.speech.detector import Segment, SpeechDetector, SpeechSettings
 
 RATE = 8000
 #: Seconds that are written at a time.
@@ -26,25 +26,32 @@ _SPEECH_S = 1800
 
 def speech_of(folder: Path) -> list[np.ndarray]:
     """Return pieces of speech at 8000 per second, each shaped (samples,), from the recordings of a folder."""
-    found: list[np.ndarray] = []
-    held = 0
+    pieces: list[np.ndarray] = []
+    sample_count = 0
     for path in sorted(path for path in folder.rglob("*") if path.suffix.lower() in AUDIO_EXTENSIONS):
-        if held > _SPEECH_S * RATE:
+        if sample_count > _SPEECH_S * RATE:
             break
         with open_audio(path) as stream:
-            new = [segment.samples for _, segment in spoken(read_at(stream, RATE), stream.channels, RATE)]
-        found, held = found + new, held + sum(map(len, new))
-    if not found:
+            new_pieces = [segment.samples for _, segment in spoken(read_at(stream, RATE), stream.channels, RATE)]
+        pieces, sample_count = pieces + new_pieces, sample_count + sum(map(len, new_pieces))
+    if not pieces:
         raise SystemExit(f"no speech in {folder}: give --speech a folder of recordings")
-    return found
+    return pieces
 
 
 def spoken(blocks: Iterable[np.ndarray], channels: int, rate: int) -> list[tuple[int, Segment]]:
     """Return the speech segments in blocks shaped (channels, samples), each with its channel, counted from 1."""
     detectors = [SpeechDetector(rate, SpeechSettings()) for _ in range(channels)]
-    found = [(k, s) for block in blocks for k, d in enumerate(detectors, start=1) for s in d.push(block[k - 1])]
-    found += [(k, s) for k, d in enumerate(detectors, start=1) for s in d.finish()]
-    return [(channel, segment) for channel, segment in found if segment.is_speech]
+    segments = [
+        (channel, segment)
+        for block in blocks
+        for channel, detector in enumerate(detectors, start=1)
+        for segment in detector.push(block[channel - 1])
+    ]
+    segments += [
+        (channel, segment) for channel, detector in enumerate(detectors, start=1) for segment in detector.finish()
+    ]
+    return [(channel, segment) for channel, segment in segments if segment.is_speech]
 
 
 def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: Sequence[np.ndarray]) -> Path:
@@ -62,13 +69,13 @@ def make_calls(folder: Path, count: int, minutes: float, encoding: str, speech: 
 def call(seed: int, minutes: float, speech: Sequence[np.ndarray]) -> Iterator[np.ndarray]:
     """Yield a call in blocks shaped (2, samples)."""
     random = np.random.default_rng(seed)
-    left, turns = round(minutes * 60 * RATE), _turns(random, speech)
-    held = np.empty((2, 0), np.float32)
-    while left:
-        while held.shape[1] < BLOCK_S * RATE:
-            held = np.concatenate([held, next(turns)], axis=1)
-        block, held = held[:, : min(left, BLOCK_S * RATE)], held[:, BLOCK_S * RATE :]
-        left -= block.shape[1]
+    remaining, turns = round(minutes * 60 * RATE), _turns(random, speech)
+    buffer = np.empty((2, 0), np.float32)
+    while remaining:
+        while buffer.shape[1] < BLOCK_S * RATE:
+            buffer = np.concatenate([buffer, next(turns)], axis=1)
+        block, buffer = buffer[:, : min(remaining, BLOCK_S * RATE)], buffer[:, BLOCK_S * RATE :]
+        remaining -= block.shape[1]
         # A real line is never completely silent.
         yield block + random.normal(0, 3e-4, block.shape).astype(np.float32)
 
@@ -77,9 +84,9 @@ def _turns(random: np.random.Generator, speech: Sequence[np.ndarray]) -> Iterato
     """Yield turns without end, each with its pause, shaped (2, samples)."""
     speaker = 0
     while True:
-        wanted = random.uniform(*TURN_S) * RATE
+        target_length = random.uniform(*TURN_S) * RATE
         pieces = [speech[int(random.integers(len(speech)))]]
-        while sum(map(len, pieces)) < wanted:
+        while sum(map(len, pieces)) < target_length:
             pieces.append(speech[int(random.integers(len(speech)))])
         turn = np.zeros((2, sum(map(len, pieces)) + round(random.uniform(*PAUSE_S) * RATE)), np.float32)
         turn[speaker, : sum(map(len, pieces))] = np.concatenate(pieces)

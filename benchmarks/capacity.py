@@ -7,10 +7,10 @@ import pandas as pd
 FILE = "capacity.csv"
 ARCHIVES_H = (10_000, 1_000_000, 100_000_000)
 #: Hours that one run may take.
-NIGHT_H = 8
+RUN_H = 8
 
 
-def reckon(speed: pd.DataFrame) -> pd.DataFrame:
+def estimate_capacity(speed: pd.DataFrame) -> pd.DataFrame:
     """Estimate core hours, and the cores for one run of NIGHT_H hours and for one month, per archive size and model.
 
     `speed` is the table of that name. Only WAV is used, because the encoding of an archive makes little difference.
@@ -20,7 +20,7 @@ def reckon(speed: pd.DataFrame) -> pd.DataFrame:
     for model in ("default", "accurate"):
         for hours in ARCHIVES_H:
             core_hours = hours / measured[model]
-            rows.append((model, hours, core_hours, core_hours / NIGHT_H, core_hours / (30 * 24)))
+            rows.append((model, hours, core_hours, core_hours / RUN_H, core_hours / (30 * 24)))
     return pd.DataFrame(
         rows, columns=["model", "hours_of_calls", "core_hours", "cores_for_a_night", "cores_for_a_month"]
     )
@@ -29,4 +29,4 @@ def reckon(speed: pd.DataFrame) -> pd.DataFrame:
 def write(folder: Path) -> None:
     """Estimate from the speed table in a folder, if there is one, and write the result beside it."""
     if (folder / "speed.csv").is_file():
-        reckon(pd.read_csv(folder / "speed.csv")).to_csv(folder / FILE, index=False, float_format="%.3g")
+        estimate_capacity(pd.read_csv(folder / "speed.csv")).to_csv(folder / FILE, index=False, float_format="%.3g")

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pandas as pd
 
-from analyzer.cli import one_thread_per_process
+from analyzer.runtime.environment import one_thread_per_process
 
 TABLES = ("start", "speed", "by_stage", "scaling", "length", "many", "report", "clusters")
-_HERE = Path(__file__).parent.parent
+_ROOT = Path(__file__).parent.parent
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,8 +26,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         speech = calls.speech_of(options.speech)
         material = tables.Material(Path(folder), speech, options.calls, options.minutes, options.many)
         for name in options.only or TABLES:
-            measured: Callable[[tables.Material], pd.DataFrame] = getattr(tables, name)
-            table = measured(material)
+            measure_table: Callable[[tables.Material], pd.DataFrame] = getattr(tables, name)
+            table = measure_table(material)
             table.to_csv(options.out / f"{name}.csv", index=False, float_format="%.4g")
             print(f"{name}\n{table.to_string(index=False, float_format='%.4g')}\n", flush=True)
     capacity.write(options.out)
@@ -38,11 +38,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Measure speed and memory.")
     add = parser.add_argument
-    add("--out", type=Path, default=_HERE / "reports" / "benchmarks", metavar="DIR", help="default: reports/benchmarks")
+    add("--out", type=Path, default=_ROOT / "reports" / "benchmarks", metavar="DIR", help="default: reports/benchmarks")
     add(
         "--speech",
         type=Path,
-        default=_HERE / "examples" / "calls",
+        default=_ROOT / "examples" / "calls",
         metavar="DIR",
         help="recordings of voices",
     )
@@ -59,7 +59,7 @@ def machine() -> str:
     import onnxruntime
     import psutil
 
-    from training.cost import machine as processor
+    from training.export.cost import machine as processor
 
     memory = psutil.virtual_memory().total / (1 << 30)
     versions = f"Python {platform.python_version()}, onnxruntime {onnxruntime.__version__}"

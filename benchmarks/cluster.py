@@ -10,18 +10,18 @@ from pathlib import Path
 import pandas as pd
 import psutil
 
-from analyzer import cluster
-from analyzer.discovery import Found
-from analyzer.entry import Entry
-from analyzer.figures import Figures
+from analyzer.batch import cluster
+from analyzer.batch.plan import NEW, Job
+from analyzer.inputs.discovery import Found
 from analyzer.names import Identity
-from analyzer.plan import NEW, Due
-from analyzer.signals import StopSignals
-from analyzer.timeline import Sketch
+from analyzer.runtime.signals import StopSignals
+from analyzer.store.entry import Entry
+from analyzer.timeline.channel_statistics import Figures
+from analyzer.timeline.timeline import DrawingData
 
 WORKERS = 2
 #: Number of bundles between samples of the scheduler's memory.
-_LOOK_EVERY = 50
+_SAMPLE_EVERY = 50
 
 
 def dask(*arguments: object) -> subprocess.Popen[bytes]:
@@ -61,22 +61,25 @@ def workers(
     """
     options = ["--nanny" if nanny else "--no-nanny", "--no-dashboard", "--nthreads", threads, "--host", "127.0.0.1"]
     options += ["--preload", preload] if preload else []
-    started = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
+    processes = [dask("worker", address, *options, "--local-directory", folder / str(k)) for k in range(count)]
     try:
         with cluster.connected(address) as client:
             client.wait_for_workers(count, timeout=60)
-        yield started
+        yield processes
     finally:
-        for process in started:
+        for process in processes:
             stop(process)
 
 
-def stand_in(bundle: cluster.Bundle) -> list[tuple[Entry, Sketch]]:
+def dummy_results(bundle: cluster.Bundle) -> list[tuple[Entry, DrawingData]]:
     """Return dummy results for a bundle: a ledger entry and a sketch of three minutes per recording."""
     figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
-    found = [due.found for due in bundle]
-    sketch = Sketch(bytes(2000), ())
-    return [(Entry(one.identity, one.size, one.mtime_ns, "ok", figures=figures), sketch) for one in found]
+    recordings = [job.recording for job in bundle]
+    drawing = DrawingData(bytes(2000), ())
+    return [
+        (Entry(recording.identity, recording.size, recording.mtime_ns, "ok", figures=figures), drawing)
+        for recording in recordings
+    ]
 
 
 def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
@@ -84,15 +87,15 @@ def throughput(folder: Path, counts: Sequence[int]) -> pd.DataFrame:
     rows = []
     with scheduler(folder) as (address, pid), workers(address, folder, WORKERS), cluster.connected(address) as client:
         for count in counts:
-            started, most = time.perf_counter(), 0
+            started, peak = time.perf_counter(), 0
             names = (f"{k:07d}.wav" for k in range(count))
-            due = (Due(Found(Identity("calls", name), f"s3://bucket/{name}", 1 << 20), NEW) for name in names)
+            jobs = (Job(Found(Identity("calls", name), f"s3://bucket/{name}", 1 << 20), NEW) for name in names)
             for number, (_, result) in enumerate(
-                cluster.in_turn(client, stand_in, cluster.bundled(due), StopSignals())
+                cluster.as_completed_results(client, dummy_results, cluster.bundled(jobs), StopSignals())
             ):
                 if isinstance(result, BaseException):
                     raise result
-                if number % _LOOK_EVERY == 0:
-                    most = max(most, psutil.Process(pid).memory_info().rss)
-            rows.append((count, WORKERS, count / (time.perf_counter() - started), most / (1 << 20)))
+                if number % _SAMPLE_EVERY == 0:
+                    peak = max(peak, psutil.Process(pid).memory_info().rss)
+            rows.append((count, WORKERS, count / (time.perf_counter() - started), peak / (1 << 20)))
     return pd.DataFrame(rows, columns=["recordings", "workers", "recordings_per_second", "scheduler_mb"])

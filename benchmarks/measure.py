@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 
-_LOOK_EVERY_S = 0.02
+_SAMPLE_INTERVAL_S = 0.02
 _MB = 1 << 20
 
 
@@ -26,17 +26,17 @@ class Cost:
 
 def run(command: Sequence[object]) -> Cost:
     """Run a command to its end; raise SystemExit with the end of its output if it fails."""
-    with tempfile.TemporaryFile("w+") as said:
+    with tempfile.TemporaryFile("w+") as output:
         started = time.perf_counter()
-        process = subprocess.Popen(list(map(str, command)), stdout=said, stderr=said)
-        watch = _Watch(process.pid)
+        process = subprocess.Popen(list(map(str, command)), stdout=output, stderr=output)
+        sampler = _Watch(process.pid)
         status = process.wait()
         seconds = time.perf_counter() - started
-        watch.stop()
+        sampler.stop()
         if status:
-            said.seek(0)
-            raise SystemExit(f"{' '.join(map(str, command))} ended with {status}:\n{said.read()[-2000:]}")
-    return Cost(seconds, watch.tree / _MB, watch.parent / _MB)
+            output.seek(0)
+            raise SystemExit(f"{' '.join(map(str, command))} ended with {status}:\n{output.read()[-2000:]}")
+    return Cost(seconds, sampler.tree / _MB, sampler.parent / _MB)
 
 
 class _Watch(threading.Thread):
@@ -48,18 +48,18 @@ class _Watch(threading.Thread):
     def __init__(self, pid: int) -> None:
         super().__init__(daemon=True)
         self.tree = self.parent = 0
-        self._root, self._over = psutil.Process(pid), threading.Event()
+        self._root, self._stop_event = psutil.Process(pid), threading.Event()
         self.start()
 
     def run(self) -> None:
-        while not self._over.wait(_LOOK_EVERY_S):
-            held = [_resident(process) for process in _tree(self._root)]
-            self.tree = max(self.tree, sum(held))
-            self.parent = max(self.parent, held[0] if held else 0)
+        while not self._stop_event.wait(_SAMPLE_INTERVAL_S):
+            memory = [_resident(process) for process in _tree(self._root)]
+            self.tree = max(self.tree, sum(memory))
+            self.parent = max(self.parent, memory[0] if memory else 0)
 
     def stop(self) -> None:
         """Stop sampling."""
-        self._over.set()
+        self._stop_event.set()
         self.join()
 
 

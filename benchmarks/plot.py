@@ -8,28 +8,32 @@ import pandas as pd
 from benchmarks.stages import STAGES
 
 FILE = "benchmarks.png"
-_NEEDED = ("speed", "by_stage", "scaling", "length")
+_REQUIRED_TABLES = ("speed", "by_stage", "scaling", "length")
 
 
 def draw(folder: Path) -> None:
     """Plot the tables of a folder as a PNG beside them, if every table that it shows has been measured."""
-    if not all((folder / f"{name}.csv").is_file() for name in _NEEDED):
+    if not all((folder / f"{name}.csv").is_file() for name in _REQUIRED_TABLES):
         return
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
-    speed, by_stage, scaling, length = (pd.read_csv(folder / f"{name}.csv") for name in _NEEDED)
-    figure, ((fast, stages), (more, memory)) = pyplot.subplots(2, 2, figsize=(12, 8), layout="constrained")
-    _draw_speed(fast, speed)
-    _draw_stages(stages, by_stage)
+    speed, by_stage, scaling, length = (pd.read_csv(folder / f"{name}.csv") for name in _REQUIRED_TABLES)
+    figure, ((speed_axes, stage_axes), (scaling_axes, memory_axes)) = pyplot.subplots(
+        2, 2, figsize=(12, 8), layout="constrained"
+    )
+    _draw_speed(speed_axes, speed)
+    _draw_stages(stage_axes, by_stage)
     calls = scaling[scaling["of"] == "calls"]
-    more.plot(calls["calls"] / 60, calls["seconds"], "o-")
-    more.set(title="More calls of a minute", xlabel="hours of sound", ylabel="seconds", xscale="log", yscale="log")
-    memory.plot(length["minutes"], length["tree_mb"], "o-")
-    memory.set(title="One recording, in one process", xlabel="its minutes", ylabel="MB at most", xscale="log")
-    memory.set_ylim(0, 1.1 * length["tree_mb"].max())
+    scaling_axes.plot(calls["calls"] / 60, calls["seconds"], "o-")
+    scaling_axes.set(
+        title="More calls of a minute", xlabel="hours of sound", ylabel="seconds", xscale="log", yscale="log"
+    )
+    memory_axes.plot(length["minutes"], length["tree_mb"], "o-")
+    memory_axes.set(title="One recording, in one process", xlabel="its minutes", ylabel="MB at most", xscale="log")
+    memory_axes.set_ylim(0, 1.1 * length["tree_mb"].max())
     figure.suptitle((folder / "machine.txt").read_text(encoding="utf-8").replace("\n", ". ").strip())
     figure.savefig(folder / FILE, dpi=110)
     pyplot.close(figure)

@@ -5,12 +5,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from analyzer import timeline
-from analyzer.audio import open_audio, read_at
-from analyzer.classifier import Classifier
-from analyzer.features import network_input
-from analyzer.outputs import write_timeline
-from analyzer.roles import EVERYBODY
+from analyzer.audio.reader import open_audio, read_at
+from analyzer.model.classifier import Classifier
+from analyzer.speech.features import network_input
+from analyzer.store.outputs import write_timeline
+from analyzer.timeline import timeline
+from analyzer.timeline.roles import EVERYBODY
 from benchmarks.calls import spoken
 
 STAGES = ("decode", "speech", "features", "network", "writing")
@@ -38,19 +38,19 @@ def seconds_by_stage(calls: Sequence[Path], classifier: Classifier, output: Path
         with clock.at("decode"), open_audio(path) as stream:
             blocks = list(read_at(stream, settings.front_end.rate))
         with clock.at("speech"):
-            heard = spoken(blocks, len(blocks[0]), settings.front_end.rate)
+            segments = spoken(blocks, len(blocks[0]), settings.front_end.rate)
         with clock.at("features"):
-            inputs = [network_input(segment.samples, settings.front_end) for _, segment in heard]
+            inputs = [network_input(segment.samples, settings.front_end) for _, segment in segments]
         with clock.at("network"):
             probabilities = classifier.probabilities(inputs)
         with clock.at("writing"):
             rows = [
-                timeline.row(segment, channel, found[:8], classifier.labelling)
-                for (channel, segment), found in zip(heard, probabilities, strict=True)
+                timeline.row(segment, channel, segment_probabilities[:8], classifier.labelling)
+                for (channel, segment), segment_probabilities in zip(segments, probabilities, strict=True)
             ]
             write_timeline(output / f"{path.name}.csv", timeline.ordered(rows), EVERYBODY.of(len(blocks[0])))
         clock.add("length", sum(block.shape[1] for block in blocks) / settings.front_end.rate)
-        clock.add("talk", sum(segment.end - segment.start for _, segment in heard))
+        clock.add("talk", sum(segment.end - segment.start for _, segment in segments))
     return dict(clock)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analyzer.classifier import Classifier, find_model
+from analyzer.model.classifier import Classifier, find_model
 from benchmarks import archive, calls, cluster, measure, stages
 
 MODELS, ENCODINGS = ("default", "accurate"), ("wav", "mp3")
@@ -18,7 +18,7 @@ CORES = os.cpu_count() or 1
 #: Number of whole calls for the notebook approach: enough that the time of its imports matters little.
 NOTEBOOK_CALLS = 3
 #: `accurate` is measured on one call in FEWER.
-FEWER = 5
+ACCURATE_REDUCTION = 5
 _REPEATS = 3
 
 
@@ -58,29 +58,36 @@ def speed(material: Material) -> pd.DataFrame:
     table = pd.DataFrame(rows, columns=["encoding", "way", "processes", "audio_h", "seconds", "tree_mb"])
     table["times_real_time"] = table["audio_h"] * 3600 / table["seconds"]
     table["audio_h_per_hour_per_core"] = table["times_real_time"] / CORES
-    notebook = table[table["way"] == "notebook"].set_index("encoding")["times_real_time"]
-    decoding = table[table["way"] == "decoding alone"].set_index("encoding")["times_real_time"]
-    table["times_notebook"] = table["times_real_time"] / table["encoding"].map(notebook)
-    table["times_decoding"] = table["times_real_time"] / table["encoding"].map(decoding)
+    notebook_speed = table[table["way"] == "notebook"].set_index("encoding")["times_real_time"]
+    decoding_speed = table[table["way"] == "decoding alone"].set_index("encoding")["times_real_time"]
+    table["times_notebook"] = table["times_real_time"] / table["encoding"].map(notebook_speed)
+    table["times_decoding"] = table["times_real_time"] / table["encoding"].map(decoding_speed)
     return table
 
 
 def _speed(material: Material, encoding: str) -> Iterator[tuple[object, ...]]:
-    whole = material.made(material.calls, material.minutes, encoding)
+    folder = material.made(material.calls, material.minutes, encoding)
     hours = material.calls * material.minutes / 60
     # Without ffmpeg on the system, pydub reads WAV only; the notebook always gets WAV, which is to its advantage.
-    plain = material.made(NOTEBOOK_CALLS, material.minutes, "wav")
-    notebook = [measure.notebook(plain, material.output(), material.minutes * 60)]
-    quick = [measure.analyze(whole, material.output(), "-j", CORES) for _ in range(_REPEATS)]
-    few = material.made(max(CORES, material.calls // FEWER), material.minutes, encoding)
-    dear = measure.analyze(few, material.output(), "-j", CORES, "--model", "accurate")
-    notebook.append(measure.notebook(plain, material.output(), material.minutes * 60))
-    mean = sum(cost.seconds for cost in notebook) / len(notebook)
-    yield encoding, "notebook", 1, NOTEBOOK_CALLS * material.minutes / 60, mean, notebook[0].tree_mb
-    middle = sorted(quick, key=lambda cost: cost.seconds)[_REPEATS // 2]
-    yield encoding, "default", CORES, hours, middle.seconds, max(cost.tree_mb for cost in quick)
-    yield encoding, "accurate", CORES, len(list(few.iterdir())) * material.minutes / 60, dear.seconds, dear.tree_mb
-    yield encoding, "decoding alone", 1, hours, stages.decoding_alone(sorted(whole.iterdir())), np.nan
+    notebook_calls = material.made(NOTEBOOK_CALLS, material.minutes, "wav")
+    notebook_costs = [measure.notebook(notebook_calls, material.output(), material.minutes * 60)]
+    default_costs = [measure.analyze(folder, material.output(), "-j", CORES) for _ in range(_REPEATS)]
+    few_calls = material.made(max(CORES, material.calls // ACCURATE_REDUCTION), material.minutes, encoding)
+    accurate_cost = measure.analyze(few_calls, material.output(), "-j", CORES, "--model", "accurate")
+    notebook_costs.append(measure.notebook(notebook_calls, material.output(), material.minutes * 60))
+    mean_seconds = sum(cost.seconds for cost in notebook_costs) / len(notebook_costs)
+    yield encoding, "notebook", 1, NOTEBOOK_CALLS * material.minutes / 60, mean_seconds, notebook_costs[0].tree_mb
+    median_cost = sorted(default_costs, key=lambda cost: cost.seconds)[_REPEATS // 2]
+    yield encoding, "default", CORES, hours, median_cost.seconds, max(cost.tree_mb for cost in default_costs)
+    yield (
+        encoding,
+        "accurate",
+        CORES,
+        len(list(few_calls.iterdir())) * material.minutes / 60,
+        accurate_cost.seconds,
+        accurate_cost.tree_mb,
+    )
+    yield encoding, "decoding alone", 1, hours, stages.decoding_alone(sorted(folder.iterdir())), np.nan
 
 
 def by_stage(material: Material) -> pd.DataFrame:
@@ -91,9 +98,9 @@ def by_stage(material: Material) -> pd.DataFrame:
         for model in MODELS:
             classifier, chosen = Classifier(find_model(model)), paths if model == "default" else paths[:2]
             stages.seconds_by_stage(paths[:1], classifier, material.output())  # warm-up, for what is done only once
-            found = stages.seconds_by_stage(chosen, classifier, material.output())
-            per_hour = {stage: found[stage] / found["length"] * 3600 for stage in stages.STAGES}
-            talk = found["talk"] / found["length"]
+            seconds = stages.seconds_by_stage(chosen, classifier, material.output())
+            per_hour = {stage: seconds[stage] / seconds["length"] * 3600 for stage in stages.STAGES}
+            talk = seconds["talk"] / seconds["length"]
             rows.append({"encoding": encoding, "model": model, "talk": talk, **per_hour, "all": sum(per_hour.values())})
     return pd.DataFrame(rows)
 
@@ -101,9 +108,9 @@ def by_stage(material: Material) -> pd.DataFrame:
 def scaling(material: Material) -> pd.DataFrame:
     """Seconds, memory and speed in times real time, for more processes and for more calls."""
     rows = []
-    some = material.made(material.calls, material.minutes)
+    folder = material.made(material.calls, material.minutes)
     for jobs in (1, CORES, 2 * CORES):
-        cost = measure.analyze(some, material.output(), "-j", jobs)
+        cost = measure.analyze(folder, material.output(), "-j", jobs)
         rows.append(("processes", jobs, material.calls, material.minutes, cost.seconds, cost.tree_mb, cost.parent_mb))
     for count in (10, 20, 100, 200, 500, 1000):
         cost = measure.analyze(material.made(count, 1), material.output(), "-j", CORES)
@@ -129,9 +136,9 @@ def many(material: Material) -> pd.DataFrame:
     """Time and memory for many short recordings: a first run, and a run without new recordings."""
     folder, output = calls.make_short(material.folder / "many", material.many), material.output()
     rows = []
-    for night in ("first", "nothing new"):
+    for run in ("first", "nothing new"):
         cost = measure.analyze(folder, output, "-j", CORES, "--format", "csv")
-        rows.append((night, material.many, cost.seconds, cost.tree_mb, cost.parent_mb))
+        rows.append((run, material.many, cost.seconds, cost.tree_mb, cost.parent_mb))
     shutil.rmtree(folder)
     return pd.DataFrame(rows, columns=["night", "recordings", "seconds", "tree_mb", "parent_mb"])
 
@@ -157,7 +164,7 @@ def start(material: Material) -> pd.DataFrame:
     rows = []
     for model in MODELS:
         options = ("-j", CORES, "--model", model)
-        tried = [measure.analyze(short, material.output(), *options).seconds for _ in range(_REPEATS)]
-        rows.append((f"a recording of 10 s, {model}", min(tried)))
-    asked = [measure.run([sys.executable, "-m", "analyzer", "--help"]).seconds for _ in range(_REPEATS)]
-    return pd.DataFrame([("--help", min(asked)), *rows], columns=["what", "seconds"])
+        seconds = [measure.analyze(short, material.output(), *options).seconds for _ in range(_REPEATS)]
+        rows.append((f"a recording of 10 s, {model}", min(seconds)))
+    help_seconds = [measure.run([sys.executable, "-m", "analyzer", "--help"]).seconds for _ in range(_REPEATS)]
+    return pd.DataFrame([("--help", min(help_seconds)), *rows], columns=["what", "seconds"])

@@ -35,7 +35,7 @@ MP3_BITS_PER_S = 24_000
 
 @dataclass(frozen=True)
 class Voice:
-    """Somebody who speaks: espeak-ng's name of the voice, pitch (0 to 99), words per minute and level in dBFS."""
+    """A speaker: espeak-ng's name of the voice, pitch (0 to 99), words per minute and level in dBFS."""
 
     name: str
     pitch: int

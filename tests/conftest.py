@@ -4,7 +4,7 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from analyzer.cli import main, one_thread_per_process
+from analyzer.commands.main import main, one_thread_per_process
 
 # The command does this before it imports numpy, which reads these variables only once. Here runs share this process.
 one_thread_per_process()
@@ -13,16 +13,19 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
-from analyzer import batch
-from analyzer.classifier import Classifier
-from analyzer.plan import Due
-from analyzer.signals import StopSignals
-from analyzer.work import Result, Work, analyse_due
-from analyzer.workers import until
-from tests import voices
-from tests.encoders import ENCODINGS, Encoding
-from tests.nights import Analyze, Calendar, Night, bad_calls, good_calls
-from tests.tiny_model import make_tiny_model
+from analyzer.batch import batch
+from analyzer.batch.job import JobSettings, Result, analyse_job
+from analyzer.batch.local import until
+from analyzer.batch.plan import Job
+from analyzer.model.classifier import Classifier
+from analyzer.runtime.signals import StopSignals
+from tests.helpers import voices
+from tests.helpers.bucket import bucket, server  # noqa: F401  # fixtures
+from tests.helpers.encoders import ENCODINGS, Encoding
+from tests.helpers.listening import two_channels  # noqa: F401  # a fixture
+from tests.helpers.runs import Analyze, Calendar, Run, bad_calls, good_calls
+from tests.helpers.tiny_model import make_tiny_model
+from tests.helpers.workspace import Workspace
 
 # Hypothesis draws the same examples every time, so that a failure can be reproduced.
 settings.register_profile(
@@ -60,10 +63,15 @@ def analyze(tiny_model: Path) -> Analyze:
 
 
 def in_this_process(
-    due: Sequence[Due], work: Work, processes: int, stop: StopSignals, ends_at: float | None
+    jobs: Sequence[Job], work: JobSettings, processes: int, stop: StopSignals, ends_at: float | None
 ) -> Iterator[Result]:
-    for item in until(ends_at, due):
-        yield analyse_due(item, work)
+    for item in until(ends_at, jobs):
+        yield analyse_job(item, work)
+
+
+@pytest.fixture
+def work(tmp_path: Path, analyze: Analyze) -> Workspace:
+    return Workspace(tmp_path / "calls", tmp_path / "out", analyze)
 
 
 @pytest.fixture
@@ -76,28 +84,28 @@ def calendar(monkeypatch: pytest.MonkeyPatch) -> Calendar:
 
 @pytest.fixture
 def encoding(request: pytest.FixtureRequest) -> Encoding:
-    """The encoding of tests/encoders.py that indirect parametrisation names."""
+    """The encoding of tests/helpers/encoders.py that indirect parametrisation names."""
     return ENCODINGS[request.param]
 
 
 @pytest.fixture
 def recording(encoding: Encoding, tmp_path: Path) -> tuple[Path, np.ndarray]:
     """Four seconds of speech: a file in that encoding, and the original samples shaped (1, samples)."""
-    said = voices.speech(4, encoding.rate)[None]
-    return encoding.write(tmp_path, said), said
+    samples = voices.speech(4, encoding.rate)[None]
+    return encoding.write(tmp_path, samples), samples
 
 
 @pytest.fixture(scope="session")
-def good_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
+def good_run(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Run:
     """A run without failures, done once; tests must only read it."""
     folder = tmp_path_factory.mktemp("good")
     calls = good_calls(folder / "calls")
-    return Night(calls, folder / "out", analyze(calls, "-o", folder / "out"))
+    return Run(calls, folder / "out", analyze(calls, "-o", folder / "out"))
 
 
 @pytest.fixture(scope="session")
-def bad_night(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Night:
+def bad_run(tmp_path_factory: pytest.TempPathFactory, analyze: Analyze) -> Run:
     """A run with every kind of bad file, done once; tests must only read it."""
     folder = tmp_path_factory.mktemp("bad")
     calls = bad_calls(folder / "calls")
-    return Night(calls, folder / "out", analyze(calls, "-o", folder / "out"))
+    return Run(calls, folder / "out", analyze(calls, "-o", folder / "out"))

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 
 from analyzer.api import EmotionStream, analyze
-from analyzer.options import command_line
-from analyzer.outputs import TIMELINE_COLUMNS
-from tests import voices
+from analyzer.commands.options import command_line
+from analyzer.store.outputs import TIMELINE_COLUMNS
+from tests.helpers import voices
 
 ROOT = Path(__file__).parent.parent
 API = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -52,30 +52,32 @@ def test_every_example_runs(page: tuple[dict[str, Any], list[str]]) -> None:
     assert [bool(text) for text in printed] == ["print(" in e and "class " not in e for e in examples("python", API)]
 
 
-def test_the_examples_tell_what_is_there(page: tuple[dict[str, Any], list[str]]) -> None:
+def test_examples_print_results(page: tuple[dict[str, Any], list[str]]) -> None:
     names, printed = page
-    whole = "\n".join(printed)
-    assert "call.wav 67." in whole
-    assert "not analysed: its content is no audio format that is known here" in whole
+    output = "\n".join(printed)
+    assert "call.wav 67." in output
+    assert "not analysed: unsupported or damaged audio" in output
     assert names["by_agent"]
     rows = [line.split() for line in printed[5].splitlines()]
     assert {row[0] for row in rows} == {"agent", "customer"}
     assert len(rows) + len(names["last"]) == pytest.approx(len(names["timeline"].rows), abs=3)
 
 
-def test_the_table_of_a_timeline_tells_what_it_has(page: tuple[dict[str, Any], list[str]]) -> None:
+def test_timeline_table_names_attributes(page: tuple[dict[str, Any], list[str]]) -> None:
     names, _ = page
     table = API.split("| of a `Timeline` | |")[1].split("\n\n")[0]
-    told = [name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)]
-    assert {"recording", "speakers", "rows", "other", "envelope", "about", "speaker", "to_frame"} <= set(told)
-    assert all(hasattr(names["timeline"], name) for name in told)
+    documented = [
+        name for cell in re.findall(r"^\| (`.*?) \|", table, re.MULTILINE) for name in re.findall(r"`(\w+)", cell)
+    ]
+    assert {"recording", "speakers", "rows", "other", "envelope", "about", "speaker", "to_frame"} <= set(documented)
+    assert all(hasattr(names["timeline"], name) for name in documented)
 
 
 def message(kind: int, content: bytes = b"") -> bytes:
     return struct.pack(">BH", kind, len(content)) + content
 
 
-def test_the_server_for_audiosocket_tells_a_call(
+def test_audiosocket_server_prints_rows(
     page: tuple[dict[str, Any], list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
     names, _ = page
@@ -86,8 +88,8 @@ def test_the_server_for_audiosocket_tells_a_call(
         serving.start()
         with socket.create_connection(server.server_address) as asterisk:
             asterisk.sendall(message(0x01, call.bytes))
-            for at in range(0, len(sound), 160):
-                asterisk.sendall(message(0x10, sound[at : at + 160].tobytes()))
+            for start in range(0, len(sound), 160):
+                asterisk.sendall(message(0x10, sound[start : start + 160].tobytes()))
             asterisk.sendall(message(0x03, b"5") + message(0x00))
             assert asterisk.recv(1) == b""
         server.shutdown()
@@ -98,30 +100,32 @@ def test_the_server_for_audiosocket_tells_a_call(
     assert capsys.readouterr().out.splitlines() == [f"{call} {row.start} {row.end} {row.emotion}" for row in expected]
 
 
-def test_the_parameters_are_told() -> None:
-    told = set(re.findall(r"`(\w+)`", API.split("| parameter | |")[1].split("\n\n")[0]))
-    assert set(EmotionStream.__init__.__annotations__) - {"return"} <= told
-    assert set(analyze.__annotations__) - {"path", "return"} <= told
+def test_parameters_are_documented() -> None:
+    documented = set(re.findall(r"`(\w+)`", API.split("| parameter | |")[1].split("\n\n")[0]))
+    assert set(EmotionStream.__init__.__annotations__) - {"return"} <= documented
+    assert set(analyze.__annotations__) - {"path", "return"} <= documented
 
 
-def test_the_page_on_listening_shows_a_line() -> None:
+def test_listen_page_shows_a_line() -> None:
     (line,) = examples("json", LISTEN)
     assert tuple(json.loads(line)) == TIMELINE_COLUMNS
 
 
-def test_the_page_on_listening_knows_every_option_and_no_other() -> None:
+def test_listen_page_documents_every_option() -> None:
     parser, _ = command_line()
     (choices,) = (action.choices for action in parser._actions if action.dest == "command")
-    known = {option for action in choices["listen"]._actions for option in action.option_strings if option[:2] == "--"}
-    told = set(re.findall(r"--[a-z]+", LISTEN.split("| option | |")[1].split("\n\n")[0]))
-    assert told == known - {"--help"}
-    used = re.findall(r"call-emotions listen ([^|<`\n]*)", LISTEN)
-    assert used
-    assert {option for line in used for option in re.findall(r"--[a-z-]+", line)} <= known
+    options = {
+        option for action in choices["listen"]._actions for option in action.option_strings if option[:2] == "--"
+    }
+    documented = set(re.findall(r"--[a-z]+", LISTEN.split("| option | |")[1].split("\n\n")[0]))
+    assert documented == options - {"--help"}
+    examples_used = re.findall(r"call-emotions listen ([^|<`\n]*)", LISTEN)
+    assert examples_used
+    assert {option for line in examples_used for option in re.findall(r"--[a-z-]+", line)} <= options
 
 
 @pytest.mark.parametrize("text", [API, LISTEN], ids=["api", "listen"])
-def test_files_that_the_pages_point_at_are_there(text: str) -> None:
+def test_linked_files_exist(text: str) -> None:
     linked = re.findall(r"\]\((?!http)([^)#]+)", text)
     assert linked
     assert all((ROOT / "docs" / name).exists() for name in linked)

@@ -1,4 +1,4 @@
-"""The benchmarks measure what they claim: calls of the requested length, whole processes, every stage."""
+"""The benchmarks measure what they claim: calls of the requested length, complete processes, every stage."""
 
 import sys
 from pathlib import Path
@@ -8,12 +8,12 @@ import pandas as pd
 import psutil
 import pytest
 
-from analyzer.audio import open_audio
-from analyzer.classifier import Classifier
+from analyzer.audio.reader import open_audio
+from analyzer.model.classifier import Classifier
 from benchmarks import calls, capacity, cli, measure, plot, stages, tables
-from tests import voices
-from tests.encoders import write_wav
-from tests.nights import read_csv
+from tests.helpers import voices
+from tests.helpers.encoders import write_wav
+from tests.helpers.runs import read_csv
 
 
 @pytest.fixture(scope="module")
@@ -30,9 +30,7 @@ def material(tmp_path: Path, speech: list[np.ndarray]) -> tables.Material:
 
 
 @pytest.mark.parametrize("encoding", tables.ENCODINGS)
-def test_calls_are_as_long_as_was_asked_for_on_two_channels(
-    tmp_path: Path, speech: list[np.ndarray], encoding: str
-) -> None:
+def test_calls_have_the_requested_length(tmp_path: Path, speech: list[np.ndarray], encoding: str) -> None:
     folder = calls.make_calls(tmp_path / "calls", 12, 0.1, encoding, speech)
     assert [path.name for path in sorted(folder.iterdir())] == [f"{k:05d}.{encoding}" for k in range(12)]
     for path in folder.iterdir():
@@ -43,7 +41,7 @@ def test_calls_are_as_long_as_was_asked_for_on_two_channels(
     assert len({path.read_bytes() for path in folder.iterdir()}) == calls.DISTINCT
 
 
-def test_somebody_speaks_for_three_quarters_of_a_call_and_both_have_their_say(speech: list[np.ndarray]) -> None:
+def test_calls_are_three_quarters_speech(speech: list[np.ndarray]) -> None:
     sound = np.concatenate(list(calls.call(1, 3, speech)), axis=1)
     assert sound.shape == (2, 3 * 60 * calls.RATE)
     # Each row is a tenth of a second.
@@ -52,43 +50,41 @@ def test_somebody_speaks_for_three_quarters_of_a_call_and_both_have_their_say(sp
     assert (loud.mean(axis=1) > 0.25).all()
 
 
-def test_the_same_call_comes_out_twice(speech: list[np.ndarray]) -> None:
-    first, again, other = (np.concatenate(list(calls.call(seed, 0.1, speech)), axis=1) for seed in (1, 1, 2))
-    assert np.array_equal(first, again) and not np.array_equal(first, other)
+def test_calls_are_reproducible(speech: list[np.ndarray]) -> None:
+    first, repeated, other = (np.concatenate(list(calls.call(seed, 0.1, speech)), axis=1) for seed in (1, 1, 2))
+    assert np.array_equal(first, repeated) and not np.array_equal(first, other)
 
 
-def test_a_folder_without_speech_is_refused(tmp_path: Path) -> None:
+def test_folder_without_speech_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match="no speech"):
         calls.speech_of(tmp_path)
 
 
-def test_every_stage_is_timed_and_together_they_are_the_way_of_a_recording(
-    tmp_path: Path, material: tables.Material, classifier: Classifier
-) -> None:
+def test_every_stage_is_timed(tmp_path: Path, material: tables.Material, classifier: Classifier) -> None:
     paths = sorted(material.made(2, 0.2).iterdir())
-    found = stages.seconds_by_stage(paths, classifier, tmp_path / "out")
-    assert set(stages.STAGES) | {"length", "talk"} == set(found)
-    assert all(found[stage] > 0 for stage in stages.STAGES)
-    assert found["length"] == pytest.approx(24)
-    assert found["talk"] > 0.6 * 24
+    seconds = stages.seconds_by_stage(paths, classifier, tmp_path / "out")
+    assert set(stages.STAGES) | {"length", "talk"} == set(seconds)
+    assert all(seconds[stage] > 0 for stage in stages.STAGES)
+    assert seconds["length"] == pytest.approx(24)
+    assert seconds["talk"] > 0.6 * 24
     for path in paths:
         assert read_csv(tmp_path / "out" / f"{path.name}.csv")
     assert stages.decoding_alone(paths) > 0
 
 
-def test_memory_is_that_of_the_whole_tree_of_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_memory_includes_child_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     resident = measure._resident
 
-    def watched(process: psutil.Process) -> int:
+    def watched_resident(process: psutil.Process) -> int:
         """Return the resident memory; creates a file named by the process id if it is more than 64 MB."""
-        found = resident(process)
-        if found > 64 << 20:
+        memory = resident(process)
+        if memory > 64 << 20:
             (tmp_path / str(process.pid)).touch()
-        return found
+        return memory
 
-    monkeypatch.setattr(measure, "_resident", watched)
-    seen = f"os.path.exists(f'{tmp_path}/{{os.getpid()}}')"
-    hold = f"import os, time\nheld = bytearray(64 << 20)\nwhile not {seen}: time.sleep(0.01)"
+    monkeypatch.setattr(measure, "_resident", watched_resident)
+    is_seen = f"os.path.exists(f'{tmp_path}/{{os.getpid()}}')"
+    hold = f"import os, time\nheld = bytearray(64 << 20)\nwhile not {is_seen}: time.sleep(0.01)"
     alone = measure.run([sys.executable, "-c", hold])
     child = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {hold!r}])"
     with_child = measure.run([sys.executable, "-c", child])
@@ -97,26 +93,26 @@ def test_memory_is_that_of_the_whole_tree_of_processes(tmp_path: Path, monkeypat
     assert measure.run([sys.executable, "-c", "import time; time.sleep(0.2)"]).seconds > 0.2
 
 
-def test_a_command_that_fails_ends_the_benchmark_with_its_last_words() -> None:
+def test_failing_command_ends_the_benchmark() -> None:
     with pytest.raises(SystemExit, match="no such luck"):
         measure.run([sys.executable, "-c", "raise SystemExit('no such luck')"])
 
 
-def test_many_short_recordings_are_analysed_one_night_and_left_alone_the_next(material: tables.Material) -> None:
-    found = tables.many(material)
-    assert list(found["night"]) == ["first", "nothing new"]
-    assert (found["seconds"] > 0).all()
+def test_second_run_analyses_nothing(material: tables.Material) -> None:
+    table = tables.many(material)
+    assert list(table["night"]) == ["first", "nothing new"]
+    assert (table["seconds"] > 0).all()
 
 
-def test_an_archive_that_is_made_up_is_reported_on(material: tables.Material) -> None:
-    found = tables.report(material)
-    assert list(found["formats"]) == ["csv", "csv,xlsx"]
+def test_synthetic_archive_is_reported(material: tables.Material) -> None:
+    table = tables.report(material)
+    assert list(table["formats"]) == ["csv", "csv,xlsx"]
     output = material.folder / "out"
     assert len(pd.read_csv(output / "recordings.csv")) == 2 * material.many
     assert len(pd.read_excel(output / "summary.xlsx", sheet_name="Recordings")) == 2 * material.many
 
 
-def test_a_table_is_written_beside_what_it_was_measured_on(tmp_path: Path) -> None:
+def test_machine_is_described_beside_the_table(tmp_path: Path) -> None:
     write_wav(tmp_path / "speech" / "a.wav", voices.call(5, [(1, 4)]))
     arguments = ["--out", tmp_path / "out", "--speech", tmp_path / "speech", "--work", tmp_path, "--only", "many"]
     assert cli.main([*map(str, arguments), "--many", "2"]) == 0
@@ -124,7 +120,7 @@ def test_a_table_is_written_beside_what_it_was_measured_on(tmp_path: Path) -> No
     assert "cores" in (tmp_path / "out" / "machine.txt").read_text()
 
 
-def test_the_picture_shows_all_tables(tmp_path: Path) -> None:
+def test_plot_needs_all_tables(tmp_path: Path) -> None:
     (tmp_path / "machine.txt").write_text("Abacus, 2 cores\n")
     ways = ["notebook", "accurate", "default", "decoding alone"]
     speed = pd.DataFrame({"encoding": "wav", "way": ways, "times_real_time": [30, 300, 1900, 20000]})
@@ -141,11 +137,11 @@ def test_the_picture_shows_all_tables(tmp_path: Path) -> None:
     assert (tmp_path / plot.FILE).read_bytes().startswith(b"\x89PNG")
 
 
-def test_an_archive_takes_as_many_cores_as_its_hours_by_the_measured_speed(tmp_path: Path) -> None:
+def test_capacity_follows_from_speed(tmp_path: Path) -> None:
     ways = ["notebook", "default", "accurate"]
     speed = pd.DataFrame({"encoding": "wav", "way": ways, "audio_h_per_hour_per_core": [16.0, 1000.0, 100.0]})
     speed.to_csv(tmp_path / "speed.csv", index=False)
     capacity.write(tmp_path)
-    found = pd.read_csv(tmp_path / capacity.FILE).set_index(["model", "hours_of_calls"])
-    assert found.loc[("default", 1_000_000), "core_hours"] == 1000
-    assert found.loc[("accurate", 1_000_000), "cores_for_a_night"] == pytest.approx(10_000 / 8)
+    table = pd.read_csv(tmp_path / capacity.FILE).set_index(["model", "hours_of_calls"])
+    assert table.loc[("default", 1_000_000), "core_hours"] == 1000
+    assert table.loc[("accurate", 1_000_000), "cores_for_a_night"] == pytest.approx(10_000 / 8)

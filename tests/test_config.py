@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.cli import main
-from tests.nights import Analyze, a_call, read_csv
+from analyzer.commands.main import main
+from tests.helpers.runs import Analyze, a_call, read_csv
 
 
 @pytest.fixture
@@ -22,9 +22,9 @@ def write(path: Path, text: str) -> Path:
     return path
 
 
-def test_a_file_says_what_the_command_line_would(calls: Path, tiny_model: Path) -> None:
+def test_file_sets_command_line_options(calls: Path, tiny_model: Path) -> None:
     config = write(
-        calls.parent / "night.toml",
+        calls.parent / "run.toml",
         f'inputs = ["one={calls}"]\noutput = "{calls.parent}/out"\nmodel = "{tiny_model}"\njobs = 1\nquiet = true\n'
         'format = ["csv"]\nmin-age = 0.5\nspeakers = ["agent", "customer"]\nname_pattern = "(?P<queue>a)"\n',
     )
@@ -35,36 +35,36 @@ def test_a_file_says_what_the_command_line_would(calls: Path, tiny_model: Path) 
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "cp1252"])
-def test_a_file_may_be_written_by_any_editor(calls: Path, analyze: Analyze, encoding: str) -> None:
-    config = calls.parent / "night.toml"
+def test_file_may_have_any_encoding(calls: Path, analyze: Analyze, encoding: str) -> None:
+    config = calls.parent / "run.toml"
     config.write_bytes('# für alle\r\noutput = "Küche"\r\n'.encode(encoding))
     assert analyze(calls, "--config", config) == 0
     assert (calls.parent / "Küche" / "files.csv").exists()
 
 
-def test_the_command_line_wins(calls: Path, analyze: Analyze) -> None:
-    config = write(calls.parent / "night.toml", 'inputs = ["/nowhere"]\noutput = "/nowhere"\nquiet = true\n')
+def test_command_line_overrides_the_file(calls: Path, analyze: Analyze) -> None:
+    config = write(calls.parent / "run.toml", 'inputs = ["/nowhere"]\noutput = "/nowhere"\nquiet = true\n')
     assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 0
     assert len(read_csv(calls.parent / "out" / "files.csv")) == 1
 
 
-@pytest.mark.parametrize(("said", "told", "lines"), [("-v", "true", True), ("-q", "false", False)])
-def test_the_command_line_wins_over_how_much_is_said(
-    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], said: str, told: str, lines: bool
+@pytest.mark.parametrize(("option", "quiet", "verbose"), [("-v", "true", True), ("-q", "false", False)])
+def test_command_line_overrides_verbosity(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], option: str, quiet: str, verbose: bool
 ) -> None:
-    config = write(calls.parent / "night.toml", f"quiet = {told}\nverbose = {'false' if lines else 'true'}\n")
-    assert analyze(calls, "-o", calls.parent / "out", "--config", config, said) == 0
-    assert ("calls/a.wav: ok" in capsys.readouterr().err) == lines
+    config = write(calls.parent / "run.toml", f"quiet = {quiet}\nverbose = {'false' if verbose else 'true'}\n")
+    assert analyze(calls, "-o", calls.parent / "out", "--config", config, option) == 0
+    assert ("calls/a.wav: ok" in capsys.readouterr().err) == verbose
 
 
-def test_a_file_in_the_working_folder_is_read_where_none_is_named(calls: Path, analyze: Analyze) -> None:
+def test_default_file_is_in_the_working_folder(calls: Path, analyze: Analyze) -> None:
     write(calls.parent / "call-emotions.toml", 'output = "elsewhere"\n')
     assert analyze(calls) == 0
     assert (calls.parent / "elsewhere" / "files.csv").exists()
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("min-agee = 3", "unknown setting min-agee: did you mean min-age?"),
         ("min_agee = 3", "did you mean min-age?"),
@@ -72,10 +72,10 @@ def test_a_file_in_the_working_folder_is_read_where_none_is_named(calls: Path, a
         ("zzz = 3", "known are"),
         ("help = true", "unknown setting help"),
         ("config = 'x'", "unknown setting config"),
-        ("min-age = -1", "is no number of seconds"),
-        ("min-age = 'soon'", "is no number of seconds"),
+        ("min-age = -1", "is not a number of seconds"),
+        ("min-age = 'soon'", "is not a number of seconds"),
         ("min-age = true", "is not what is asked for"),
-        ("max-hours = 0", "is no number of hours"),
+        ("max-hours = 0", "is not a number of hours"),
         ("jobs = 0", "is not a number of recordings"),
         ("jobs = 1.5", "is not a number of recordings"),
         ("force = 1", "is true or false, not 1"),
@@ -96,19 +96,19 @@ def test_a_file_in_the_working_folder_is_read_where_none_is_named(calls: Path, a
         ("caf\udce9 = 3", "cannot be read"),
     ],
 )
-def test_what_is_wrong_in_a_file_is_a_usage_error_that_names_it(
-    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], text: str, said: str
+def test_error_in_file_is_a_usage_error(
+    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], text: str, message: str
 ) -> None:
-    config = calls.parent / "night.toml"
+    config = calls.parent / "run.toml"
     config.write_bytes(os.fsencode(text))
     assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 2
     (line,) = capsys.readouterr().err.splitlines()
-    assert said in line
-    assert "night.toml" in line
+    assert message in line
+    assert "run.toml" in line
     assert not (calls.parent / "out").exists()
 
 
-def test_a_file_that_is_not_there_is_a_usage_error(calls: Path, analyze: Analyze) -> None:
+def test_missing_file_is_a_usage_error(calls: Path, analyze: Analyze) -> None:
     assert analyze(calls, "--config", calls.parent / "nowhere.toml") == 2
 
 
@@ -118,39 +118,37 @@ def hook(path: Path, name: str) -> str:
     return f"{name} = {json.dumps([sys.executable, '-c', code])}\n"
 
 
-def test_commands_are_run_after_the_night_as_it_ended(calls: Path, analyze: Analyze) -> None:
-    told, out = calls.parent / "told", calls.parent / "out"
-    config = write(calls.parent / "night.toml", hook(told, "on_success") + hook(told, "on_failure"))
-    assert analyze(calls, "-o", out, "--config", config) == 0
+def test_hooks_depend_on_exit_status(calls: Path, analyze: Analyze) -> None:
+    record, output = calls.parent / "record", calls.parent / "out"
+    config = write(calls.parent / "run.toml", hook(record, "on_success") + hook(record, "on_failure"))
+    assert analyze(calls, "-o", output, "--config", config) == 0
     (calls / "bad.wav").touch()
-    assert analyze(calls, "-o", out, "--config", config) == 1
-    assert analyze(calls, "-o", out, "--config", config, model=Path("./nowhere")) == 3
-    assert analyze(calls, "-o", out, "--config", config, "--dry-run") == 0
-    assert told.read_text() == "0 on_success; 1 on_failure; 3 on_failure; "
+    assert analyze(calls, "-o", output, "--config", config) == 1
+    assert analyze(calls, "-o", output, "--config", config, model=Path("./nowhere")) == 3
+    assert analyze(calls, "-o", output, "--config", config, "--dry-run") == 0
+    assert record.read_text() == "0 on_success; 1 on_failure; 3 on_failure; "
 
 
-def test_no_shell_takes_part_in_a_command(calls: Path, analyze: Analyze, capfd: pytest.CaptureFixture[str]) -> None:
-    config = write(calls.parent / "night.toml", 'on_success = ["echo", "$HOME; touch owned"]\n')
+def test_hooks_use_no_shell(calls: Path, analyze: Analyze, capfd: pytest.CaptureFixture[str]) -> None:
+    config = write(calls.parent / "run.toml", 'on_success = ["echo", "$HOME; touch owned"]\n')
     assert analyze(calls, "-o", calls.parent / "out", "--config", config) == 0
     assert "$HOME; touch owned" in capfd.readouterr().out
     assert not (calls.parent / "owned").exists()
 
 
 @pytest.mark.parametrize("command", ["/no/such/program", sys.executable])
-def test_a_command_that_fails_is_told_and_changes_no_status(
+def test_failing_hook_is_reported(
     calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], command: str
 ) -> None:
-    config = write(calls.parent / "night.toml", f'on_success = ["{command}", "/no/such/file.py"]\n')
+    config = write(calls.parent / "run.toml", f'on_success = ["{command}", "/no/such/file.py"]\n')
     assert analyze(calls, "-o", calls.parent / "out", "--config", config, "-q") == 0
     assert "the command" in capsys.readouterr().err
 
 
-def test_commands_are_only_run_from_a_file_that_is_named(
-    calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
-) -> None:
-    write(calls.parent / "call-emotions.toml", hook(calls.parent / "told", "on_success"))
+def test_hooks_need_a_named_file(calls: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]) -> None:
+    write(calls.parent / "call-emotions.toml", hook(calls.parent / "record", "on_success"))
     assert analyze(calls, "-o", calls.parent / "out") == 2
     assert "--config" in capsys.readouterr().err
-    assert not (calls.parent / "told").exists()
+    assert not (calls.parent / "record").exists()
     assert analyze(calls, "-o", calls.parent / "out", "--config", calls.parent / "call-emotions.toml") == 0
-    assert (calls.parent / "told").exists()
+    assert (calls.parent / "record").exists()

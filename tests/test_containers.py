@@ -10,14 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import ffmpeg
-from analyzer import tracks as packets_of_tracks
-from analyzer.audio import open_audio
-from analyzer.decoding import Decoder
+from analyzer.audio import ffmpeg
+from analyzer.audio import tracks as packets_of_tracks
+from analyzer.audio.decoding import Decoder
+from analyzer.audio.placement import Placement
+from analyzer.audio.reader import open_audio
 from analyzer.errors import UnreadableRecording
-from analyzer.placement import Placement
-from tests.containers import BURST_S, Track, bursts, onsets, write_tracks
-from tests.encoders import ENCODINGS
+from tests.helpers.containers import BURST_S, Track, bursts, onsets, write_tracks
+from tests.helpers.encoders import ENCODINGS
 
 #: Container, codec and sample rate.
 TIMED = [
@@ -48,8 +48,8 @@ def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
         return sound, stream.rate, stream.notes
 
 
-@pytest.mark.parametrize(("container", "codec", "rate"), [one for one in TIMED if one[0] not in _LASTING])
-def test_a_gap_between_packets_is_silence(tmp_path: Path, container: str, codec: str, rate: int) -> None:
+@pytest.mark.parametrize(("container", "codec", "rate"), [case for case in TIMED if case[0] not in _LASTING])
+def test_packet_gap_is_silence(tmp_path: Path, container: str, codec: str, rate: int) -> None:
     times = [0.5, 3.0, 11.0, 19.5]
     track = Track(bursts(21, rate, [*times, 7.0]), rate, codec, gaps=((5.0, 9.0),))
     sound, rate, notes = read(write_tracks(tmp_path / "a", container, track))
@@ -60,7 +60,7 @@ def test_a_gap_between_packets_is_silence(tmp_path: Path, container: str, codec:
 
 
 @pytest.mark.parametrize("container", _LASTING)
-def test_a_gap_in_an_mp4_is_silence(tmp_path: Path, container: str) -> None:
+def test_gap_in_mp4_is_silence(tmp_path: Path, container: str) -> None:
     times = [0.5, 3.0, 11.0, 19.5]
     track = Track(bursts(21, 16_000, [*times, 7.0]), 16_000, "aac", gaps=((5.0, 9.0),))
     sound, rate, _ = read(write_tracks(tmp_path / "a.m4a", container, track))
@@ -68,14 +68,14 @@ def test_a_gap_in_an_mp4_is_silence(tmp_path: Path, container: str) -> None:
 
 
 @every_container
-def test_a_track_that_starts_late_is_silent_until_then(tmp_path: Path, container: str, codec: str, rate: int) -> None:
+def test_late_track_starts_silent(tmp_path: Path, container: str, codec: str, rate: int) -> None:
     track = Track(bursts(4, rate, [0.5, 2.0]), rate, codec, late_s=10)
     sound, rate, _ = read(write_tracks(tmp_path / "a", container, track, picture=container != "webm"))
     assert onsets(sound[0], rate) == pytest.approx([10.5, 12.0], abs=NEAR)
 
 
 @pytest.mark.parametrize("container", ["mpeg", "mpegts", "flv"])
-def test_a_track_that_starts_minutes_after_the_picture_is_found(tmp_path: Path, container: str) -> None:
+def test_track_after_picture_is_read(tmp_path: Path, container: str) -> None:
     """These containers have no list of tracks; by default FFmpeg looks for tracks in the first seconds only."""
     track = Track(bursts(4, 44_100, [0.5, 2.0]), 44_100, "aac" if container == "flv" else "mp2", late_s=150)
     sound, rate, notes = read(write_tracks(tmp_path / "a", container, track, picture=True))
@@ -84,7 +84,7 @@ def test_a_track_that_starts_minutes_after_the_picture_is_found(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("container", ["mpeg", "mpegts"])
-def test_a_second_track_that_starts_minutes_after_the_first_is_a_channel(tmp_path: Path, container: str) -> None:
+def test_late_second_track_is_read(tmp_path: Path, container: str) -> None:
     tracks = [Track(bursts(4, 48_000, [0.5, 2.0]), 48_000, "mp2", late_s) for late_s in (0, 150)]
     sound, rate, notes = read(write_tracks(tmp_path / "a", container, *tracks))
     assert onsets(sound[0], rate) == pytest.approx([0.5, 2.0], abs=NEAR)
@@ -92,17 +92,17 @@ def test_a_second_track_that_starts_minutes_after_the_first_is_a_channel(tmp_pat
     assert notes == []
 
 
-def test_a_track_that_is_not_found_in_time_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_track_not_found_in_time_is_noted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     tracks = [Track(bursts(seconds, 48_000, [2.0]), 48_000, "mp2", late_s) for seconds, late_s in ((60, 0), (4, 30))]
     path = write_tracks(tmp_path / "a", "mpeg", *tracks)
-    monkeypatch.setattr("analyzer.ffmpeg._SEARCHED", 200_000)
-    monkeypatch.setattr("analyzer.ffmpeg._SEARCHING", ffmpeg._SEARCHING | {"probesize": "200000"})
+    monkeypatch.setattr("analyzer.audio.ffmpeg._SEARCHED", 200_000)
+    monkeypatch.setattr("analyzer.audio.ffmpeg._SEARCHING", ffmpeg._SEARCHING | {"probesize": "200000"})
     sound, rate, notes = read(path)
     assert [onsets(channel, rate) for channel in sound] == [pytest.approx([2.0], abs=NEAR)]
     assert notes == ["not read: a track that begins late in it"]
 
 
-def test_the_start_that_an_avi_gives_a_track_counts(tmp_path: Path) -> None:
+def test_track_start_in_avi_is_kept(tmp_path: Path) -> None:
     tracks = [Track(bursts(4, 48_000, [0.5, 2.0]), 48_000, "mp2") for _ in range(2)]
     content = write_tracks(tmp_path / "a.avi", "avi", *tracks).read_bytes()
     start = content.rindex(b"strh") + 8 + 28
@@ -113,7 +113,7 @@ def test_the_start_that_an_avi_gives_a_track_counts(tmp_path: Path) -> None:
     assert onsets(sound[1], rate) == pytest.approx([10.5, 12.0], abs=NEAR)
 
 
-def test_a_track_of_which_nothing_can_be_found_out_does_not_hide_the_others(tmp_path: Path) -> None:
+def test_unknown_track_is_noted(tmp_path: Path) -> None:
     content = write_tracks(tmp_path / "a", "mpeg", Track(bursts(4, 48_000, [0.5]), 48_000, "mp2")).read_bytes()
     empty = b"\0\0\1\xc7" + struct.pack(">H", 4) + b"\x80\0\0\xaa"
     (tmp_path / "a.mpg").write_bytes(
@@ -130,7 +130,7 @@ def test_a_track_of_which_nothing_can_be_found_out_does_not_hide_the_others(tmp_
     container=st.sampled_from([("webm", "libopus", 48_000), ("matroska", "aac", 16_000), ("mp4", "aac", 16_000)]),
     late_s=st.sampled_from([0.0, 0.3, 7.0, 65.0]),
 )
-def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
+def test_gaps_keep_times_of_sound(
     tmp_path_factory: pytest.TempPathFactory,
     gaps: list[tuple[int, int]],
     container: tuple[str, str, int],
@@ -138,22 +138,22 @@ def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
 ) -> None:
     form, codec, rate = container
     missing = tuple((start / 10, (start + length) / 10) for start, length in gaps)
-    times = [k + 0.3 for k in range(20)]
+    times = [second + 0.3 for second in range(20)]
     # Near a gap the decoder continues with the sound before it.
-    kept = [at for at in times if all(at + BURST_S + 0.1 < start or at - 0.4 > end for start, end in missing)]
-    unsure = [at for at in times if at not in kept] + [end for _, end in missing]
+    undisturbed = [at for at in times if all(at + BURST_S + 0.1 < start or at - 0.4 > end for start, end in missing)]
+    uncertain = [at for at in times if at not in undisturbed] + [end for _, end in missing]
     path = tmp_path_factory.mktemp("gaps") / "a"
     write_tracks(path, form, Track(bursts(20, rate, times), rate, codec, late_s, missing))
     try:
         sound, rate, _ = read(path)
     except UnreadableRecording:
-        assert not kept
+        assert not undisturbed
         return
-    found = onsets(sound[0], rate)
-    for at in kept:
-        assert min(abs(one - at - late_s) for one in found) < NEAR
-    extra = [one for one in found if all(abs(one - at - late_s) > NEAR for at in kept)]
-    assert all(any(at - NEAR <= one - late_s <= at + 0.4 for at in unsure) for one in extra)
+    detected = onsets(sound[0], rate)
+    for at in undisturbed:
+        assert min(abs(onset - at - late_s) for onset in detected) < NEAR
+    extra = [onset for onset in detected if all(abs(onset - at - late_s) > NEAR for at in undisturbed)]
+    assert all(any(at - NEAR <= onset - late_s <= at + 0.4 for at in uncertain) for onset in extra)
 
 
 @pytest.mark.parametrize(
@@ -168,11 +168,11 @@ def test_what_is_left_is_at_its_time_wherever_packets_are_missing(
     ],
 )
 @pytest.mark.parametrize("picture", [False, True])
-def test_tracks_are_channels_in_their_order(
-    tmp_path: Path, container: str, codec: str, rate: int, picture: bool
-) -> None:
-    one, two = bursts(10, rate, [1.0, 6.0]), bursts(12, rate, [3.0, 11.0], pitch=600)
-    path = write_tracks(tmp_path / "a", container, Track(one, rate, codec), Track(two, rate, codec), picture=picture)
+def test_tracks_become_channels(tmp_path: Path, container: str, codec: str, rate: int, picture: bool) -> None:
+    first, second = bursts(10, rate, [1.0, 6.0]), bursts(12, rate, [3.0, 11.0], pitch=600)
+    path = write_tracks(
+        tmp_path / "a", container, Track(first, rate, codec), Track(second, rate, codec), picture=picture
+    )
     sound, rate, notes = read(path)
     assert [onsets(channel, rate) for channel in sound] == [
         pytest.approx([1.0, 6.0], abs=NEAR),
@@ -182,36 +182,39 @@ def test_tracks_are_channels_in_their_order(
     assert notes == []
 
 
-def test_tracks_of_several_channels_stand_one_after_the_other(tmp_path: Path) -> None:
+def test_tracks_keep_channel_order(tmp_path: Path) -> None:
     times = [[1.0], [2.0], [3.0], [4.0]]
     mono, stereo, last = (
-        Track(np.stack([bursts(5, 48_000, at) for at in some]), 48_000, "flac")
-        for some in (times[:1], times[1:3], times[3:])
+        Track(np.stack([bursts(5, 48_000, at) for at in group]), 48_000, "flac")
+        for group in (times[:1], times[1:3], times[3:])
     )
     sound, rate, _ = read(write_tracks(tmp_path / "a.mka", "matroska", mono, stereo, last))
     assert [onsets(channel, rate) for channel in sound] == times
 
 
-def test_a_silent_first_track_is_a_channel(tmp_path: Path) -> None:
+def test_silent_track_is_a_channel(tmp_path: Path) -> None:
     silent, spoken = np.zeros(5 * 48_000, np.float32), bursts(5, 48_000, [2.0])
     tracks = [Track(sound, 48_000, "libopus") for sound in (silent, spoken)]
     sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
     assert [onsets(channel, rate) for channel in sound] == [[], pytest.approx([2.0], abs=NEAR)]
 
 
-def test_a_track_without_a_single_packet_is_silent(tmp_path: Path) -> None:
+def test_empty_track_is_silent(tmp_path: Path) -> None:
     tracks = [Track(bursts(5, 48_000, [2.0]), 48_000, "libopus", gaps=gaps) for gaps in (((-1.0, 9.0),), ())]
     sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
     assert [onsets(channel, rate) for channel in sound] == [[], pytest.approx([2.0], abs=NEAR)]
 
 
-def test_tracks_of_different_rates_are_read_at_the_highest(tmp_path: Path) -> None:
+def test_tracks_use_the_highest_rate(tmp_path: Path) -> None:
     rates = (8000, 48_000, 16_000)
-    tracks = [Track(bursts(25, rate, [k + 1.0, 20.0]), rate, "pcm_s16le", late_s=k) for k, rate in enumerate(rates)]
+    tracks = [
+        Track(bursts(25, rate, [number + 1.0, 20.0]), rate, "pcm_s16le", late_s=number)
+        for number, rate in enumerate(rates)
+    ]
     sound, rate, _ = read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
     assert rate == 48_000
     assert [onsets(channel, rate) for channel in sound] == [
-        pytest.approx([2.0 * k + 1, 20 + k], abs=NEAR) for k in range(3)
+        pytest.approx([2.0 * number + 1, 20 + number], abs=NEAR) for number in range(3)
     ]
     assert sound.shape == (3, 27 * 48_000)
 
@@ -220,29 +223,29 @@ def test_tracks_of_different_rates_are_read_at_the_highest(tmp_path: Path) -> No
 @given(
     late_s=st.lists(st.integers(0, 30), min_size=2, max_size=4),
     by_track=st.booleans(),
-    room=st.sampled_from([1, 9, 200]),
+    capacity=st.sampled_from([1, 9, 200]),
 )
-def test_tracks_are_read_together_however_far_apart_they_lie(
-    tmp_path_factory: pytest.TempPathFactory, late_s: list[int], by_track: bool, room: int
+def test_distant_tracks_are_read(
+    tmp_path_factory: pytest.TempPathFactory, late_s: list[int], by_track: bool, capacity: int
 ) -> None:
-    """With room for few packets, tracks are read in separate passes over the file."""
+    """With capacity for few packets, tracks are read in separate passes over the file."""
     path = tmp_path_factory.mktemp("apart") / "a.mkv"
-    tracks = [Track(bursts(6, 8000, [1.0, 4.0]), 8000, "pcm_s16le", at) for at in late_s]
+    tracks = [Track(bursts(6, 8000, [1.0, 4.0]), 8000, "pcm_s16le", start_s) for start_s in late_s]
     write_tracks(path, "matroska", *tracks, by_track=by_track)
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(packets_of_tracks, "_MOST_WAITING", room * 4000)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(packets_of_tracks, "_MOST_WAITING", capacity * 4000)
         sound, rate, notes = read(path)
-    assert [onsets(channel, rate) for channel in sound] == [[at + 1.0, at + 4.0] for at in late_s]
+    assert [onsets(channel, rate) for channel in sound] == [[start_s + 1.0, start_s + 4.0] for start_s in late_s]
     assert notes == []
 
 
-def test_more_channels_than_are_read_are_refused_over_all_tracks(tmp_path: Path) -> None:
+def test_too_many_channels_are_refused(tmp_path: Path) -> None:
     tracks = [Track(np.zeros((8, 800), np.float32), 8000, "pcm_s16le") for _ in range(5)]
     with pytest.raises(UnreadableRecording, match="claims 40 channels"):
         read(write_tracks(tmp_path / "a.mkv", "matroska", *tracks))
 
 
-def test_a_track_of_an_encoding_that_is_not_known_is_noted(tmp_path: Path) -> None:
+def test_unknown_codec_is_noted(tmp_path: Path) -> None:
     tracks = [Track(bursts(3, 48_000, [1.0]), 48_000, codec) for codec in ("libopus", "flac")]
     path = write_tracks(tmp_path / "a.mkv", "matroska", *tracks)
     path.write_bytes(path.read_bytes().replace(b"A_OPUS", b"A_NONE"))
@@ -251,11 +254,11 @@ def test_a_track_of_an_encoding_that_is_not_known_is_noted(tmp_path: Path) -> No
     assert notes == ["not read: track 1, whose encoding no decoder here knows"]
 
 
-def test_times_that_start_over_lose_no_sound(tmp_path: Path) -> None:
+def test_time_restart_loses_no_sound(tmp_path: Path) -> None:
     """As when two WebM files are concatenated."""
     parts = [
-        write_tracks(tmp_path / f"{k}.webm", "webm", Track(bursts(5, 48_000, [at]), 48_000, "libopus"))
-        for k, at in enumerate((1.0, 3.0))
+        write_tracks(tmp_path / f"{number}.webm", "webm", Track(bursts(5, 48_000, [at]), 48_000, "libopus"))
+        for number, at in enumerate((1.0, 3.0))
     ]
     path = tmp_path / "a.webm"
     path.write_bytes(b"".join(part.read_bytes() for part in parts))
@@ -265,13 +268,11 @@ def test_times_that_start_over_lose_no_sound(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("container", ["matroska", "mp4"])
-def test_a_start_after_the_longest_recording_is_refused_at_once(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str
-) -> None:
+def test_start_past_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, container: str) -> None:
     track = Track(bursts(3, 16_000, [1.0]), 16_000, "aac", late_s=100)
     path = write_tracks(tmp_path / "a", container, track, picture=True)
     assert read(path)[0].shape[1] == pytest.approx(103 * 16_000, abs=2000)
-    monkeypatch.setattr("analyzer.stream.LONGEST_HOURS", 90 / 3600)
+    monkeypatch.setattr("analyzer.audio.stream.LONGEST_HOURS", 90 / 3600)
     with pytest.raises(UnreadableRecording, match="hours of sound"), open_audio(path) as stream:
         next(stream.blocks())
 
@@ -280,9 +281,7 @@ def test_a_start_after_the_longest_recording_is_refused_at_once(
 @given(
     frames=st.lists(st.tuples(st.integers(0, 7), st.booleans(), st.booleans()), min_size=20, max_size=200),
 )
-def test_every_frame_of_amr_lasts_20_ms(
-    tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]]
-) -> None:
+def test_amr_frames_last_20_ms(tmp_path_factory: pytest.TempPathFactory, frames: list[tuple[int, bool, bool]]) -> None:
     """Includes frames of pauses: those that describe comfort noise (8), and those without content (15)."""
     sizes = (13, 14, 16, 18, 20, 21, 27, 32, 6)
     content = b"".join(
@@ -297,7 +296,7 @@ def test_every_frame_of_amr_lasts_20_ms(
 
 
 @pytest.mark.parametrize("together", [1, 3, 10])
-def test_packets_of_several_frames_of_amr_are_read_whole(tmp_path: Path, together: int) -> None:
+def test_packets_of_several_amr_frames_are_read(tmp_path: Path, together: int) -> None:
     """Telephones write up to ten frames into one packet of 3GP."""
     path = ENCODINGS["amr.amr"].write(tmp_path, bursts(2, 8000, [0.5, 1.2]))
     with av.open(str(path), format="amr") as file:
@@ -311,9 +310,9 @@ def test_packets_of_several_frames_of_amr_are_read_whole(tmp_path: Path, togethe
         decoder = Decoder(file.streams.audio[0])
         placement = Placement(8000, 1, 8000)
         frames = decoder.decoded(packets)
-        sound = np.concatenate([block for one in frames for block in placement.place(*one)], axis=1)
+        sound = np.concatenate([block for frame in frames for block in placement.place(*frame)], axis=1)
     assert sound.shape[1] == 160 * (len(contents) + len(packets))
     assert decoder.damaged == 0
-    at = [(start_s + start_s / 0.02 // together * 0.02) for start_s in (0.5, 1.2)]
+    times = [(start_s + start_s / 0.02 // together * 0.02) for start_s in (0.5, 1.2)]
     if together > 1:
-        assert onsets(sound[0], 8000) == pytest.approx(at, abs=NEAR)
+        assert onsets(sound[0], 8000) == pytest.approx(times, abs=NEAR)

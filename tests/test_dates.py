@@ -7,15 +7,15 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from analyzer import dates
+from analyzer.inputs import dates
 
 BERLIN = ZoneInfo("Europe/Berlin")
 TODAY = date(2026, 11, 27)
 MOMENT = "2026-11-24 10:13:07"
 
 
-def found(name: str) -> str:
-    return dates.in_name(name, BERLIN, TODAY)
+def date_in(name: str) -> str:
+    return dates.find_in_name(name, BERLIN, TODAY)
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def found(name: str) -> str:
         ("20261124-101307_20261124-101530.wav", "2026-11-24"),  # ambiguous: may be start and end
     ],
 )
-def test_a_date_in_a_common_form_is_recognised(name: str, expected: str) -> None:
-    assert found(name) == expected
+def test_common_forms_of_dates(name: str, expected: str) -> None:
+    assert date_in(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -70,8 +70,8 @@ def test_a_date_in_a_common_form_is_recognised(name: str, expected: str) -> None
         ("out-0821123456-101-20261124-101307-1795515187.42.wav", MOMENT),  # a readable date takes precedence
     ],
 )
-def test_times_that_are_of_utc_are_shown_in_the_time_zone(name: str, expected: str) -> None:
-    assert found(name) == expected
+def test_utc_is_converted(name: str, expected: str) -> None:
+    assert date_in(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -85,8 +85,8 @@ def test_times_that_are_of_utc_are_shown_in_the_time_zone(name: str, expected: s
         ("export 2026-11-25/2026-11-24/a.wav", "2026-11-24"),
     ],
 )
-def test_folders_say_the_day_where_the_name_of_the_file_does_not(name: str, expected: str) -> None:
-    assert found(name) == expected
+def test_dates_in_folder_names(name: str, expected: str) -> None:
+    assert date_in(name) == expected
 
 
 @pytest.mark.parametrize(
@@ -117,8 +117,8 @@ def test_folders_say_the_day_where_the_name_of_the_file_does_not(name: str, expe
         "2026/11/0001.wav",
     ],
 )
-def test_what_may_be_a_number_or_another_day_is_no_date(name: str) -> None:
-    assert found(name) == ""
+def test_ambiguous_digits_are_no_date(name: str) -> None:
+    assert date_in(name) == ""
 
 
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2027, 12, 31, 23, 59, 59)).map(
@@ -141,42 +141,42 @@ moments = st.datetimes(datetime(1990, 1, 1), datetime(2027, 12, 31, 23, 59, 59))
     st.text("abcxyÄ_-(", max_size=8),
     st.sampled_from(["", "_in", "-0821123456", " (2)"]),
 )
-def test_any_moment_comes_back_from_a_name(moment: datetime, form: str, before: str, after: str) -> None:
-    assert found(f"{before}{moment.strftime(form)}{after}.wav") == moment.isoformat(" ")
+def test_any_time_is_read_back(moment: datetime, form: str, before: str, after: str) -> None:
+    assert date_in(f"{before}{moment.strftime(form)}{after}.wav") == moment.isoformat(" ")
 
 
 @given(st.datetimes(datetime(2001, 9, 10), datetime(2027, 12, 30)), st.integers(0, 999_999))
-def test_any_unique_id_of_a_telephone_system_comes_back(moment: datetime, count: int) -> None:
+def test_unique_ids_give_their_time(moment: datetime, count: int) -> None:
     at = moment.replace(tzinfo=UTC, microsecond=0)
     expected = at.astimezone(BERLIN).strftime("%Y-%m-%d %H:%M:%S")
-    assert found(f"q-{int(at.timestamp())}.{count}.wav") == expected
+    assert date_in(f"q-{int(at.timestamp())}.{count}.wav") == expected
 
 
 @given(st.text("0123456789", min_size=9, max_size=20), st.sampled_from(["", "in-", "+", "00", "tel"]))
-def test_no_number_of_another_length_is_a_date(number: str, before: str) -> None:
+def test_other_lengths_are_no_date(number: str, before: str) -> None:
     assume(len(before.lstrip("in-tel+") + number) != 14)
-    assert found(f"{before}{number}.wav") == ""
+    assert date_in(f"{before}{number}.wav") == ""
 
 
 @given(st.text("0123456789", min_size=8, max_size=8))
-def test_eight_digits_are_a_date_only_if_they_are_a_day_of_these_years(number: str) -> None:
+def test_eight_digits_need_a_valid_recent_day(number: str) -> None:
     year, month, day = int(number[:4]), int(number[4:6]), int(number[6:])
     try:
         real = 1990 <= year <= 2027 and bool(date(year, month, day))
     except ValueError:
         real = False
-    assert found(f"{number}.wav") == (f"{number[:4]}-{number[4:6]}-{number[6:]}" if real else "")
+    assert date_in(f"{number}.wav") == (f"{number[:4]}-{number[4:6]}-{number[6:]}" if real else "")
 
 
 @given(st.text("0123456789-_/. TZ:+ap", max_size=40))
-def test_whatever_a_name_is_what_is_found_is_a_moment_of_these_years(name: str) -> None:
-    if shown := found(name):
+def test_any_name_gives_a_recent_time_or_none(name: str) -> None:
+    if shown := date_in(name):
         assert 1989 <= datetime.fromisoformat(shown).year <= 2028  # the conversion from UTC may change the year
         assert len(shown) in (10, 19)
 
 
 @given(st.dates(date(1990, 1, 1), date(2027, 12, 31)))
-def test_day_and_month_before_the_year_are_read_only_where_one_order_is_possible(day: date) -> None:
+def test_order_of_day_and_month_must_be_clear(day: date) -> None:
     for text in (day.strftime("%d-%m-%Y"), day.strftime("%m-%d-%Y"), day.strftime("%d_%m_%Y")):
         clear = day.day > 12 or day.day == day.month
-        assert found(f"{text}.wav") == (day.isoformat() if clear else "")
+        assert date_in(f"{text}.wav") == (day.isoformat() if clear else "")

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import destinations
-from analyzer.cli import main
+from analyzer.commands.main import main
 from analyzer.errors import CannotWrite
-from analyzer.outputs import clear_unfinished, delete, files_below, make_folders, write_text, write_text_or_stream
-from tests.nights import Analyze, Night, a_call, contents, copied, read_csv, read_workbook
+from analyzer.runtime import destinations
+from analyzer.store.outputs import clear_unfinished, delete, files_below, make_folders, write_text, write_text_or_stream
+from tests.helpers.runs import Analyze, Run, a_call, contents, copied, read_csv, read_workbook
 
 METRIC = "call_emotions_last_run_exit_status"
 
@@ -30,11 +30,11 @@ def reader(path: Path) -> Iterator[int]:
 
 
 def read_all(descriptor: int) -> str:
-    found = b""
+    data = b""
     with suppress(BlockingIOError):
         while piece := os.read(descriptor, 65536):
-            found += piece
-    return found.decode()
+            data += piece
+    return data.decode()
 
 
 @pytest.fixture
@@ -46,21 +46,21 @@ def calls(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("relative", [True, False])
-def test_of_a_link_the_target_is_replaced_whole_and_the_link_stays(tmp_path: Path, relative: bool) -> None:
+def test_link_target_is_replaced(tmp_path: Path, relative: bool) -> None:
     (tmp_path / "far").mkdir()
     target, link = tmp_path / "far" / "real.txt", tmp_path / "link.txt"
     target.write_text("old")
     link.symlink_to("far/real.txt" if relative else target)
-    with open(target) as reading:
+    with open(target) as reader:
         write_text(link, "new")
-        assert reading.read() == "old"
+        assert reader.read() == "old"
     assert link.is_symlink()
     assert target.read_text() == "new"
     assert os.listdir(tmp_path / "far") == ["real.txt"]
     assert sorted(os.listdir(tmp_path)) == ["far", "link.txt"]
 
 
-def test_a_chain_of_links_is_followed_and_a_link_that_leads_nowhere_makes_its_target(tmp_path: Path) -> None:
+def test_chain_of_links_is_followed(tmp_path: Path) -> None:
     (tmp_path / "one").symlink_to("two")
     (tmp_path / "two").symlink_to("three")
     write_text(tmp_path / "one", "new")
@@ -70,7 +70,7 @@ def test_a_chain_of_links_is_followed_and_a_link_that_leads_nowhere_makes_its_ta
 
 
 @pytest.mark.parametrize("target", ["missing/real.txt", "link.txt", "folder"])
-def test_a_link_into_a_missing_folder_in_a_circle_or_to_a_folder_is_refused(tmp_path: Path, target: str) -> None:
+def test_link_to_an_invalid_target_is_refused(tmp_path: Path, target: str) -> None:
     (tmp_path / "folder").mkdir()
     (tmp_path / "link.txt").symlink_to(target)
     with pytest.raises(CannotWrite, match=r"link\.txt cannot be written"):
@@ -80,9 +80,7 @@ def test_a_link_into_a_missing_folder_in_a_circle_or_to_a_folder_is_refused(tmp_
     assert os.listdir(tmp_path / "folder") == []
 
 
-def test_a_link_of_another_user_in_a_folder_of_all_users_is_not_followed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_link_of_another_user_is_not_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shared = tmp_path / "shared"
     shared.mkdir()
     shared.chmod(0o1777)
@@ -90,21 +88,19 @@ def test_a_link_of_another_user_in_a_folder_of_all_users_is_not_followed(
     (shared / "link.txt").symlink_to(tmp_path / "real.txt")
     write_text(shared / "link.txt", "mine")
     assert (tmp_path / "real.txt").read_text() == "mine"
-    really = os.lstat
+    original = os.lstat
 
-    def of_another(path: object, **options: object) -> os.stat_result:
-        state = really(path, **options)  # type: ignore[call-overload]
+    def of_another_user(path: object, **options: object) -> os.stat_result:
+        state = original(path, **options)  # type: ignore[call-overload]
         return os.stat_result((*state[:4], state.st_uid + 1, *state[5:])) if stat.S_ISLNK(state.st_mode) else state
 
-    monkeypatch.setattr(os, "lstat", of_another)
+    monkeypatch.setattr(os, "lstat", of_another_user)
     with pytest.raises(CannotWrite, match="another user"):
         write_text(shared / "link.txt", "new")
     assert (tmp_path / "real.txt").read_text() == "mine"
 
 
-def test_results_behind_links_are_those_of_a_folder_without_links(
-    good_night: Night, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_results_through_links_are_equal(good_run: Run, tmp_path: Path, analyze: Analyze) -> None:
     real, linked = tmp_path / "real", tmp_path / "linked"
     for folder in ("out", "elsewhere/timelines", "elsewhere/tables"):
         (real / folder).mkdir(parents=True)
@@ -112,39 +108,39 @@ def test_results_behind_links_are_those_of_a_folder_without_links(
     (real / "out" / "timelines").symlink_to(real / "elsewhere" / "timelines")
     for name in ("summary.xlsx", "recordings.csv", "run.json"):
         (real / "out" / name).symlink_to(real / "elsewhere" / "tables" / name)
-    assert analyze(good_night.calls, "-o", linked) == good_night.status
-    assert analyze(good_night.calls, "-o", linked) == 0
+    assert analyze(good_run.calls, "-o", linked) == good_run.status
+    assert analyze(good_run.calls, "-o", linked) == 0
     assert linked.is_symlink()
     for name in ("timelines", "summary.xlsx", "recordings.csv", "run.json"):
         assert (real / "out" / name).is_symlink()
-    assert contents(linked / "timelines") == contents(good_night.output / "timelines")
-    assert (linked / "recordings.csv").read_bytes() == (good_night.output / "recordings.csv").read_bytes()
-    assert read_workbook(real / "elsewhere" / "tables" / "summary.xlsx").keys() == good_night.cells().keys()
+    assert contents(linked / "timelines") == contents(good_run.output / "timelines")
+    assert (linked / "recordings.csv").read_bytes() == (good_run.output / "recordings.csv").read_bytes()
+    assert read_workbook(real / "elsewhere" / "tables" / "summary.xlsx").keys() == good_run.cells().keys()
 
 
-def test_what_is_pruned_behind_links_is_gone_there_too(good_night: Night, tmp_path: Path) -> None:
-    output = copied(good_night, tmp_path / "out").output
+def test_prune_deletes_through_links(good_run: Run, tmp_path: Path) -> None:
+    output = copied(good_run, tmp_path / "out").output
     for name in ("timelines", "recordings.csv", "run.json"):
         (output / name).rename(tmp_path / name)
         (output / name).symlink_to(tmp_path / name)
-    left = len(list((tmp_path / "timelines").rglob("*.csv")))
+    count = len(list((tmp_path / "timelines").rglob("*.csv")))
     assert main(["prune", "-o", str(output), "--match", "*/mp3.mp3"]) == 0
-    assert len(list((tmp_path / "timelines").rglob("*.csv"))) == left - 1
+    assert len(list((tmp_path / "timelines").rglob("*.csv"))) == count - 1
     assert not any("mp3.mp3" in row["recording"] for row in read_csv(tmp_path / "recordings.csv"))
     assert not (tmp_path / "run.json").exists()
     assert all((output / name).is_symlink() for name in ("timelines", "recordings.csv", "run.json"))
 
 
-def test_a_result_that_is_a_link_is_deleted_with_what_was_written_through_it(tmp_path: Path) -> None:
+def test_delete_removes_link_and_target(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "real.csv").write_text("told")
+    (tmp_path / "real.csv").write_text("old content")
     (tmp_path / "out" / "a.csv").symlink_to(tmp_path / "real.csv")
     delete(tmp_path / "out" / "a.csv", tmp_path / "out")
     assert os.listdir(tmp_path / "out") == []
     assert not (tmp_path / "real.csv").exists()
 
 
-def test_what_a_killed_run_left_behind_a_linked_folder_is_cleared(tmp_path: Path) -> None:
+def test_unfinished_files_in_linked_folder_are_cleared(tmp_path: Path) -> None:
     (tmp_path / "far" / "calls").mkdir(parents=True)
     (tmp_path / "far" / "calls" / ".writing-0123.tmp").touch()
     (tmp_path / "far" / "calls" / "a.tmp").touch()
@@ -154,7 +150,7 @@ def test_what_a_killed_run_left_behind_a_linked_folder_is_cleared(tmp_path: Path
     assert os.listdir(tmp_path / "far" / "calls") == ["a.tmp"]
 
 
-def test_the_input_by_another_way_is_no_output_folder(
+def test_link_to_the_input_is_no_output_folder(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "link").symlink_to(calls)
@@ -163,7 +159,7 @@ def test_the_input_by_another_way_is_no_output_folder(
     assert os.listdir(calls) == ["a.wav"]
 
 
-def test_a_lock_that_is_a_link_is_refused_and_its_target_left_alone(
+def test_lock_must_not_be_a_link(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "precious").write_text("mine")
@@ -177,7 +173,7 @@ def test_a_lock_that_is_a_link_is_refused_and_its_target_left_alone(
 # Pipes, devices, sockets.
 
 
-def test_a_metrics_file_behind_a_link_is_replaced_there(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_metrics_are_written_through_a_link(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     (tmp_path / "real.prom").write_text("old")
     (tmp_path / "link.prom").symlink_to("real.prom")
     assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", tmp_path / "link.prom") == 0
@@ -186,7 +182,7 @@ def test_a_metrics_file_behind_a_link_is_replaced_there(calls: Path, tmp_path: P
     assert stat.S_IMODE((tmp_path / "real.prom").stat().st_mode) == 0o644
 
 
-def test_metrics_are_written_into_a_pipe_that_is_read(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_metrics_are_written_into_a_pipe(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     with reader(tmp_path / "pipe") as descriptor:
         assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", tmp_path / "pipe") == 0
         assert f"\n{METRIC} 0\n" in read_all(descriptor)
@@ -194,28 +190,28 @@ def test_metrics_are_written_into_a_pipe_that_is_read(calls: Path, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
-    ("kind", "said"), [("pipe", "nothing reads from this pipe"), ("socket", "a socket"), ("folder", "a folder")]
+    ("kind", "message"), [("pipe", "nothing reads from this pipe"), ("socket", "a socket"), ("folder", "a folder")]
 )
-def test_what_cannot_take_metrics_is_a_warning_and_stays(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], kind: str, said: str
+def test_invalid_metrics_file_is_a_warning(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], kind: str, message: str
 ) -> None:
     path = tmp_path / kind
     if kind == "pipe":
         os.mkfifo(path)
     elif kind == "socket":
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(str(path))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
     else:
         path.mkdir()
     before = os.lstat(path)
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--metrics-file", path) == 0
-    assert said in capsys.readouterr().err
+    assert message in capsys.readouterr().err
     after = os.lstat(path)
     assert (before.st_mode, before.st_ino) == (after.st_mode, after.st_ino)
 
 
 @pytest.mark.parametrize("option", ["--metrics-file", "--log-file"])
-def test_the_null_device_stays_one(calls: Path, tmp_path: Path, analyze: Analyze, option: str) -> None:
+def test_null_device_is_not_replaced(calls: Path, tmp_path: Path, analyze: Analyze, option: str) -> None:
     """Also through a link, and even for a user who may replace devices, such as root."""
     (tmp_path / "link").symlink_to(os.devnull)
     for path in (os.devnull, tmp_path / "link"):
@@ -225,7 +221,7 @@ def test_the_null_device_stays_one(calls: Path, tmp_path: Path, analyze: Analyze
 
 
 @pytest.mark.parametrize("option", ["--metrics-file", "--log-file"])
-def test_standard_output_is_written_to_and_the_file_behind_it_is_not_replaced(
+def test_file_behind_standard_output_is_not_replaced(
     calls: Path, tmp_path: Path, analyze: Analyze, option: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """Under capfd, standard output is a regular file, as after `> file` in a shell."""
@@ -235,13 +231,13 @@ def test_standard_output_is_written_to_and_the_file_behind_it_is_not_replaced(
     os.write(1, b"before\n")
     assert analyze(calls, "-o", tmp_path / "out", "-q", option, "/dev/stdout") == 0
     os.write(1, b"after\n")
-    said = capfd.readouterr().out
-    assert said.startswith("before\n") and said.endswith("after\n")
-    assert (METRIC if option == "--metrics-file" else " INFO analysed 1 recordings") in said
+    output = capfd.readouterr().out
+    assert output.startswith("before\n") and output.endswith("after\n")
+    assert (METRIC if option == "--metrics-file" else " INFO analysed 1 recordings") in output
     assert os.fstat(1).st_ino == inode
 
 
-def test_a_file_of_this_program_is_not_written_to_by_its_descriptor(tmp_path: Path) -> None:
+def test_descriptor_of_an_open_file_is_refused(tmp_path: Path) -> None:
     folder = next((f for f in ("/proc/self/fd", "/dev/fd") if os.path.isdir(f)), None)
     if folder is None:
         pytest.skip("this system shows no descriptors")
@@ -252,12 +248,12 @@ def test_a_file_of_this_program_is_not_written_to_by_its_descriptor(tmp_path: Pa
         assert (tmp_path / "ledger").read_text() == ""
 
 
-def test_a_pipe_that_is_full_and_not_read_is_not_waited_for(tmp_path: Path) -> None:
+def test_full_pipe_is_an_error(tmp_path: Path) -> None:
     with reader(tmp_path / "pipe"), pytest.raises(CannotWrite, match="the pipe is full"):
         write_text_or_stream(tmp_path / "pipe", "x" * (1 << 22))
 
 
-def test_a_log_is_written_into_a_pipe_that_is_read(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_log_is_written_into_a_pipe(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     with reader(tmp_path / "pipe") as descriptor:
         assert analyze(calls, "-o", tmp_path / "out", "-q", "--log-file", tmp_path / "pipe") == 0
         assert " INFO analysed 1 recordings" in read_all(descriptor)
@@ -265,22 +261,22 @@ def test_a_log_is_written_into_a_pipe_that_is_read(calls: Path, tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", ["pipe", "socket"])
-def test_a_log_that_nothing_reads_is_refused_and_stays(
+def test_log_without_a_reader_is_refused(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], kind: str
 ) -> None:
     path = tmp_path / kind
     if kind == "pipe":
         os.mkfifo(path)
     else:
-        with socket.socket(socket.AF_UNIX) as made:
-            made.bind(str(path))
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--log-file", path) == 3
     assert f"the log file {path} cannot be written" in capsys.readouterr().err
     assert not path.is_file()
 
 
 @pytest.mark.parametrize("name", ["recordings.csv", "files.csv", "run.json"])
-def test_a_table_that_is_a_pipe_is_refused_and_stays(
+def test_table_must_not_be_a_pipe(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], name: str
 ) -> None:
     (tmp_path / "out").mkdir()
@@ -290,15 +286,15 @@ def test_a_table_that_is_a_pipe_is_refused_and_stays(
     assert stat.S_ISFIFO(os.lstat(tmp_path / "out" / name).st_mode)
 
 
-def test_a_disk_is_never_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_block_device_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "disk").touch()
-    really = os.stat
+    original = os.stat
 
-    def as_a_disk(path: object, **options: object) -> os.stat_result:
-        state = really(path, **options)  # type: ignore[call-overload]
+    def as_block_device(path: object, **options: object) -> os.stat_result:
+        state = original(path, **options)  # type: ignore[call-overload]
         return os.stat_result((stat.S_IFBLK | 0o660, *state[1:])) if str(path).endswith("disk") else state
 
-    monkeypatch.setattr(os, "stat", as_a_disk)
+    monkeypatch.setattr(os, "stat", as_block_device)
     with pytest.raises(OSError, match="it is a disk"):
         destinations.open_stream(tmp_path / "disk")
 
@@ -306,7 +302,7 @@ def test_a_disk_is_never_written_to(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 # Folders of any depth.
 
 
-def test_folders_of_any_depth_are_made_and_walked(tmp_path: Path) -> None:
+def test_folders_may_have_any_depth(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["d"] * 1500)
     make_folders(deep)
     (deep / "f").touch()

@@ -5,19 +5,19 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.discovery import Found, Input, looks_like_audio, parse_inputs, walk
 from analyzer.errors import UnreadableRecording, UsageError
+from analyzer.inputs.discovery import Found, Input, looks_like_audio, parse_inputs, walk
 from analyzer.names import Identity
-from tests import voices
-from tests.encoders import write_wav
+from tests.helpers import voices
+from tests.helpers.encoders import write_wav
 
-NOWHERE = Path("/nowhere")
+NO_OUTPUT = Path("/nowhere")
 
 
-def found_below(folder: Path, output: Path = NOWHERE, follow_links: bool = False) -> dict[str, Found]:
-    """Return the files that a walk finds, by path below the folder."""
+def files_below(folder: Path, output: Path = NO_OUTPUT, follow_links: bool = False) -> dict[str, Found]:
+    """Return the files of a walk, by path below the folder."""
     (source,) = parse_inputs([str(folder)])
-    return {found.identity.path: found for found in walk(source, output, follow_links)}
+    return {file.identity.path: file for file in walk(source, output, follow_links)}
 
 
 @pytest.fixture
@@ -27,41 +27,41 @@ def calls(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_recording_is_called_by_its_folder_and_its_path_below(calls: Path) -> None:
+def test_identity_is_folder_and_path(calls: Path) -> None:
     path = write_wav(calls / "monday" / "0001.wav", voices.speech(0.1))
-    (found,) = found_below(calls).values()
-    assert found.identity == Identity("calls", "monday/0001.wav")
-    assert (found.path, found.size, found.mtime_ns) == (path, path.stat().st_size, path.stat().st_mtime_ns)
-    assert found.named_as_recording
-    assert not found.problem
+    (file,) = files_below(calls).values()
+    assert file.identity == Identity("calls", "monday/0001.wav")
+    assert (file.path, file.size, file.mtime_ns) == (path, path.stat().st_size, path.stat().st_mtime_ns)
+    assert file.named_as_recording
+    assert not file.problem
 
 
-def test_a_single_file_is_called_by_its_folder(calls: Path) -> None:
+def test_label_of_a_single_file(calls: Path) -> None:
     path = write_wav(calls / "0001.wav", voices.speech(0.1))
     write_wav(calls / "0002.wav", voices.speech(0.1))
     assert parse_inputs([str(path)]) == [Input("calls", calls, "0001.wav")]
-    assert [found.identity for found in walk(parse_inputs([str(path)])[0], NOWHERE)] == [Identity("calls", "0001.wav")]
+    assert [file.identity for file in walk(parse_inputs([str(path)])[0], NO_OUTPUT)] == [Identity("calls", "0001.wav")]
 
 
-def test_files_come_in_the_order_of_their_bytes(calls: Path) -> None:
+def test_files_are_sorted_by_bytes(calls: Path) -> None:
     names = ["b.wav", "B.wav", "a b.wav", "ä.wav", os.fsdecode(b"\xff.wav"), "10.wav", "9.wav", "-.wav", "=1.wav"]
     for name in names:
         (calls / name).touch()
-    assert list(found_below(calls)) == sorted(names, key=os.fsencode)
+    assert list(files_below(calls)) == sorted(names, key=os.fsencode)
 
 
-def test_a_relative_path_is_called_as_an_absolute_one(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_relative_paths_are_resolved(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     absolute = parse_inputs([str(calls)])
     monkeypatch.chdir(calls)
     assert parse_inputs(["."]) == absolute
     assert parse_inputs([str(calls) + "/"]) == parse_inputs(["../calls"]) == absolute
 
 
-def test_the_same_input_twice_is_one_input(calls: Path) -> None:
+def test_repeated_input_counts_once(calls: Path) -> None:
     assert len(parse_inputs([str(calls), str(calls) + "/", f"{calls}/../calls"])) == 1
 
 
-def test_a_file_named_beside_its_folder_is_the_same_recording(calls: Path) -> None:
+def test_file_and_its_folder_as_inputs(calls: Path) -> None:
     write_wav(calls / "a.wav", voices.speech(0.1))
     assert len(parse_inputs([str(calls), str(calls / "a.wav")])) == 2
 
@@ -82,9 +82,7 @@ def test_a_file_named_beside_its_folder_is_the_same_recording(calls: Path) -> No
         ("calls", "."),
     ],
 )
-def test_inputs_that_hold_the_same_recordings_are_refused(
-    calls: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str
-) -> None:
+def test_overlapping_inputs_are_refused(calls: Path, monkeypatch: pytest.MonkeyPatch, one: str, other: str) -> None:
     monkeypatch.chdir(calls.parent)
     for path in (calls / "2026" / "a.wav", calls / "b.wav"):
         path.parent.mkdir(exist_ok=True)
@@ -92,184 +90,185 @@ def test_inputs_that_hold_the_same_recordings_are_refused(
     Path("link").symlink_to(calls)
     Path("b-link.wav").symlink_to(calls / "b.wav")
     for arguments in ([one, other], [other, one]):
-        with pytest.raises(UsageError, match="overlap, so that recordings would count twice") as refused:
+        with pytest.raises(UsageError, match="overlap, so that recordings would count twice") as error:
             parse_inputs(arguments)
         for argument in arguments:
-            assert os.path.abspath(argument.rpartition("=")[2]) in str(refused.value)
+            assert os.path.abspath(argument.rpartition("=")[2]) in str(error.value)
 
 
-def test_inputs_beside_each_other_do_not_overlap(calls: Path) -> None:
+def test_sibling_folders_do_not_overlap(calls: Path) -> None:
     for name in ("2026", "2026-extra", "2027"):
         (calls / name).mkdir()
     assert len(parse_inputs(str(calls / name) for name in ("2026", "2026-extra", "2027"))) == 3
 
 
-def test_two_folders_of_one_name_need_a_label(tmp_path: Path) -> None:
+def test_equal_folder_names_need_a_label(tmp_path: Path) -> None:
     for city in ("berlin", "munich"):
         (tmp_path / city / "calls").mkdir(parents=True)
     berlin, munich = str(tmp_path / "berlin" / "calls"), str(tmp_path / "munich" / "calls")
-    with pytest.raises(UsageError, match=r"LABEL=FOLDER") as caught:
+    with pytest.raises(UsageError, match=r"LABEL=FOLDER") as error:
         parse_inputs([berlin, munich])
-    assert berlin in str(caught.value)
-    assert munich in str(caught.value)
+    assert berlin in str(error.value)
+    assert munich in str(error.value)
     assert [source.label for source in parse_inputs([f"munich={munich}", berlin])] == ["munich", "calls"]
 
 
-def test_a_label_is_said_before_an_equals_sign(calls: Path) -> None:
-    assert parse_inputs([f"last night={calls}"]) == [Input("last night", calls, None, said=True)]
+def test_label_precedes_equals_sign(calls: Path) -> None:
+    assert parse_inputs([f"last night={calls}"]) == [Input("last night", calls, None, label_given=True)]
     (calls / "a=b.wav").touch()
-    assert parse_inputs([f"x={calls}/a=b.wav"]) == [Input("x", calls, "a=b.wav", said=True)]
+    assert parse_inputs([f"x={calls}/a=b.wav"]) == [Input("x", calls, "a=b.wav", label_given=True)]
 
 
-def test_a_folder_whose_name_holds_an_equals_sign_is_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_folder_name_with_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("a=b").mkdir()
     Path("=c").mkdir()
-    assert [(source.label, source.said) for source in parse_inputs(["a=b", "=c"])] == [("a=b", False), ("=c", False)]
+    assert [(source.label, source.label_given) for source in parse_inputs(["a=b", "=c"])] == [
+        ("a=b", False),
+        ("=c", False),
+    ]
 
 
 @pytest.mark.parametrize("argument", ["/no/such/folder", "label=/no/such/folder", "no-such-file.wav"])
-def test_an_input_that_does_not_exist_is_a_usage_error(argument: str) -> None:
+def test_missing_input_is_a_usage_error(argument: str) -> None:
     with pytest.raises(UsageError, match="no such file or folder"):
         parse_inputs([argument])
 
 
 @pytest.mark.parametrize("argument", ["", "calls="])
-def test_an_input_without_a_name_is_not_the_folder_one_stands_in(
-    calls: Path, monkeypatch: pytest.MonkeyPatch, argument: str
-) -> None:
+def test_empty_input_is_a_usage_error(calls: Path, monkeypatch: pytest.MonkeyPatch, argument: str) -> None:
     monkeypatch.chdir(calls)
     with pytest.raises(UsageError):
         parse_inputs([argument])
 
 
 @pytest.mark.parametrize("argument", ["/", "..=/tmp", ".=/tmp"])
-def test_what_has_no_name_needs_a_label(argument: str) -> None:
+def test_nameless_folder_needs_a_label(argument: str) -> None:
     with pytest.raises(UsageError, match="LABEL="):
         parse_inputs([argument])
 
 
-def test_the_output_folder_is_never_walked(calls: Path) -> None:
+def test_output_folder_is_not_walked(calls: Path) -> None:
     write_wav(calls / "a.wav", voices.speech(0.1))
     write_wav(calls / "sub" / "reports" / "b.wav", voices.speech(0.1))
-    assert list(found_below(calls, calls / "sub" / "reports")) == ["a.wav"]
+    assert list(files_below(calls, calls / "sub" / "reports")) == ["a.wav"]
     (calls.parent / "other-name").symlink_to(calls / "sub" / "reports")
-    assert list(found_below(calls, calls.parent / "other-name")) == ["a.wav"]
+    assert list(files_below(calls, calls.parent / "other-name")) == ["a.wav"]
 
 
-def test_a_link_that_leads_nowhere_says_so(calls: Path) -> None:
+def test_dangling_link_is_a_problem(calls: Path) -> None:
     (calls / "a.wav").symlink_to("gone.wav")
-    assert found_below(calls)["a.wav"].problem == "a link that leads nowhere"
+    assert files_below(calls)["a.wav"].problem == "a link that leads nowhere"
 
 
-def test_a_link_to_a_recording_is_a_recording(calls: Path) -> None:
+def test_link_to_a_recording_is_one(calls: Path) -> None:
     path = write_wav(calls / "store" / "x.wav", voices.speech(0.1))
     (calls / "a.wav").symlink_to(path)
-    found = found_below(calls)["a.wav"]
-    assert (found.problem, found.size) == ("", path.stat().st_size)
+    file = files_below(calls)["a.wav"]
+    assert (file.problem, file.size) == ("", path.stat().st_size)
 
 
-def test_a_link_out_of_the_input_is_not_followed_unless_asked(calls: Path) -> None:
+def test_links_out_are_followed_on_request(calls: Path) -> None:
     path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
     (calls / "a.wav").symlink_to(path)
     (calls / "folder").symlink_to(calls.parent / "store")
-    found = found_below(calls)
-    assert sorted(found) == ["a.wav", "folder"]
-    assert all(one.is_link_out and one.size == 0 for one in found.values())
-    followed = found_below(calls, follow_links=True)
+    files = files_below(calls)
+    assert sorted(files) == ["a.wav", "folder"]
+    assert all(file.is_link_out and file.size == 0 for file in files.values())
+    followed = files_below(calls, follow_links=True)
     assert sorted(followed) == ["a.wav", "folder/x.wav"]
-    assert {one.size for one in followed.values()} == {path.stat().st_size}
+    assert {file.size for file in followed.values()} == {path.stat().st_size}
 
 
-def test_a_link_out_that_is_named_itself_is_meant(calls: Path) -> None:
+def test_link_given_as_input_is_followed(calls: Path) -> None:
     path = write_wav(calls.parent / "store" / "x.wav", voices.speech(0.1))
     (calls / "a.wav").symlink_to(path)
-    (found,) = walk(parse_inputs([str(calls / "a.wav")])[0], calls.parent / "out")
-    assert found.size == path.stat().st_size
+    (file,) = walk(parse_inputs([str(calls / "a.wav")])[0], calls.parent / "out")
+    assert file.size == path.stat().st_size
 
 
-def test_links_in_a_circle_come_to_an_end(calls: Path) -> None:
+def test_circular_links_end(calls: Path) -> None:
     elsewhere = write_wav(calls.parent / "elsewhere" / "b.wav", voices.speech(0.1)).parent
     (calls / "link").symlink_to(elsewhere)
     (elsewhere / "back").symlink_to(calls)
     (elsewhere / "self").symlink_to(elsewhere)
     (calls / "loop").symlink_to(calls)
-    found = found_below(calls, follow_links=True)
-    assert sorted(name for name, one in found.items() if not one.problem) == ["link/b.wav"]
+    files = files_below(calls, follow_links=True)
+    assert sorted(name for name, file in files.items() if not file.problem) == ["link/b.wav"]
 
 
-def test_a_link_to_itself_is_told_and_stops_nothing(calls: Path) -> None:
+def test_link_to_itself_is_a_problem(calls: Path) -> None:
     (calls / "a.wav").symlink_to("a.wav")
     write_wav(calls / "b.wav", voices.speech(0.1))
-    found = found_below(calls)
-    assert found["a.wav"].problem
-    assert not found["b.wav"].problem
+    files = files_below(calls)
+    assert files["a.wav"].problem
+    assert not files["b.wav"].problem
 
 
-def test_a_folder_called_x_wav_is_told_and_what_lies_in_it_is_found(calls: Path) -> None:
+def test_folder_named_as_audio_is_walked(calls: Path) -> None:
     write_wav(calls / "x.wav" / "y.wav", voices.speech(0.1))
-    found = found_below(calls)
-    assert found["x.wav"].problem == "it is a folder, not a recording"
-    assert not found["x.wav/y.wav"].problem
+    files = files_below(calls)
+    assert files["x.wav"].problem == "it is a folder, not a recording"
+    assert not files["x.wav/y.wav"].problem
 
 
-def test_a_pipe_is_never_opened(calls: Path) -> None:
+def test_pipe_is_not_opened(calls: Path) -> None:
     os.mkfifo(calls / "a.wav")
-    assert found_below(calls)["a.wav"].problem == "it is a device or a pipe, not a file"
+    assert files_below(calls)["a.wav"].problem == "it is a device or a pipe, not a file"
 
 
-def test_a_folder_that_cannot_be_listed_is_told(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlistable_folder_is_reported(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (calls / "locked").mkdir()
     write_wav(calls / "z.wav", voices.speech(0.1))
-    really = os.listdir
+    original = os.listdir
 
     def listdir(folder: Path) -> list[str]:
         if str(folder).endswith("locked"):
             raise PermissionError(13, "Permission denied")
-        return really(folder)
+        return original(folder)
 
     monkeypatch.setattr(os, "listdir", listdir)
-    found = found_below(calls)
-    assert found["locked"].problem == "the folder cannot be listed: no permission to read it"
-    assert found["locked"].is_folder
-    assert "z.wav" in found
+    files = files_below(calls)
+    assert files["locked"].problem == "the folder cannot be listed: no permission to read it"
+    assert files["locked"].is_folder
+    assert "z.wav" in files
 
 
-def test_a_folder_whose_files_cannot_be_looked_at_stops_nothing(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_inaccessible_files_are_reported(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A folder that may be listed but not entered, such as one with mode r--."""
     write_wav(calls / "readable-only" / "a.wav", voices.speech(0.1))
     write_wav(calls / "z.wav", voices.speech(0.1))
-    really = os.stat
+    original = os.stat
 
     def stat(path: object, *arguments: object, **options: object) -> os.stat_result:
         if "readable-only/" in str(path):
             raise PermissionError(13, "Permission denied")
-        return really(path, *arguments, **options)
+        return original(path, *arguments, **options)
 
     monkeypatch.setattr(os, "stat", stat)
-    found = found_below(calls)
-    assert found["readable-only/a.wav"].problem == "no permission to read it"
-    assert not found["z.wav"].problem
+    files = files_below(calls)
+    assert files["readable-only/a.wav"].problem == "no permission to read it"
+    assert not files["z.wav"].problem
 
 
-def test_folders_deeper_than_a_path_may_be_long_are_told(calls: Path) -> None:
+def test_too_deep_folders_are_reported(calls: Path) -> None:
     write_wav(calls / "z.wav", voices.speech(0.1))
-    where = os.open(calls, os.O_RDONLY)
+    parent = os.open(calls, os.O_RDONLY)
     for _ in range(25):
-        os.mkdir("d" * 200, dir_fd=where)
-        deeper = os.open("d" * 200, os.O_RDONLY, dir_fd=where)
-        os.close(where)
-        where = deeper
-    os.close(where)
-    found = found_below(calls)
-    assert not found["z.wav"].problem
-    assert [one.problem for path, one in found.items() if path != "z.wav"]
+        os.mkdir("d" * 200, dir_fd=parent)
+        child = os.open("d" * 200, os.O_RDONLY, dir_fd=parent)
+        os.close(parent)
+        parent = child
+    os.close(parent)
+    files = files_below(calls)
+    assert not files["z.wav"].problem
+    assert [file.problem for path, file in files.items() if path != "z.wav"]
 
 
-def test_names_that_are_not_utf_8_are_found(calls: Path) -> None:
+def test_names_need_not_be_utf_8(calls: Path) -> None:
     name = os.fsdecode(b"caf\xe9 \n\"'=.wav")
     write_wav(calls / name, voices.speech(0.1))
-    assert found_below(calls)[name].identity.shown == r"calls/caf\xe9 \x0a" + "\"'=.wav"
+    assert files_below(calls)[name].identity.shown == r"calls/caf\xe9 \x0a" + "\"'=.wav"
 
 
 @pytest.mark.parametrize(
@@ -285,17 +284,15 @@ def test_names_that_are_not_utf_8_are_found(calls: Path) -> None:
         ("photo.jpg", b"\xff\xd8\xff\xe0", False),
     ],
 )
-def test_a_file_is_audio_by_its_name_or_by_its_first_bytes(
-    calls: Path, name: str, content: bytes, is_audio: bool
-) -> None:
+def test_audio_by_name_or_first_bytes(calls: Path, name: str, content: bytes, is_audio: bool) -> None:
     (calls / name).write_bytes(content)
-    assert looks_like_audio(found_below(calls)[name]) == is_audio
+    assert looks_like_audio(files_below(calls)[name]) == is_audio
 
 
-def test_a_file_that_cannot_be_opened_is_not_taken_for_audio(tmp_path: Path) -> None:
-    gone = Found(Identity("calls", "notes"), tmp_path / "notes")
+def test_missing_file_is_unreadable(tmp_path: Path) -> None:
+    missing = Found(Identity("calls", "notes"), tmp_path / "notes")
     with pytest.raises(UnreadableRecording, match="No such file"):
-        looks_like_audio(gone)
+        looks_like_audio(missing)
 
 
 # System files.
@@ -317,40 +314,40 @@ SYSTEM_FILES = (
 
 
 @pytest.mark.parametrize("name", SYSTEM_FILES)
-def test_files_of_the_system_are_not_looked_at(calls: Path, name: str) -> None:
+def test_system_files_are_ignored(calls: Path, name: str) -> None:
     (calls / "day").mkdir()
     (calls / "day" / "call.wav").touch()
     (calls / name).parent.mkdir(parents=True, exist_ok=True)
     (calls / name).touch()
-    assert list(found_below(calls)) == ["day/call.wav"]
+    assert list(files_below(calls)) == ["day/call.wav"]
 
 
 @pytest.mark.parametrize(
     "name", [".call.wav", "_call.wav", "#1.wav", "@home/call.wav", "snapshot/call.wav", "._/call.wav", "lost/found.wav"]
 )
-def test_names_that_only_resemble_them_are_recordings(calls: Path, name: str) -> None:
+def test_similar_names_are_recordings(calls: Path, name: str) -> None:
     (calls / name).parent.mkdir(parents=True, exist_ok=True)
     (calls / name).touch()
-    assert list(found_below(calls)) == [name]
+    assert list(files_below(calls)) == [name]
 
 
-def test_a_folder_of_the_system_that_cannot_be_listed_is_no_fault(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unlistable_system_folder_is_no_error(calls: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (calls / "lost+found").mkdir()
-    really = os.listdir
+    original = os.listdir
 
     def listdir(path: Path) -> list[str]:
         if Path(path).name == "lost+found":
             raise PermissionError(13, "Permission denied")
-        return really(path)
+        return original(path)
 
     monkeypatch.setattr(os, "listdir", listdir)
-    assert found_below(calls) == {}
+    assert files_below(calls) == {}
 
 
 @pytest.mark.parametrize("named", ["#snapshot/daily.0", "#snapshot", "@eaDir", "._calls"])
-def test_one_that_is_named_as_input_is_meant(calls: Path, named: str) -> None:
+def test_system_file_given_as_input_is_used(calls: Path, named: str) -> None:
     (calls / named).mkdir(parents=True)
     (calls / named / "call.wav").touch()
     (calls / named / "._call.wav").touch()
-    assert [Path(path).name for path in found_below(calls / named)] == ["call.wav"]
-    assert list(found_below(calls / named / "._call.wav")) == ["._call.wav"]
+    assert [Path(path).name for path in files_below(calls / named)] == ["call.wav"]
+    assert list(files_below(calls / named / "._call.wav")) == ["._call.wav"]

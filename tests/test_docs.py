@@ -9,20 +9,22 @@ from pathlib import Path
 import pytest
 from packaging.licenses import canonicalize_license_expression
 
-from analyzer.classifier import packaged_names
-from analyzer.cli import main
-from analyzer.formats import EXTENSIONS
-from analyzer.outputs import TIMELINE_COLUMNS
+from analyzer.commands.main import main
+from analyzer.model.classifier import packaged_names
 from analyzer.report.views import FILES_COLUMNS, RECORDINGS_COLUMNS
+from analyzer.store.formats import EXTENSIONS
+from analyzer.store.outputs import TIMELINE_COLUMNS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+RESULTS = (ROOT / "docs" / "results.md").read_text(encoding="utf-8")
+COMMAND = (ROOT / "docs" / "command.md").read_text(encoding="utf-8")
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 
 
 def named_columns(table: str) -> list[str]:
-    """Return the columns that a table of the README explains; `a_x` … `a_y` stands for all between."""
-    text = README.split(f"<!-- columns: {table} -->")[1].split("\n\n")[0]
+    """Return the columns that a table of docs/results.md explains; `a_x` … `a_y` stands for all between."""
+    text = RESULTS.split(f"<!-- columns: {table} -->")[1].split("\n\n")[0]
     cells = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     return [name for cell in cells for name in re.findall(r"`(\w+)`|(…)", cell) for name in name if name]
 
@@ -31,7 +33,7 @@ def named_columns(table: str) -> list[str]:
     ("table", "columns"),
     [("timeline", TIMELINE_COLUMNS), ("recordings", RECORDINGS_COLUMNS), ("files", FILES_COLUMNS)],
 )
-def test_the_readme_explains_every_column_and_no_other(table: str, columns: tuple[str, ...]) -> None:
+def test_results_page_explains_every_column(table: str, columns: tuple[str, ...]) -> None:
     explained: set[str] = set()
     names = named_columns(table)
     for before, name, after in zip(["", *names], names, [*names[1:], ""], strict=False):
@@ -42,13 +44,11 @@ def test_the_readme_explains_every_column_and_no_other(table: str, columns: tupl
     assert explained == set(columns)
 
 
-def test_the_readme_shows_the_help_of_the_command(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_command_page_shows_the_help(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "110")
     with pytest.raises(SystemExit):
         main(["analyze", "--help"])
-    shown = README.split("<!-- help: analyze -->\n```\n")[1].split("```")[0]
+    shown = COMMAND.split("<!-- help: analyze -->\n```\n")[1].split("```")[0]
     # Python 3.13 words the head of the help differently, so only the options are compared.
     assert options_of(shown) == options_of(capsys.readouterr().out)
 
@@ -57,39 +57,41 @@ def options_of(text: str) -> list[str]:
     return [line.strip() for line in text.split("options:")[1].splitlines() if line.strip()]
 
 
-def test_the_readme_opens_with_the_two_commands() -> None:
+def test_readme_starts_with_two_commands() -> None:
     first_block = README.split("```sh\n")[1].split("```")[0].splitlines()
     assert [line.split()[:2] for line in first_block] == [["make", "analyze"], ["make", "test"]]
 
 
-@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
-def test_files_that_the_documents_point_at_are_there(text: str) -> None:
+@pytest.mark.parametrize(
+    "page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")], ids=lambda page: page.name
+)
+def test_linked_files_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
     linked = re.findall(r"\]\((?!http)([^)#]+)\)", text)
     in_code = re.findall(r"`((?:analyzer|training|tests|examples|models)/[\w./-]+\.\w+)`", text)
-    missing = [name for name in (*linked, *in_code) if not (ROOT / name).exists()]
-    assert linked or in_code
-    assert not missing
+    missing = [name for name in linked if not (page.parent / name).exists()]
+    assert not missing + [name for name in in_code if not (ROOT / name).exists()]
 
 
 REPORTS = (ROOT / "docs" / "reports.md").read_text(encoding="utf-8")
 
 
-def test_the_page_on_reports_names_every_format() -> None:
-    told = set(re.findall(r"^\| `([\w-]+)` \| (\.\w+) \|", REPORTS, flags=re.MULTILINE))
+def test_reports_page_names_every_format() -> None:
+    documented = set(re.findall(r"^\| `([\w-]+)` \| (\.\w+) \|", REPORTS, flags=re.MULTILINE))
     elsewhere = {"html", "xlsx-per-file"}
-    assert told == {(name, ending) for name, ending in EXTENSIONS.items() if name not in elsewhere}
+    assert documented == {(name, ending) for name, ending in EXTENSIONS.items() if name not in elsewhere}
     assert all(f"--format {name}" in REPORTS for name in elsewhere)
 
 
-def test_the_page_on_reports_explains_the_sheets_of_the_example() -> None:
+def test_reports_page_explains_the_example_sheets() -> None:
     from openpyxl import load_workbook
 
-    told = re.findall(r"^\| ([A-Z][\w ]+(?:, [A-Z]\w+)?) \|", REPORTS, flags=re.MULTILINE)
+    documented = re.findall(r"^\| ([A-Z][\w ]+(?:, [A-Z]\w+)?) \|", REPORTS, flags=re.MULTILINE)
     book = load_workbook(ROOT / "docs" / "example.xlsx", read_only=True)
-    assert ", ".join(told).split(", ") == book.sheetnames
+    assert ", ".join(documented).split(", ") == book.sheetnames
 
 
-def test_the_package_claims_mit_for_the_code_alone_in_a_form_that_pip_and_pypi_take() -> None:
+def test_package_licence_separates_code_and_models() -> None:
     settings = configparser.ConfigParser()
     settings.read(ROOT / "setup.cfg", encoding="utf-8")
     about = settings["metadata"]
@@ -106,45 +108,45 @@ CLUSTERS = (ROOT / "docs" / "clusters.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize("command", ["scheduler", "worker"])
-def test_the_page_on_clusters_gives_dask_options_that_it_has(command: str) -> None:
-    told = {
+def test_clusters_page_uses_valid_dask_options(command: str) -> None:
+    documented = {
         option
         for line in CLUSTERS.splitlines()
         if f"dask {command}" in line or f"[dask, {command}" in line
         for option in re.findall(r"--[a-z][a-z-]+", line.partition("call-emotions analyze")[0])
     }
-    assert told
-    asked = [sys.executable, "-m", "dask", command, "--help"]
-    helped = subprocess.run(asked, capture_output=True, text=True, check=True)
-    assert told <= set(re.findall(r"--[a-z][a-z-]+", helped.stdout))
+    assert documented
+    arguments = [sys.executable, "-m", "dask", command, "--help"]
+    process = subprocess.run(arguments, capture_output=True, text=True, check=True)
+    assert documented <= set(re.findall(r"--[a-z][a-z-]+", process.stdout))
 
 
-def test_the_page_on_clusters_holds_yaml_that_can_be_read() -> None:
+def test_clusters_page_has_valid_yaml() -> None:
     import yaml
 
     (text,) = re.findall(r"```yaml\n(.*?)```", CLUSTERS, flags=re.DOTALL)
     cluster = yaml.safe_load(text)
     assert cluster["kind"] == "DaskCluster"
-    parts = [cluster["spec"][name]["spec"]["containers"][0] for name in ("scheduler", "worker")]
-    assert [part["args"][:2] for part in parts] == [["dask", "scheduler"], ["dask", "worker"]]
+    containers = [cluster["spec"][name]["spec"]["containers"][0] for name in ("scheduler", "worker")]
+    assert [container["args"][:2] for container in containers] == [["dask", "scheduler"], ["dask", "worker"]]
 
 
-def test_the_readme_tells_the_measured_speed() -> None:
+def test_readme_states_the_measured_speed() -> None:
     import pandas as pd
 
     measured = pd.read_csv(ROOT / "reports" / "benchmarks" / "speed.csv").set_index(["way", "encoding"])
-    told = README.split("<!-- speed -->")[1].split("\n\n")[0].splitlines()[3:]
-    for line, way in zip(told, ("default", "accurate", "notebook"), strict=True):
+    table_lines = README.split("<!-- speed -->")[1].split("\n\n")[0].splitlines()[3:]
+    for line, method in zip(table_lines, ("default", "accurate", "notebook"), strict=True):
         figures = [cell.strip() for cell in line.split("|")[2:4]]
-        assert figures == [f"{measured.loc[(way, encoding), 'times_real_time']:,.0f}" for encoding in ("wav", "mp3")]
+        assert figures == [f"{measured.loc[(method, encoding), 'times_real_time']:,.0f}" for encoding in ("wav", "mp3")]
 
 
-def test_the_page_on_clusters_tells_the_reckoned_cores() -> None:
+def test_clusters_page_states_computed_cores() -> None:
     import pandas as pd
 
-    reckoned = pd.read_csv(ROOT / "reports" / "benchmarks" / "capacity.csv")
-    told = CLUSTERS.split("<!-- capacity -->")[1].split("\n\n")[0].splitlines()[3:]
-    for line, (_, row) in zip(told, reckoned.iterrows(), strict=True):
+    computed = pd.read_csv(ROOT / "reports" / "benchmarks" / "capacity.csv")
+    table_lines = CLUSTERS.split("<!-- capacity -->")[1].split("\n\n")[0].splitlines()[3:]
+    for line, (_, row) in zip(table_lines, computed.iterrows(), strict=True):
         model, *figures = (cell.strip() for cell in line.strip("|").split("|"))
         assert model == f"`{row['model']}`"
         assert [float(figure.replace(",", "")) for figure in figures] == row.tolist()[1:]

@@ -3,11 +3,11 @@
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, UNCERTAIN
 
 
-def test_there_are_eight_emotions_in_the_order_of_the_columns() -> None:
+def test_emotions_are_in_column_order() -> None:
     assert EMOTIONS == ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
     assert UNCERTAIN not in EMOTIONS
 
 
-def test_what_is_expected_on_calls_is_mostly_level_and_sums_to_one() -> None:
+def test_call_prior_sums_to_one() -> None:
     assert CALL_PRIOR == (0.36, 0.18, 0.15, 0.07, 0.09, 0.07, 0.04, 0.04)
     assert abs(sum(CALL_PRIOR) - 1) < 1e-12

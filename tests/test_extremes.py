@@ -11,14 +11,16 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from analyzer import discovery, names, storage
-from analyzer.cli import main
-from analyzer.entry import Entry
-from analyzer.ledger import Ledger
+from analyzer import names
+from analyzer.audio import storage
+from analyzer.commands.main import main
+from analyzer.inputs import discovery
 from analyzer.names import Identity
-from analyzer.outputs import files_below
-from tests.nights import Analyze, a_call, read_csv
-from tests.test_roles import analysed
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import files_below
+from tests.helpers.dialogues import analysed
+from tests.helpers.runs import Analyze, a_call, read_csv
 
 #: Seconds since 1970 of years that occur in bug reports, and beyond every calendar.
 YEARS = {
@@ -45,9 +47,9 @@ sizes = st.integers(0, 1 << 70)
 @example(1 << 63, 1 << 63)
 @example(-(1 << 63), 0)
 @example(-(1 << 63) - 1, 0)
-def test_any_time_and_size_is_stored_exactly(mtime_ns: int, size: int) -> None:
+def test_any_time_and_size_is_stored(mtime_ns: int, size: int) -> None:
     entry = Entry(Identity("calls", "a.wav"), size, mtime_ns, "failed", "odd", attempts=1, figures={})
-    with closing(Ledger(None)) as ledger:
+    with closing(Ledger(Path("not-there"), in_memory=True)) as ledger:
         ledger.record(entry)
         assert ledger.get(entry.identity) == entry
         ledger.amend(entry)
@@ -61,7 +63,7 @@ def test_any_time_and_size_is_stored_exactly(mtime_ns: int, size: int) -> None:
 @given(nanoseconds | st.integers(-(1 << 66), 1 << 69), st.sampled_from(["UTC", "Pacific/Kiritimati", "America/Adak"]))
 @example(-62_135_596_800 * 10**9, "America/Adak")  # the first day of the calendar; in Alaska it is the day before
 @example(253_402_300_799 * 10**9, "Pacific/Kiritimati")
-def test_a_time_is_shown_as_a_date_or_not_at_all(mtime_ns: int, zone: str) -> None:
+def test_time_is_shown_as_date_or_not(mtime_ns: int, zone: str) -> None:
     recorded, source = Entry(Identity("calls", "a.wav"), 1, mtime_ns, "ok").when(ZoneInfo(zone))
     if mtime_ns == 0:
         assert (recorded, source) == ("", "")
@@ -72,7 +74,7 @@ def test_a_time_is_shown_as_a_date_or_not_at_all(mtime_ns: int, zone: str) -> No
         assert "in no year from 1 to 9999" in source
 
 
-def test_times_are_shown_in_the_same_digits_in_every_year() -> None:
+def test_years_have_four_digits() -> None:
     for year, seconds in (
         ("2300-01-01", YEARS["2300"]),
         ("1601-01-01", YEARS["1601"]),
@@ -84,13 +86,13 @@ def test_times_are_shown_in_the_same_digits_in_every_year() -> None:
 
 @pytest.fixture
 def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A call and a text file of every such year. Patches os.stat, since file systems cannot store all these times."""
+    """A call and a text file for each of YEARS; os.stat is patched, since file systems cannot store all these times."""
     calls, times = tmp_path / "calls", {}
-    for k, (name, seconds) in enumerate(YEARS.items()):
+    for seed, (name, seconds) in enumerate(YEARS.items()):
         times[f"{name}.wav"] = times[f"{name}.txt"] = seconds * 10**9 + 100
-        a_call(calls / f"{name}.wav", seed=k % 3)
+        a_call(calls / f"{name}.wav", seed=seed % 3)
         (calls / f"{name}.txt").write_text("x")
-    really = os.stat
+    original = os.stat
 
     class Dated:
         """The status of a file, with another modification time."""
@@ -102,7 +104,7 @@ def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
             return getattr(self._state, name)
 
     def stat(path: object, **options: object) -> object:
-        state = really(path, **options)  # type: ignore[call-overload]
+        state = original(path, **options)  # type: ignore[call-overload]
         name = os.path.basename(os.fsdecode(path)) if isinstance(path, str | bytes | os.PathLike) else ""
         return Dated(state, times[name]) if name in times else state
 
@@ -111,17 +113,17 @@ def dated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("options", [(), ("--checksum",), ("--min-age", "60")])
-def test_files_of_any_year_are_analysed_once(
+def test_files_of_any_year_are_analysed(
     dated: Path, tmp_path: Path, analyze: Analyze, options: tuple[str, ...]
 ) -> None:
     formats = ("--format", "csv,xlsx,html,xlsx-per-file", "--time-zone", "UTC")
     assert analyze(dated, "-o", tmp_path / "out", *formats, *options) == 0
-    found = {row["recording"]: row for row in read_csv(tmp_path / "out" / "recordings.csv")}
-    assert {row["status"] for row in found.values()} == {"ok"}
-    assert len(found) == len(YEARS)
-    assert found["calls/1601.wav"]["recorded"] == "1601-01-01 00:00:00"
-    assert found["calls/before.wav"]["recorded"] == ""
-    assert "recorded: not known" in found["calls/before.wav"]["note"]
+    rows = {row["recording"]: row for row in read_csv(tmp_path / "out" / "recordings.csv")}
+    assert {row["status"] for row in rows.values()} == {"ok"}
+    assert len(rows) == len(YEARS)
+    assert rows["calls/1601.wav"]["recorded"] == "1601-01-01 00:00:00"
+    assert rows["calls/before.wav"]["recorded"] == ""
+    assert "recorded: not known" in rows["calls/before.wav"]["note"]
     assert analyze(dated, "-o", tmp_path / "out", *formats, *options) == 0
     assert analysed(tmp_path / "out") == {}
     assert main(["report", str(tmp_path / "out"), "--since", "0001-01-01", "--until", "9999-12-31", "-j", "1"]) == 0
@@ -130,7 +132,7 @@ def test_files_of_any_year_are_analysed_once(
     assert analysed(tmp_path / "out") == {}
 
 
-def test_a_file_that_the_system_itself_dates_2300_is_no_trouble(tmp_path: Path, analyze: Analyze) -> None:
+def test_file_of_the_year_2300(tmp_path: Path, analyze: Analyze) -> None:
     calls = a_call(tmp_path / "calls" / "a.wav").parent
     (calls / "notes.txt").write_text("x")
     for name in ("a.wav", "notes.txt"):
@@ -141,23 +143,23 @@ def test_a_file_that_the_system_itself_dates_2300_is_no_trouble(tmp_path: Path, 
 
 
 @pytest.mark.parametrize(
-    ("told", "seconds"),
+    ("value", "seconds"),
     [
         ("2026-11-24T09:15:00Z", 1_795_511_700),
         (1_795_511_700.5, 1_795_511_700.5),
-        *((odd, 0) for odd in (None, "yesterday", "", [], float("nan"), float("inf"))),
+        *((invalid, 0) for invalid in (None, "yesterday", "", [], float("nan"), float("inf"))),
     ],
 )
-def test_whatever_storage_tells_of_times_and_sizes_is_a_file(told: object, seconds: float) -> None:
-    listed = storage._listed("a.wav", {"name": "a.wav", "size": told, "updated": told})
+def test_any_time_and_size_in_storage(value: object, seconds: float) -> None:
+    listed = storage._listed("a.wav", {"name": "a.wav", "size": value, "updated": value})
     assert listed.mtime_ns == seconds * 10**9
-    assert listed.size == (int(told) if isinstance(told, float) and seconds else 0)
+    assert listed.size == (int(value) if isinstance(value, float) and seconds else 0)
 
 
 # Long paths.
 
 
-def longest(path: Path) -> int:
+def needed_length(path: Path) -> int:
     """Return the length in bytes of the longest path that writing a result needs."""
     temporary = path.with_name(".writing-0123456789abcdef.tmp")
     return max(len(os.fsencode(path)), len(os.fsencode(temporary)))
@@ -170,43 +172,43 @@ long_paths = st.lists(parts, min_size=1, max_size=60).map("/".join)
 @given(long_paths)
 @example("d/" * 2040 + "a.wav")
 @example(":" * 250 + "/" + "?" * 250)
-def test_no_result_has_a_path_that_is_too_long(path: str) -> None:
+def test_paths_of_results_fit(path: str) -> None:
     for folder, extension in ((Path("/out/timelines"), ".csv"), (Path("/" + "o" * 200, "xlsx-per-file"), ".xlsx")):
-        found = Identity("calls", path).result_path(folder, extension)
-        assert longest(found) <= 4095
-        assert found.is_relative_to(folder / "calls")
+        target = Identity("calls", path).result_path(folder, extension)
+        assert needed_length(target) <= 4095
+        assert target.is_relative_to(folder / "calls")
 
 
 @given(long_paths, long_paths)
 @example("d/" * 2040 + "a.wav", "e/" + "d/" * 2039 + "a.wav")
-def test_long_paths_stay_different(one: str, other: str) -> None:
-    assume(one != other)
-    found = {Identity("calls", path).result_path(Path("/out/timelines"), ".csv") for path in (one, other)}
-    assert len(found) == 2
+def test_long_paths_stay_different(first: str, second: str) -> None:
+    assume(first != second)
+    targets = {Identity("calls", path).result_path(Path("/out/timelines"), ".csv") for path in (first, second)}
+    assert len(targets) == 2
 
 
 @pytest.mark.parametrize("count", [1, 100, 2000, 2031])
-def test_a_path_that_the_system_takes_is_the_recording_s_own(count: int) -> None:
+def test_allowed_paths_are_kept(count: int) -> None:
     """The path is that of earlier versions, so that their results are found."""
     path = "d/" * count + "a.wav"
-    found = Identity("calls", path).result_path(Path("/"), ".csv")
+    target = Identity("calls", path).result_path(Path("/"), ".csv")
     fits = len(f"/calls/{'d/' * count}") + 32 <= 4095
     assert fits == (count != 2031)
-    assert (found == Path(f"/calls/{path}.csv")) == fits
+    assert (target == Path(f"/calls/{path}.csv")) == fits
 
 
-def test_a_short_name_tells_the_end_of_the_long_one() -> None:
-    found = Identity("calls", "d/" * 2100 + "0301234567.wav").result_path(Path("/out"), ".csv")
-    assert found.parent == Path("/out/calls")
-    assert found.name.startswith("%~") and found.name.endswith("-0301234567.wav.csv")
+def test_short_name_ends_like_the_long_one() -> None:
+    target = Identity("calls", "d/" * 2100 + "0301234567.wav").result_path(Path("/out"), ".csv")
+    assert target.parent == Path("/out/calls")
+    assert target.name.startswith("%~") and target.name.endswith("-0301234567.wav.csv")
 
 
-def test_windows_takes_shorter_paths(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_paths_are_shorter(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(names, "LONGEST_PATH", 259)
-    found = Identity("calls", "/".join(["a-folder-of-thirty-characters-x"] * 8) + "/a.wav").result_path(
+    target = Identity("calls", "/".join(["a-folder-of-thirty-characters-x"] * 8) + "/a.wav").result_path(
         Path("/results/timelines"), ".csv"
     )
-    assert longest(found) <= 259
+    assert needed_length(target) <= 259
     assert Identity("calls", "day/a.wav").result_path(Path("/o"), ".csv") == Path("/o/calls/day/a.wav.csv")
 
 
@@ -215,21 +217,21 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     """Calls in folders so deep that the results of one do not fit below the output folder."""
     calls = tmp_path / "calls"
     a_call(calls / "a.wav")
-    for k, (part, count) in enumerate((("d", 1200), (":" * 60, 20), ("e" * 100, 34))):
+    for seed, (part, count) in enumerate((("d", 1200), (":" * 60, 20), ("e" * 100, 34))):
         folder, handle = part, os.open(calls, os.O_RDONLY)
         for _ in range(count):
             os.mkdir(folder, dir_fd=handle)
-            below = os.open(folder, os.O_RDONLY, dir_fd=handle)
+            child = os.open(folder, os.O_RDONLY, dir_fd=handle)
             os.close(handle)
-            handle = below
-        a_call(tmp_path / "made.wav", seed=k)
+            handle = child
+        a_call(tmp_path / "made.wav", seed=seed)
         os.rename(tmp_path / "made.wav", "b.wav", dst_dir_fd=handle)
         os.close(handle)
     yield calls
     subprocess.run(["rm", "-rf", str(calls), str(tmp_path / "out")], check=True)  # pytest's own deletion is recursive
 
 
-def test_recordings_of_any_depth_are_analysed(deep: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_deep_recordings_are_analysed(deep: Path, tmp_path: Path, analyze: Analyze) -> None:
     output = tmp_path / "out"
     assert analyze(deep, "-o", output, "--format", "csv,xlsx,html,jsonl") == 0
     rows = read_csv(output / "recordings.csv")

@@ -27,29 +27,27 @@ DIFFERENCES = {
     (10, 10, 0, 10): (0.6075, 1.0000),
 }
 
-shares = st.integers(1, 100_000).flatmap(lambda of: st.tuples(st.integers(0, of), st.just(of)))
+shares = st.integers(1, 100_000).flatmap(lambda total: st.tuples(st.integers(0, total), st.just(total)))
 
 
 @pytest.mark.parametrize(("counted", "published"), SHARES.items(), ids=str)
-def test_a_share_has_the_interval_that_is_published(counted: tuple[int, int], published: tuple[float, float]) -> None:
+def test_published_share_intervals(counted: tuple[int, int], published: tuple[float, float]) -> None:
     assert share_interval(*counted) == pytest.approx(published, abs=0.00005)
 
 
 @pytest.mark.parametrize(("counted", "published"), DIFFERENCES.items(), ids=str)
-def test_a_difference_has_the_interval_that_is_published(
-    counted: tuple[int, int, int, int], published: tuple[float, float]
-) -> None:
+def test_published_difference_intervals(counted: tuple[int, int, int, int], published: tuple[float, float]) -> None:
     assert difference_interval(*counted) == pytest.approx(published, abs=0.00005)
 
 
-def test_of_no_calls_nothing_is_known() -> None:
+def test_interval_of_no_calls() -> None:
     assert share_interval(0, 0) == (0, 1)
     assert difference_interval(0, 0, 3, 9) == (-1, 1)
     assert difference_interval(3, 9, 0, 0) == (-1, 1)
 
 
 @given(shares)
-def test_the_share_lies_in_its_interval_and_that_among_shares(share: tuple[int, int]) -> None:
+def test_interval_contains_the_share(share: tuple[int, int]) -> None:
     low, high = share_interval(*share)
     assert -1e-12 <= low <= share[0] / share[1] + 1e-12
     assert share[0] / share[1] - 1e-12 <= high <= 1
@@ -57,51 +55,51 @@ def test_the_share_lies_in_its_interval_and_that_among_shares(share: tuple[int, 
 
 
 @given(shares)
-def test_of_those_that_are_not_upset_the_interval_is_the_mirrored_one(share: tuple[int, int]) -> None:
-    count, of = share
-    low, high = share_interval(count, of)
-    assert share_interval(of - count, of) == pytest.approx((1 - high, 1 - low), abs=1e-9)
+def test_interval_of_complement_is_mirrored(share: tuple[int, int]) -> None:
+    count, total = share
+    low, high = share_interval(count, total)
+    assert share_interval(total - count, total) == pytest.approx((1 - high, 1 - low), abs=1e-9)
 
 
 @given(shares)
-def test_the_interval_of_a_share_is_where_the_score_test_does_not_reject_it(share: tuple[int, int]) -> None:
+def test_share_interval_inverts_score_test(share: tuple[int, int]) -> None:
     """Wilson's derivation: the share lies 1.96 standard errors from each end, with the standard error of that end."""
-    count, of = share
-    for end in share_interval(count, of):
-        assert (count / of - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / of, abs=1e-9)
+    count, total = share
+    for end in share_interval(count, total):
+        assert (count / total - end) ** 2 == pytest.approx(1.959964**2 * end * (1 - end) / total, abs=1e-9)
 
 
 @given(shares, st.integers(2, 50))
-def test_more_calls_of_the_same_share_say_more(share: tuple[int, int], times: int) -> None:
+def test_more_calls_narrow_the_interval(share: tuple[int, int], factor: int) -> None:
     low, high = share_interval(*share)
-    narrower = share_interval(share[0] * times, share[1] * times)
+    narrower = share_interval(share[0] * factor, share[1] * factor)
     assert narrower[1] - narrower[0] < high - low
 
 
 @given(shares)
-def test_one_more_upset_call_moves_both_ends_up(share: tuple[int, int]) -> None:
-    count, of = share
-    assume(count < of)
-    low, high = share_interval(count, of)
-    more = share_interval(count + 1, of)
-    assert more[0] > low
-    assert more[1] > high - 1e-12
+def test_one_more_negative_call_moves_interval_up(share: tuple[int, int]) -> None:
+    count, total = share
+    assume(count < total)
+    low, high = share_interval(count, total)
+    moved = share_interval(count + 1, total)
+    assert moved[0] > low
+    assert moved[1] > high - 1e-12
 
 
 @given(shares, shares)
-def test_the_change_lies_in_its_interval_and_that_among_changes(now: tuple[int, int], then: tuple[int, int]) -> None:
-    low, high = difference_interval(*now, *then)
-    change = now[0] / now[1] - then[0] / then[1]
+def test_interval_contains_the_difference(current: tuple[int, int], previous: tuple[int, int]) -> None:
+    low, high = difference_interval(*current, *previous)
+    change = current[0] / current[1] - previous[0] / previous[1]
     assert -1 - 1e-12 <= low <= change <= high <= 1 + 1e-12
 
 
 @given(shares, shares)
-def test_backwards_the_change_is_the_opposite(now: tuple[int, int], then: tuple[int, int]) -> None:
-    low, high = difference_interval(*now, *then)
-    assert difference_interval(*then, *now) == pytest.approx((-high, -low), abs=1e-12)
+def test_swapped_difference_is_negated(current: tuple[int, int], previous: tuple[int, int]) -> None:
+    low, high = difference_interval(*current, *previous)
+    assert difference_interval(*previous, *current) == pytest.approx((-high, -low), abs=1e-12)
 
 
 @given(shares, st.integers(1, 100_000))
-def test_the_same_share_is_never_a_change(share: tuple[int, int], times: int) -> None:
-    low, high = difference_interval(*share, share[0] * times, share[1] * times)
+def test_equal_shares_are_no_change(share: tuple[int, int], factor: int) -> None:
+    low, high = difference_interval(*share, share[0] * factor, share[1] * factor)
     assert low < 0 < high

@@ -9,10 +9,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analyzer.classifier import Classifier
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, SENSITIVITIES, UNCERTAIN
-from analyzer.labels import Labelling, negative_probability, rounded
-from tests.tiny_model import make_tiny_model
+from analyzer.model.classifier import Classifier
+from analyzer.model.labels import Labelling, negative_probability, rounded
+from tests.helpers.tiny_model import make_tiny_model
 
 posteriors = hnp.arrays(float, 8, elements=st.floats(0, 1)).map(lambda p: (p + 1e-6) / (p + 1e-6).sum())
 thresholds = st.floats(0.01, 0.99)
@@ -41,11 +41,11 @@ def mixed(**shares: float) -> np.ndarray:
         (mixed(happy=0.5), "neutral"),
     ],
 )
-def test_a_segment_is_negative_by_the_sum_and_else_by_the_most_probable(probabilities: np.ndarray, label: str) -> None:
+def test_label_depends_on_negative_sum_first(probabilities: np.ndarray, label: str) -> None:
     assert Labelling(negative_from=0.5, uncertain_below=0.4).label(probabilities) == label
 
 
-def test_the_threshold_is_compared_with_the_columns_of_the_timeline() -> None:
+def test_threshold_applies_to_rounded_values() -> None:
     """A probability of 0.49996 is written as 0.5."""
     labelling = Labelling(0.5, 0.4)
     assert labelling.label(mixed(angry=0.49996)) == "angry"
@@ -54,23 +54,21 @@ def test_the_threshold_is_compared_with_the_columns_of_the_timeline() -> None:
 
 
 @given(posteriors, thresholds, thresholds)
-def test_whatever_reaches_the_threshold_is_negative_and_nothing_else_is(
+def test_negative_exactly_from_the_threshold(
     probabilities: np.ndarray, negative_from: float, uncertain_below: float
 ) -> None:
     label, columns = Labelling(negative_from, uncertain_below).label(probabilities), rounded(probabilities)
     assert (label in NEGATIVE) == (negative_probability(columns) >= negative_from)
     if label in NEGATIVE:
-        assert columns[EMOTIONS.index(label)] == max(columns[k] for k in NEGATIVE_AT)
+        assert columns[EMOTIONS.index(label)] == max(columns[index] for index in NEGATIVE_AT)
     elif label != UNCERTAIN:
         assert columns[EMOTIONS.index(label)] == max(columns) >= uncertain_below
     else:
         assert max(columns) < uncertain_below or EMOTIONS[columns.index(max(columns))] in NEGATIVE
 
 
-@given(posteriors, st.lists(thresholds, min_size=3, max_size=3).map(lambda found: sorted(found, reverse=True)))
-def test_what_a_low_sensitivity_calls_negative_a_higher_one_calls_negative_too(
-    probabilities: np.ndarray, limits: list[float]
-) -> None:
+@given(posteriors, st.lists(thresholds, min_size=3, max_size=3).map(lambda drawn: sorted(drawn, reverse=True)))
+def test_higher_sensitivity_keeps_negative_labels(probabilities: np.ndarray, limits: list[float]) -> None:
     labels = [Labelling(limit, 0.4).label(probabilities) for limit in limits]
     for lower, higher in pairwise(labels):
         assert lower not in NEGATIVE or higher == lower
@@ -81,22 +79,25 @@ def test_what_a_low_sensitivity_calls_negative_a_higher_one_calls_negative_too(
 def priors(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, list[Classifier]]]:
     """Models with different priors on calls, each under both priors at every sensitivity."""
     folder = tmp_path_factory.mktemp("priors")
-    of_calls = [CALL_PRIOR, (0.125,) * 8, (0.3, 0.01, 0.05, 0.3, 0.02, 0.1, 0.02, 0.2)]
-    made = [make_tiny_model(folder / str(k), call_prior=shares) for k, shares in enumerate(of_calls)]
-    return [{p: [Classifier(m, p, s) for s in SENSITIVITIES] for p in ("calls", "even")} for m in made]
+    call_priors = [CALL_PRIOR, (0.125,) * 8, (0.3, 0.01, 0.05, 0.3, 0.02, 0.1, 0.02, 0.2)]
+    models = [make_tiny_model(folder / str(k), call_prior=shares) for k, shares in enumerate(call_priors)]
+    return [
+        {prior: [Classifier(model, prior, sensitivity) for sensitivity in SENSITIVITIES] for prior in ("calls", "even")}
+        for model in models
+    ]
 
 
 @given(posteriors.map(np.float32), st.integers(0, 2), st.integers(0, 2))
-def test_a_segment_alone_has_the_same_label_under_both_priors(
+def test_label_does_not_depend_on_the_prior(
     priors: list[dict[str, list[Classifier]]], posterior: np.ndarray, model: int, sensitivity: int
 ) -> None:
     on_calls, even = (priors[model][prior][sensitivity] for prior in ("calls", "even"))
     with pytest.MonkeyPatch.context() as patch:
         for classifier in (on_calls, even):
             patch.setattr(classifier, "_run", lambda *_: posterior[None])
-        found, moved = (c.probabilities([np.zeros((300, 40), np.float32)])[0] for c in (on_calls, even))
-    assume(clearly_labelled(found, on_calls.labelling))
-    assert even.labelling.label(moved) == on_calls.labelling.label(found)
+        call_shares, even_shares = (c.probabilities([np.zeros((300, 40), np.float32)])[0] for c in (on_calls, even))
+    assume(clearly_labelled(call_shares, on_calls.labelling))
+    assert even.labelling.label(even_shares) == on_calls.labelling.label(call_shares)
 
 
 def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
@@ -113,11 +114,11 @@ def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
     return min(map(abs, distances)) > 5e-4
 
 
-def test_a_threshold_moved_for_the_group_alone_would_not_do(tmp_path: Path) -> None:
+def test_moved_threshold_is_not_equivalent(tmp_path: Path) -> None:
     """The prior of calls also differs from an even one within the negative emotions, and within the others."""
     labelling = Classifier(make_tiny_model(tmp_path / "model"), "even").labelling
     odds = (1 - sum(CALL_PRIOR[k] for k in NEGATIVE_AT)) / sum(CALL_PRIOR[k] for k in NEGATIVE_AT)
-    moved = odds / (1 + odds)  # equivalent of the threshold 0.5 under the prior of calls
+    moved_threshold = odds / (1 + odds)  # equivalent of the threshold 0.5 under the prior of calls
     sad = mixed(sad=0.76)
-    assert negative_probability(rounded(sad)) > moved
+    assert negative_probability(rounded(sad)) > moved_threshold
     assert labelling.label(sad) == "neutral"  # 0.24 * 0.36 is more than 0.76 * 0.07

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import logs
-from tests.faults import Command
-from tests.nights import Analyze, a_call
+from analyzer.runtime import logs
+from tests.helpers.faults import Command
+from tests.helpers.runs import Analyze, a_call
 
 ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}[+-]\d\d:\d\d (INFO|DEBUG|WARNING|ERROR) ")
 
@@ -24,7 +24,7 @@ def calls(tmp_path: Path) -> Path:
     return a_call(tmp_path / "calls" / "b\nc.wav", seed=1).parent
 
 
-def test_the_last_line_counts_and_tells_hours_duration_and_speed(
+def test_last_line_summarises_the_run(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert analyze(calls, "-o", tmp_path / "out") == 0
@@ -34,7 +34,7 @@ def test_the_last_line_counts_and_tells_hours_duration_and_speed(
     )
 
 
-def test_the_last_line_names_what_failed(
+def test_last_line_names_failures(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for k in range(7):
@@ -47,18 +47,14 @@ def test_the_last_line_names_what_failed(
     assert last.endswith("calls/empty-4.wav and 2 more")
 
 
-def test_quiet_and_all_well_is_silence(
-    calls: Path, tmp_path: Path, analyze: Analyze, capfd: pytest.CaptureFixture
-) -> None:
+def test_quiet_run_prints_nothing(calls: Path, tmp_path: Path, analyze: Analyze, capfd: pytest.CaptureFixture) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "-q") == 0
     assert analyze(calls, "-o", tmp_path / "out", "-q") == 0
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_log_file_has_times_and_tells_of_the_run_even_where_the_terminal_is_quiet(
-    calls: Path, tmp_path: Path, analyze: Analyze, capfd: pytest.CaptureFixture
-) -> None:
-    log = tmp_path / "log" / "night.log"
+def test_log_file_ignores_quiet(calls: Path, tmp_path: Path, analyze: Analyze, capfd: pytest.CaptureFixture) -> None:
+    log = tmp_path / "log" / "run.log"
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--log-file", log) == 0
     (calls / "empty.wav").touch()
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--log-file", log) == 1
@@ -69,47 +65,47 @@ def test_a_log_file_has_times_and_tells_of_the_run_even_where_the_terminal_is_qu
     assert "calls/empty.wav: failed" in capfd.readouterr().err
 
 
-def test_verbose_is_a_line_per_recording_in_the_file_too(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_verbose_log_has_a_line_per_recording(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "-v", "--log-file", tmp_path / "log") == 0
     lines = (tmp_path / "log").read_text(encoding="utf-8").splitlines()
     assert sum(": ok, 0:02" in line for line in lines) == 2
     assert r"calls/b\x0ac.wav: ok" in "\n".join(lines)
 
 
-def test_json_is_an_object_a_line_with_fields(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_json_log_has_an_object_per_line(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     (calls / "empty.wav").touch()
     arguments = ("-o", tmp_path / "out", "-v", "--log-file", tmp_path / "log", "--log-format", "json")
     assert analyze(calls, *arguments) == 1
-    told = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
-    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in told)
-    by_name = {line["recording"]: line for line in told if "recording" in line}
+    log_entries = [json.loads(line) for line in (tmp_path / "log").read_text(encoding="utf-8").splitlines()]
+    assert all(datetime.fromisoformat(line["time"]).tzinfo for line in log_entries)
+    by_name = {line["recording"]: line for line in log_entries if "recording" in line}
     assert by_name["calls/empty.wav"]["status"] == "failed"
     assert by_name["calls/empty.wav"]["reason"] == "the file is empty"
     assert by_name["calls/empty.wav"]["level"] == "warning"
     assert by_name[r"calls/b\x0ac.wav"]["length_s"] == 2.0
-    assert told[-1]["exit_status"] == 1
-    assert told[-1]["statuses"] == {"failed": 1, "ok": 2}
+    assert log_entries[-1]["exit_status"] == 1
+    assert log_entries[-1]["statuses"] == {"failed": 1, "ok": 2}
 
 
-def test_json_without_a_file_is_on_standard_error(
+def test_json_goes_to_standard_error(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "--log-format", "json") == 0
     assert json.loads(capsys.readouterr().err.splitlines()[-1])["level"] == "info"
 
 
-def test_an_error_that_ends_the_run_is_in_the_log_file(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_fatal_error_is_logged(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "--log-file", tmp_path / "log", model=Path("./nowhere")) == 3
     assert " ERROR " in (tmp_path / "log").read_text(encoding="utf-8")
 
 
-def test_a_log_file_that_cannot_be_written_ends_with_3(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_unusable_log_file_ends_with_3(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     (tmp_path / "file").touch()
     assert analyze(calls, "-o", tmp_path / "out", "--log-file", tmp_path / "file" / "log") == 3
     assert not (tmp_path / "out").exists()
 
 
-def test_a_log_file_that_is_rotated_goes_on_in_a_new_one(tmp_path: Path) -> None:
+def test_rotated_log_continues_in_a_new_file(tmp_path: Path) -> None:
     log = tmp_path / "log"
     logs.set_up(quiet=True, file=log)
     logging.getLogger(logs.LOGGER).info("before")
@@ -121,24 +117,20 @@ def test_a_log_file_that_is_rotated_goes_on_in_a_new_one(tmp_path: Path) -> None
     assert "before" not in log.read_text()
 
 
-def test_a_disk_that_is_too_full_for_the_log_does_not_end_the_night(
-    calls: Path, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_full_disk_for_log_does_not_end_the_run(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     command = Command(calls, tiny_model, "--log-file", "/dev/full").arguments(tmp_path / "out")
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stderr) == (0, "")
+    process = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (process.returncode, process.stderr) == (0, "")
 
 
-def test_a_standard_error_that_nobody_reads_does_not_end_the_night(
-    calls: Path, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_unread_standard_error_does_not_end_the_run(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     (calls / "empty.wav").touch()
     read, write = os.pipe()
     os.close(read)
     command = Command(calls, tiny_model).arguments(tmp_path / "out")
-    done = subprocess.run(command, stderr=write, stdout=write, check=False)
+    process = subprocess.run(command, stderr=write, stdout=write, check=False)
     os.close(write)
-    assert done.returncode == 1
+    assert process.returncode == 1
 
 
 # Metrics.
@@ -146,18 +138,18 @@ def test_a_standard_error_that_nobody_reads_does_not_end_the_night(
 
 def metrics(path: Path) -> dict[str, float]:
     """Return the samples of a file in the text format of Prometheus, by name and labels."""
-    found = {}
+    samples = {}
     for line in path.read_text(encoding="utf-8").splitlines():
         if line.startswith("#"):
             assert re.fullmatch(r"# (HELP call_emotions_\w+ .+\.|TYPE call_emotions_\w+ gauge)", line)
         else:
             match = re.fullmatch(r'(call_emotions_\w+(?:\{status="\w+"\})?) (\S+)', line)
             assert match
-            found[match[1]] = float(match[2])
-    return found
+            samples[match[1]] = float(match[2])
+    return samples
 
 
-def test_metrics_tell_of_the_run_and_of_all_that_is_known(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_metrics_describe_run_and_ledger(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     (calls / "empty.wav").touch()
     path = tmp_path / "collector" / "call_emotions.prom"
     assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", path) == 1
@@ -178,13 +170,13 @@ def test_metrics_tell_of_the_run_and_of_all_that_is_known(calls: Path, tmp_path:
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_metrics_tell_of_a_run_that_could_not_work(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_metrics_describe_a_failed_run(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     path = tmp_path / "call_emotions.prom"
     assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", path, model=Path("./nowhere")) == 3
     assert metrics(path)["call_emotions_last_run_exit_status"] == 3
 
 
-def test_files_that_wait_are_counted_also_in_later_nights(
+def test_waiting_files_are_counted_in_every_run(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     a_call(calls / "d.wav").rename(calls / "d.wav.part")
@@ -192,12 +184,12 @@ def test_files_that_wait_are_counted_also_in_later_nights(
     for _ in range(2):
         assert analyze(calls, "-o", tmp_path / "out", "--metrics-file", tmp_path / "m.prom") == 1
         assert "1 failed" in capsys.readouterr().err.splitlines()[-1]
-        found = metrics(tmp_path / "m.prom")
-        assert found["call_emotions_last_run_incomplete_recordings"] == 1
-        assert found['call_emotions_last_run_recordings{status="failed"}'] == 1
+        samples = metrics(tmp_path / "m.prom")
+        assert samples["call_emotions_last_run_incomplete_recordings"] == 1
+        assert samples['call_emotions_last_run_recordings{status="failed"}'] == 1
 
 
-def test_metrics_that_cannot_be_written_are_told_and_cost_no_results(
+def test_unwritable_metrics_are_a_warning(
     calls: Path, tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     (tmp_path / "file").touch()
@@ -206,33 +198,31 @@ def test_metrics_that_cannot_be_written_are_told_and_cost_no_results(
     assert (tmp_path / "out" / "recordings.csv").exists()
 
 
-def test_a_dry_run_writes_no_metrics(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_dry_run_writes_no_metrics(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     arguments = ("--dry-run", "--metrics-file", tmp_path / "m.prom")
     assert analyze(calls, "-o", tmp_path / "out", *arguments) == 0
     assert analyze(calls, "-o", tmp_path / "out", *arguments, model=Path("./nowhere")) == 3
     assert not (tmp_path / "m.prom").exists()
 
 
-def test_nothing_is_left_in_the_home_of_whoever_runs_it_and_nothing_is_reported(
-    calls: Path, tmp_path: Path, tiny_model: Path
-) -> None:
+def test_home_folder_stays_empty(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     """By default, ONNX Runtime writes a device name to the home folder and sends reports to its vendor."""
     home = tmp_path / "home"
     home.mkdir()
     command = Command(calls, tiny_model).arguments(tmp_path / "out")
-    done = subprocess.run(
+    process = subprocess.run(
         command, env={**os.environ, "HOME": str(home), "XDG_CACHE_HOME": str(home / ".cache")}, check=False
     )
-    assert done.returncode == 0
+    assert process.returncode == 0
     assert list(home.rglob("*")) == []
 
 
-def test_results_are_for_the_owner_and_the_group_alone(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
+def test_results_are_private_to_owner_and_group(calls: Path, tmp_path: Path, tiny_model: Path) -> None:
     command = Command(calls, tiny_model, "--log-file", str(tmp_path / "out" / "log")).arguments(tmp_path / "out")
-    for mask, others in ((0o000, 0o027), (0o077, 0o077)):
+    for mask, forbidden in ((0o000, 0o027), (0o077, 0o077)):
         code = f"import os, subprocess, sys; os.umask({mask}); sys.exit(subprocess.call(sys.argv[1:]))"
         subprocess.run([sys.executable, "-c", code, *command, "--force"], check=True)
-        left = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
-        assert len(left) > 8
-        loose = [path for path in left if path.stat().st_mode & others]
+        paths = [tmp_path / "out", *(tmp_path / "out").rglob("*")]
+        assert len(paths) > 8
+        loose = [path for path in paths if path.stat().st_mode & forbidden]
         assert [path for path in loose if mask == 0 or path.suffix == ".csv"] == []

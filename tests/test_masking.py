@@ -1,29 +1,29 @@
-"""Masking of telephone numbers in names: none is left, and equal numbers get equal masks."""
+"""Masking of telephone numbers in names: equal numbers get equal masks, and dates stay."""
 
 import os
 import re
-import sqlite3
-import zipfile
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from analyzer.cli import main
-from analyzer.ledger import FILE_NAME, Ledger
-from analyzer.masking import Mask
-from analyzer.name_pattern import NamePattern
+from analyzer.inputs.masking import Mask
+from analyzer.inputs.name_pattern import NamePattern
 from analyzer.names import Identity
-from tests.nights import MTIME, Analyze, Night, a_call, contents, read_csv
-from tests.test_roles import a_dialogue, analysed
+from analyzer.store.formats import FORMATS
+from analyzer.store.ledger import Ledger
+from tests.helpers.leaks import leaks
+from tests.helpers.pages import Parsed
+from tests.helpers.runs import read_csv
+from tests.helpers.telephone_numbers import NUMBER, PATTERN, private_calls
+from tests.helpers.workspace import Workspace
 
-NUMBER = "0821123456"
-#: The most common pattern of date and time in names.
-PATTERN = r"(?P<date>\d{8})[_-](?P<time>\d{6})"
 MASK = Mask(b"key", NamePattern(PATTERN))
 HEX = "[0-9a-f]{8}"
+MASKED = ("--mask-names", "--name-pattern", PATTERN)
 
 
 def named(path: str, mask: Mask = MASK) -> str:
@@ -83,9 +83,9 @@ def test_no_name_keeps_a_number(name: str, key: bytes) -> None:
 
 @given(st.text("0123456789", min_size=7, max_size=20), st.binary(max_size=8))
 def test_a_mask_is_eight_hex_digits_that_look_like_no_number(number: str, key: bytes) -> None:
-    told = Mask(key).text(f"x{number}y")
-    assert re.fullmatch(f"x{HEX}y", told)
-    assert not re.search(r"\d{7}", told)
+    masked = Mask(key).text(f"x{number}y")
+    assert re.fullmatch(f"x{HEX}y", masked)
+    assert not re.search(r"\d{7}", masked)
 
 
 @given(names)
@@ -108,83 +108,38 @@ def test_nothing_but_a_real_date_and_time_is_kept_and_masking_twice_is_masking_o
     assert named(masked, mask) == masked
 
 
-# Whole runs.
-
-
-def private_calls(folder: Path) -> Path:
-    """Write calls with telephone numbers in folders, names and link targets."""
-    a_call(folder / NUMBER / f"{NUMBER}_20261124_091500.wav")
-    a_call(folder / f"in-{NUMBER}.wav", seed=1)
-    a_call(folder / os.fsdecode(b"caf\xe9-0821123456.wav"), seed=2)
-    (folder / f"{NUMBER}.mp3").write_bytes(b"no sound")
-    (folder / f"{NUMBER}.txt").write_text("a note")
-    (folder / f"link-{NUMBER}.wav").symlink_to(f"nowhere-{NUMBER}")
-    (folder / f"{NUMBER}.wav.part").write_bytes(b"RIFF")
-    return folder
+# Whole runs; see also test_privacy.py.
 
 
 @pytest.fixture
-def calls(tmp_path: Path) -> Path:
-    return private_calls(tmp_path / NUMBER / f"calls-{NUMBER}")
+def private(work: Workspace, tmp_path: Path) -> Workspace:
+    return replace(work, calls=private_calls(tmp_path / NUMBER / f"calls-{NUMBER}"))
 
 
-@pytest.fixture
-def told(tmp_path: Path) -> Path:
-    path = tmp_path / "metadata.csv"
-    path.write_text(
-        f"file,channel_1,customer,queue\nin-{NUMBER}.wav,caller {NUMBER},{NUMBER},sales {NUMBER}\n{NUMBER}.mp3,,x,y\n"
-    )
-    return path
-
-
-def holding(output: Path, what: bytes) -> list[str]:
-    """Return where a number occurs below an output folder: in names, files, parts of the workbook, and the ledger."""
-    found = [str(path) for path in output.rglob("*") if what in os.fsencode(path.relative_to(output))]
-    for path in output.rglob("*"):
-        if path.is_file() and what in path.read_bytes():
-            found.append(f"in {path}")
-        if path.suffix == ".xlsx":
-            with zipfile.ZipFile(path) as book:
-                found += [f"in {path}: {name}" for name in book.namelist() if what in book.read(name)]
-    with closing(sqlite3.connect(output / FILE_NAME)) as ledger:
-        found += [line for line in ledger.iterdump() if what.hex().upper() in line.upper()]
-    return found
-
-
-def shown(output: Path) -> set[str]:
-    return {row["file"] for row in read_csv(output / "files.csv")}
-
-
-def test_without_masking_the_search_finds_numbers(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
-    assert analyze(calls, "-o", tmp_path / "out") == 1
-    found = holding(tmp_path / "out", NUMBER.encode())
-    assert len({re.sub(r".*/out/", "", line.partition(":")[0]) for line in found}) > 8
+def details(private: Workspace) -> tuple[str, str]:
+    row = f"in-{NUMBER}.wav,caller {NUMBER},{NUMBER},sales {NUMBER}"
+    return private.metadata("file,channel_1,customer,queue", row, f"{NUMBER}.mp3,,x,y")
 
 
 @pytest.mark.parametrize("log_format", ["text", "json"])
-def test_a_masked_run_leaves_a_number_nowhere(
-    calls: Path, told: Path, tmp_path: Path, analyze: Analyze, log_format: str, capfd: pytest.CaptureFixture
-) -> None:
-    output, said = tmp_path / "out", tmp_path / "said"
-    noisy = ["--log-file", said / "log", "--log-format", log_format, "--metrics-file", said / "metrics.prom", "-v"]
-    options = ["--mask-names", "--name-pattern", PATTERN, "--metadata", told, "--checksum"]
-    assert analyze(calls, "-o", output, *options, *noisy) == 1
-    assert holding(output, NUMBER.encode()) == []
-    assert all(NUMBER.encode() not in path.read_bytes() for path in said.iterdir())
-    assert (said / "log").stat().st_size > 500
-    assert NUMBER not in "".join(capfd.readouterr())
-    assert analyze(calls, "-o", output, *options, "--dry-run") == 0
+def test_logs_and_terminal_show_no_number(private: Workspace, log_format: str, capfd: pytest.CaptureFixture) -> None:
+    logs, options = private.output.parent / "logs", [*MASKED, *details(private), "--checksum"]
+    noisy = ["--log-file", logs / "log", "--log-format", log_format, "--metrics-file", logs / "metrics.prom", "-v"]
+    assert private(*options, *noisy) == 1
+    assert leaks(private.output, NUMBER) == leaks(logs, NUMBER) == []
+    assert (logs / "log").stat().st_size > 500
+    assert private(*options, "--dry-run") == 0
+    assert private.prune("--match", f"*{NUMBER}*") == 0
     assert NUMBER not in "".join(capfd.readouterr())
 
 
-def test_a_masked_run_says_as_much_as_another(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
-    output = tmp_path / "out"
-    assert analyze(calls, "-o", output, "--mask-names", "--name-pattern", PATTERN) == 1
-    with closing(Ledger(output)) as ledger:
+def test_masked_results_are_as_complete_as_others(private: Workspace) -> None:
+    assert private(*MASKED, *details(private)) == 1
+    with closing(Ledger(private.output)) as ledger:
         mask = Mask(ledger.key()).text(NUMBER)
-    files = {row["file"]: row for row in read_csv(output / "files.csv")}
-    below = {name.removeprefix(f"calls-{mask}/"): row["status"] for name, row in files.items()}
-    assert below == {
+        (entry,) = [entry for entry in ledger.entries() if entry.identity.path == f"in-{mask}.wav"]
+    files = read_csv(private.output / "files.csv")
+    assert {row["file"].removeprefix(f"calls-{mask}/"): row["status"] for row in files} == {
         f"{mask}/{mask}_20261124_091500.wav": "ok",
         f"in-{mask}.wav": "ok",
         rf"caf\xe9-{mask}.wav": "ok",
@@ -193,154 +148,96 @@ def test_a_masked_run_says_as_much_as_another(calls: Path, tmp_path: Path, analy
         f"link-{mask}.wav": "failed",
         f"{mask}.wav.part": "incomplete",
     }
-    when = {row["recording"]: (row["recorded"], row["note"]) for row in read_csv(output / "recordings.csv")}
-    assert when[f"calls-{mask}/{mask}/{mask}_20261124_091500.wav"] == (
-        "2026-11-24 09:15:00",
-        "recorded: from the name",
-    )
-    assert (output / "timelines" / f"calls-{mask}" / f"in-{mask}.wav.csv").is_file()
+    rows = {row["recording"]: (row["recorded"], row["note"]) for row in read_csv(private.output / "recordings.csv")}
+    dated = f"calls-{mask}/{mask}/{mask}_20261124_091500.wav"
+    assert rows[dated] == ("2026-11-24 09:15:00", "recorded: from the name")
+    assert (private.output / "timelines" / f"calls-{mask}" / f"in-{mask}.wav.csv").is_file()
+    assert entry.groups == entry.metadata.groups == {"customer": mask, "queue": f"sales {mask}"}
+    assert {figures["speaker"] for figures in (entry.figures or {}).values()} == {f"caller {mask}"}
 
 
-def test_a_date_in_a_common_form_is_recognised_where_it_is_masked(tmp_path: Path, analyze: Analyze) -> None:
-    calls, output = tmp_path / "calls", tmp_path / "out"
-    a_call(calls / f"{NUMBER}_20261124-101307.wav")
+def test_a_date_in_a_common_form_is_recognised_where_it_is_masked(work: Workspace) -> None:
+    work.write_calls(f"{NUMBER}_20261124-101307.wav")
     for _ in range(2):
-        assert analyze(calls, "-o", output, "--mask-names", "--time-zone", "UTC") == 0
-        (row,) = read_csv(output / "recordings.csv")
+        assert work("--mask-names", "--time-zone", "UTC") == 0
+        (row,) = read_csv(work.output / "recordings.csv")
         assert re.fullmatch(f"calls/{HEX}_{HEX}-101307.wav", row["recording"])
         assert (row["recorded"], row["note"]) == ("2026-11-24 10:13:07", "recorded: from the name")
 
 
-def test_each_output_folder_has_masks_of_its_own(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
-    for name in ("a", "b"):
-        assert analyze(calls, "-o", tmp_path / name, "--mask-names") == 1
-    assert not shown(tmp_path / "a") & shown(tmp_path / "b")
+def test_each_output_folder_has_its_own_masks(private: Workspace) -> None:
+    other = private.beside("other")
+    assert private("--mask-names") == other("--mask-names") == 1
+    assert not {*private.files()} & {*other.files()}
 
 
-def test_a_second_masked_run_analyses_nothing(calls: Path, told: Path, tmp_path: Path, analyze: Analyze) -> None:
-    output = tmp_path / "out"
-    (calls / f"{NUMBER}.mp3").unlink()
-    (calls / f"link-{NUMBER}.wav").unlink()
-    for _ in range(2):
-        assert analyze(calls, "-o", output, "--mask-names", "--metadata", told) == 0
-        before = contents(output)
-    assert analysed(output) == {}
-    assert analyze(calls, "-o", output, "--mask-names") == 0
-    assert analysed(output) == {}
-    assert contents(output) == before
+def test_a_second_masked_run_analyses_nothing(private: Workspace) -> None:
+    (private.calls / f"{NUMBER}.mp3").unlink()
+    (private.calls / f"link-{NUMBER}.wav").unlink()
+    assert private("--mask-names", *details(private)) == 0
+    before = private.contents()
+    for options in (details(private), ()):
+        assert private("--mask-names", *options) == 0
+        assert private.analysed() == {}
+        assert private.contents() == before
 
 
-def test_masking_turned_on_later_renames_what_is_there(
-    calls: Path, told: Path, tmp_path: Path, analyze: Analyze
-) -> None:
-    output, fresh = tmp_path / "out", tmp_path / "fresh"
-    gone = a_dialogue(calls / "gone" / f"{NUMBER}.wav")
-    os.utime(gone, (MTIME, MTIME))
-    options = ["--name-pattern", PATTERN, "--metadata", told]
-    assert analyze(calls, "-o", output, *options) == 1
-    gone.unlink()
-    before = sorted(contents(output / "timelines").values())
-    assert analyze(calls, "-o", output, *options, "--mask-names") == 1
-    assert analysed(output) == {"failed": 1}
-    assert holding(output, NUMBER.encode()) == []
-    assert {path.name for path in (output / "timelines").iterdir()} == {next(iter(shown(output))).partition("/")[0]}
-    # All timelines are moved unchanged, except the one in which a speaker role contains a number.
-    assert len(set(before) & set(contents(output / "timelines").values())) == len(before) - 1
-    with closing(Ledger(output)) as ledger, closing(Ledger(fresh)) as other:
-        other.remember("key", ledger.key().decode())
-    gone.parent.rmdir()
-    a_dialogue(gone)
-    os.utime(gone, (MTIME, MTIME))
-    assert analyze(calls, "-o", fresh, *options, "--mask-names") == 1
-    assert contents(output, "timelines/**/*.csv") == contents(fresh, "timelines/**/*.csv")
-    assert contents(output, "recordings.csv") == contents(fresh, "recordings.csv")
-
-
-def test_roles_of_recordings_that_are_gone_are_masked_too(tmp_path: Path, analyze: Analyze) -> None:
-    calls, output, told = tmp_path / "calls", tmp_path / "out", tmp_path / "metadata.csv"
-    a_dialogue(calls / "a.wav")
-    told.write_text(f"file,channel_1,channel_2\na.wav,agent,{NUMBER}\n")
-    assert analyze(calls, "-o", output, "--metadata", told) == 0
-    (calls / "a.wav").unlink()
-    a_call(calls / "b.wav")
-    assert analyze(calls, "-o", output, "--mask-names") == 0
-    assert holding(output, NUMBER.encode()) == []
-
-
-@pytest.mark.parametrize(
-    ("later", "words"),
-    [
-        ([], "--mask-names"),
-        (["--mask-names"], "--name-pattern"),
-        (["--mask-names", "--name-pattern", r"(?P<date>\d{6})"], "--name-pattern"),
-    ],
-)
-def test_names_once_masked_are_masked_alike_for_good(
-    calls: Path, tmp_path: Path, analyze: Analyze, later: list[str], words: str, capsys: pytest.CaptureFixture
-) -> None:
-    output = tmp_path / "out"
-    assert analyze(calls, "-o", output, "--mask-names", "--name-pattern", PATTERN) == 1
-    before = contents(output)
+def test_later_runs_must_mask_in_the_same_way(private: Workspace, capsys: pytest.CaptureFixture) -> None:
+    assert private(*MASKED) == 1
+    before = private.contents()
     capsys.readouterr()
-    for dry in ([], ["--dry-run"]):
-        assert analyze(calls, "-o", output, *later, *dry) == 2
-        said = capsys.readouterr().err
-        assert words in said and "masked" in said and NUMBER not in said
-    assert contents(output) == before
+    for later in ((), MASKED[:1], (*MASKED[:2], r"(?P<date>\d{6})")):
+        for dry in ((), ("--dry-run",)):
+            assert private(*later, *dry) == 2
+            message = capsys.readouterr().err
+            assert ("--name-pattern" if later else "--mask-names") in message
+            assert "masked" in message and NUMBER not in message
+    assert private.contents() == before
 
 
-def test_numbers_in_metadata_are_masked_in_the_ledger(
-    calls: Path, told: Path, tmp_path: Path, analyze: Analyze
-) -> None:
-    assert analyze(calls, "-o", tmp_path / "out", "--mask-names", "--metadata", told) == 1
-    with closing(Ledger(tmp_path / "out")) as ledger:
-        mask = Mask(ledger.key()).text(NUMBER)
-        (entry,) = [entry for entry in ledger.entries() if entry.identity.path == f"in-{mask}.wav"]
-    assert dict(entry.groups) == {"customer": mask, "queue": f"sales {mask}"}
-    assert entry.told.groups == entry.groups
-    assert {figures["speaker"] for figures in (entry.figures or {}).values()} == {f"caller {mask}"}
+def test_metadata_may_name_recordings_as_masked_tables_do(private: Workspace) -> None:
+    assert private("--mask-names") == 1
+    (name,) = [file for file in private.files() if "/in-" in file]
+    assert private("--mask-names", *private.metadata("file,recorded", f"{name},2020-02-02")) == 1
+    rows = {row["recording"]: row["recorded"] for row in read_csv(private.output / "recordings.csv")}
+    assert rows[name] == "2020-02-02"
 
 
-def test_metadata_may_name_recordings_as_masked_tables_do(calls: Path, tmp_path: Path, analyze: Analyze) -> None:
-    output, told = tmp_path / "out", tmp_path / "metadata.csv"
-    assert analyze(calls, "-o", output, "--mask-names") == 1
-    (name,) = [file for file in shown(output) if "/in-" in file]
-    told.write_text(f"file,recorded\n{name},2020-02-02\n")
-    assert analyze(calls, "-o", output, "--mask-names", "--metadata", told) == 1
-    (when,) = [row["recorded"] for row in read_csv(output / "recordings.csv") if row["recording"] == name]
-    assert when == "2020-02-02"
-
-
-@pytest.mark.parametrize(
-    ("pattern", "deleted"),
-    [
-        (f"*{NUMBER}*", 7),
-        (f"*/{NUMBER}_20261124_*", 1),
-        ("*20261124*", 1),
-        (f"*in-{NUMBER}.wav", 1),
-        ("*0821999999*", 0),
-    ],
-)
 def test_masked_names_are_found_by_their_numbers_and_their_dates(
-    calls: Path, tmp_path: Path, analyze: Analyze, pattern: str, deleted: int, capsys: pytest.CaptureFixture
+    private: Workspace, capsys: pytest.CaptureFixture
 ) -> None:
-    output = tmp_path / "out"
-    assert analyze(calls, "-o", output, "--mask-names", "--name-pattern", PATTERN) == 1
-    capsys.readouterr()
-    assert main(["prune", "-o", str(output), "--match", pattern]) == 0
-    assert len(shown(output)) == 7 - deleted
-    assert NUMBER not in "".join(capsys.readouterr())
+    assert private(*MASKED) == 1
+    found = {"*0821999999*": 0, f"*in-{NUMBER}.wav": 1, f"*/{NUMBER}_20261124_*": 1, "*20261124*": 1, f"*{NUMBER}*": 7}
+    for pattern, count in found.items():
+        assert private.prune("--match", pattern, "--dry-run") == 0
+        assert f"would delete the results of {count} recordings" in capsys.readouterr().out
 
 
-def test_what_was_pruned_before_masking_is_not_analysed_again(tmp_path: Path, analyze: Analyze) -> None:
-    calls, output = a_call(tmp_path / "calls" / f"{NUMBER}.wav").parent, tmp_path / "out"
-    assert analyze(calls, "-o", output) == 0
-    assert main(["prune", "-o", str(output), "--match", f"*{NUMBER}*"]) == 0
-    assert analyze(calls, "-o", output, "--mask-names") == 0
-    assert analysed(output) == {}
+def test_recordings_pruned_before_masking_are_not_analysed_again(work: Workspace) -> None:
+    work.write_calls(f"{NUMBER}.wav")
+    assert work() == work.prune("--match", f"*{NUMBER}*") == 0
+    assert work("--mask-names", "--dry-run") == 0
+    assert work("--mask-names") == 0
+    assert work.analysed() == {}
 
 
-def test_a_dry_run_can_ask_what_masking_would_do(good_night: Night, tmp_path: Path, analyze: Analyze) -> None:
-    calls, output = a_call(tmp_path / "calls" / f"{NUMBER}.wav").parent, tmp_path / "out"
-    assert analyze(calls, "-o", output) == 0
-    assert analyze(calls, "-o", output, "--mask-names", "--dry-run") == 0
+def test_a_number_in_a_folder_above_the_input_is_masked_too(work: Workspace, tmp_path: Path) -> None:
+    """Links in pages contain the path, even if neither the label nor the names of recordings have the number."""
+    above = replace(work, calls=tmp_path / NUMBER / "x")
+    above.write_calls("a.wav")
+    labelled = replace(above, calls=f"calls={above.calls}")
+    assert labelled("--format", ",".join(FORMATS)) == 0
+    assert leaks(work.output / "html", NUMBER)
+    assert labelled("--format", ",".join(FORMATS), "--mask-names") == 0
+    assert leaks(work.output, NUMBER) == []
+
+
+@pytest.mark.parametrize("masked_from", [1, 2])
+@pytest.mark.parametrize("embed", [[], ["--embed-audio"]])
+def test_a_masked_page_has_no_audio_and_no_link_to_it(work: Workspace, masked_from: int, embed: list[str]) -> None:
+    work.write_calls("a.wav")
+    for run in (1, 2):
+        assert work("--format", "html", *embed, *(["--mask-names"] if run >= masked_from else [])) == 0
+    (page,) = work.output.glob("html/calls/*")
+    assert not re.search("<audio|src=|data:audio/ogg|/calls/", page.read_text(encoding="utf-8"))
+    assert "names are masked" in Parsed(page).text

@@ -8,25 +8,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.discovery import Input
-from analyzer.masking import Mask
-from analyzer.matching import Rows, match_rows
+from analyzer.inputs.discovery import Input
+from analyzer.inputs.masking import Mask
+from analyzer.inputs.matching import Rows, match_rows
 from analyzer.names import Identity
-from tests.nights import Analyze, a_call, read_csv
-from tests.test_metadata import metadata
+from tests.helpers.metadata import metadata
+from tests.helpers.runs import Analyze, a_call, read_csv
 
 CALLS = Input("calls", Path("/srv/calls"))
 
 
-def rows(names: list[str], *paths: str, source: Input = CALLS) -> Rows:
-    found = [Identity(source.label, path) for path in paths]
-    return match_rows(names, [(identity, identity, source) for identity in found])
+def match(names: list[str], *paths: str, source: Input = CALLS) -> Rows:
+    identities = [Identity(source.label, path) for path in paths]
+    return match_rows(names, [(identity, identity, source) for identity in identities])
 
 
-def meant(name: str, *paths: str, source: Input = CALLS) -> str | None:
-    """Return the path that a row matches, or `as it is` if its name equals that of a recording, or None."""
-    found = rows([name], *paths, source=source)
-    return next((identity.path for identity in found.matched), "as it is" if found.used else None)
+def matched_path(name: str, *paths: str, source: Input = CALLS) -> str | None:
+    """Return the path that a row matches, `as it is` if its name is exactly that of a recording, or None."""
+    result = match([name], *paths, source=source)
+    return next((identity.path for identity in result.matched), "as it is" if result.used else None)
 
 
 @pytest.mark.parametrize(
@@ -56,8 +56,8 @@ def meant(name: str, *paths: str, source: Input = CALLS) -> str | None:
         "file:///D:/calls/2026/M%C3%BCller.wav",
     ],
 )
-def test_what_plainly_is_the_same_file_is_found(name: str) -> None:
-    assert meant(name, "2026/Müller.wav", "2026/other.wav", "notes.txt") == "2026/Müller.wav"
+def test_equivalent_names_match(name: str) -> None:
+    assert matched_path(name, "2026/Müller.wav", "2026/other.wav", "notes.txt") == "2026/Müller.wav"
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_what_plainly_is_the_same_file_is_found(name: str) -> None:
         "calls/2026",
     ],
 )
-def test_what_may_be_another_file_is_not_found(name: str) -> None:
-    found = rows([name], "2026/Müller.wav", "2026/other.wav")
-    assert (found.matched, found.used, found.unmatched) == ({}, {}, [name])
+def test_names_of_other_files_do_not_match(name: str) -> None:
+    result = match([name], "2026/Müller.wav", "2026/other.wav")
+    assert (result.matched, result.used, result.unmatched) == ({}, {}, [name])
 
 
 @pytest.mark.parametrize(
@@ -94,19 +94,19 @@ def test_what_may_be_another_file_is_not_found(name: str) -> None:
         ("calls/A.wav", ["a.wav", "calls/a.wav"]),
     ],
 )
-def test_a_row_that_may_mean_several_recordings_means_none(name: str, paths: list[str]) -> None:
-    found = rows([name], *paths)
-    assert (found.matched, found.ambiguous, found.unmatched) == ({}, [name], [])
+def test_ambiguous_name_matches_nothing(name: str, paths: list[str]) -> None:
+    result = match([name], *paths)
+    assert (result.matched, result.ambiguous, result.unmatched) == ({}, [name], [])
 
 
-def test_two_rows_that_mean_one_recording_mean_none() -> None:
-    found = rows(["A.WAV", "a"], "a.wav")
-    assert (found.matched, sorted(found.ambiguous)) == ({}, ["A.WAV", "a"])
+def test_two_rows_for_one_recording_match_nothing() -> None:
+    result = match(["A.WAV", "a"], "a.wav")
+    assert (result.matched, sorted(result.ambiguous)) == ({}, ["A.WAV", "a"])
 
 
-def test_the_name_as_it_is_always_wins() -> None:
-    found = rows(["A.WAV", "a.wav"], "a.wav")
-    assert (found.used, found.matched, found.ambiguous) == ({"a.wav": 1}, {}, ["A.WAV"])
+def test_exact_name_takes_precedence() -> None:
+    result = match(["A.WAV", "a.wav"], "a.wav")
+    assert (result.used, result.matched, result.ambiguous) == ({"a.wav": 1}, {}, ["A.WAV"])
 
 
 @pytest.mark.parametrize(
@@ -120,30 +120,30 @@ def test_the_name_as_it_is_always_wins() -> None:
         ("notes", ["notes.txt", "notes.wav"], "notes.wav"),  # only a recording's extension may be omitted
     ],
 )
-def test_the_nearest_name_is_meant(name: str, paths: list[str], expected: str) -> None:
-    assert meant(name, *paths) == expected
+def test_nearest_name_matches(name: str, paths: list[str], expected: str) -> None:
+    assert matched_path(name, *paths) == expected
 
 
-def test_a_bare_name_of_several_recordings_is_counted_for_each() -> None:
-    found = rows(["0001.wav", "b.wav"], "monday/0001.wav", "tuesday/0001.wav", "b.wav")
-    assert (found.used, found.of_several) == ({"0001.wav": 2, "b.wav": 1}, ["0001.wav"])
+def test_bare_name_counts_for_each_recording() -> None:
+    result = match(["0001.wav", "b.wav"], "monday/0001.wav", "tuesday/0001.wav", "b.wav")
+    assert (result.used, result.of_several) == ({"0001.wav": 2, "b.wav": 1}, ["0001.wav"])
 
 
-def test_the_folder_is_known_by_its_name_where_it_has_a_label(tmp_path: Path) -> None:
-    source = Input("berlin", Path("/srv/Anrufe"), said=True)
+def test_folder_name_matches_besides_label(tmp_path: Path) -> None:
+    source = Input("berlin", Path("/srv/Anrufe"), label_given=True)
     for name in ("Anrufe/a.wav", "berlin\\a.wav", "/srv/anrufe/a.wav", "E:\\Anrufe\\a.wav"):
-        assert meant(name, "a.wav", source=source) == "a.wav"
+        assert matched_path(name, "a.wav", source=source) == "a.wav"
     (tmp_path / "link").symlink_to(tmp_path)
     source = Input("link", tmp_path / "link")
     for folder in (tmp_path, tmp_path / "link"):
-        assert meant(f"{folder}/a.wav", "a.wav", source=source) == "a.wav"
+        assert matched_path(f"{folder}/a.wav", "a.wav", source=source) == "a.wav"
 
 
-def test_an_address_names_a_recording_in_object_storage() -> None:
+def test_addresses_match() -> None:
     source = Input("calls", "s3://bucket/2026/calls")
     for name in ("s3://bucket/2026/calls/x/a.wav", "S3://bucket/2026/calls/x/a", "calls/x/A.wav"):
-        assert meant(name, "x/a.wav", source=source) == "x/a.wav"
-    assert meant("s3://other/2026/calls/x/a.wav", "x/a.wav", source=source) is None
+        assert matched_path(name, "x/a.wav", source=source) == "x/a.wav"
+    assert matched_path("s3://other/2026/calls/x/a.wav", "x/a.wav", source=source) is None
 
 
 parts = st.text("aAbBüÜ. _-1", min_size=1, max_size=5).filter(lambda part: part.strip() == part and part.strip("."))
@@ -151,102 +151,100 @@ paths = st.lists(parts, min_size=1, max_size=3).map("/".join)
 
 
 @given(paths, st.sets(paths, max_size=5))
-def test_a_row_for_windows_in_capitals_is_found_or_is_not_clear(path: str, others: set[str]) -> None:
+def test_windows_name_in_capitals_matches(path: str, others: set[str]) -> None:
     name = unicodedata.normalize("NFD", f"D:\\calls\\{path}.wav".replace("/", "\\").upper())
-    found = rows([name], *{f"{one}.wav" for one in {path, *others}})
-    assert found.unmatched == []
-    assert all(identity.path.upper() == f"{path}.wav".upper() for identity in found.matched)
+    result = match([name], *{f"{other}.wav" for other in {path, *others}})
+    assert result.unmatched == []
+    assert all(identity.path.upper() == f"{path}.wav".upper() for identity in result.matched)
 
 
 @given(st.lists(paths, max_size=6, unique=True), st.lists(paths, max_size=6, unique=True))
-def test_every_row_is_used_matched_ambiguous_or_unmatched_whatever_the_order(
-    names: list[str], files: list[str]
-) -> None:
-    found, again = rows(names, *files), rows(names[::-1], *files[::-1])
-    assert sorted([*found.used, *found.matched.values(), *found.ambiguous, *found.unmatched]) == sorted(names)
-    assert (found.used, found.matched) == (again.used, again.matched)
-    assert sorted(found.ambiguous) == sorted(again.ambiguous)
+def test_order_of_rows_does_not_matter(names: list[str], files: list[str]) -> None:
+    result, reversed_result = match(names, *files), match(names[::-1], *files[::-1])
+    assert sorted([*result.used, *result.matched.values(), *result.ambiguous, *result.unmatched]) == sorted(names)
+    assert (result.used, result.matched) == (reversed_result.used, reversed_result.matched)
+    assert sorted(result.ambiguous) == sorted(reversed_result.ambiguous)
 
 
-# Whole runs.
+# Complete runs.
 
 
 def speakers(output: Path) -> dict[str, str]:
     return {row["recording"]: row["speaker"] for row in read_csv(output / "recordings.csv")}
 
 
-def test_a_row_that_plainly_means_a_recording_counts_for_it_and_is_kept(tmp_path: Path, analyze: Analyze) -> None:
+def test_matched_row_is_kept(tmp_path: Path, analyze: Analyze) -> None:
     calls, output = tmp_path / "calls", tmp_path / "out"
     a_call(calls / "2026" / unicodedata.normalize("NFD", "Müller.wav"))
-    told = metadata(tmp_path, "file;channel_1", "2026\\MÜLLER;agent")
-    assert analyze(calls, "-o", output, "--metadata", told) == 0
+    metadata_file = metadata(tmp_path, "file;channel_1", "2026\\MÜLLER;agent")
+    assert analyze(calls, "-o", output, "--metadata", metadata_file) == 0
     assert list(speakers(output).values()) == ["agent"]
     assert analyze(calls, "-o", output) == 0
     assert list(speakers(output).values()) == ["agent"]
 
 
-def test_rows_without_a_recording_are_counted_and_named_also_in_a_quiet_run(
-    tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_unmatched_rows_are_listed(tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]) -> None:
     calls = a_call(tmp_path / "calls" / "a.wav").parent
-    gone = a_call(calls / "gone.wav", seed=1)
-    told = metadata(tmp_path, "file,queue", "a.wav,x", "gone.wav,x", *(f"elsewhere/{k}.wav,x" for k in range(7)))
-    said = (
+    deleted = a_call(calls / "gone.wav", seed=1)
+    metadata_file = metadata(
+        tmp_path, "file,queue", "a.wav,x", "gone.wav,x", *(f"elsewhere/{number}.wav,x" for number in range(7))
+    )
+    message = (
         "--metadata: 7 of 9 rows match no recording: elsewhere/0.wav, elsewhere/1.wav, elsewhere/2.wav, "
         "elsewhere/3.wav, elsewhere/4.wav and 2 more\n"
     )
-    assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", told) == 0
-    assert capsys.readouterr().err == said
-    gone.unlink()  # rows of recordings that earlier runs have seen are not reported
-    for dry in ([], ["--dry-run"]):
-        assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", told, *dry) == 0
-        assert capsys.readouterr().err == said
+    assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", metadata_file) == 0
+    assert capsys.readouterr().err == message
+    deleted.unlink()  # rows of recordings that earlier runs have seen are not reported
+    for dry_run in ([], ["--dry-run"]):
+        assert analyze(calls, "-o", tmp_path / "out", "-q", "--metadata", metadata_file, *dry_run) == 0
+        assert capsys.readouterr().err == message
 
 
 @pytest.mark.parametrize(
-    ("lines", "said"),
+    ("lines", "message"),
     [
         (["file"], "the file has no rows"),
         (["file,queue", "A,x"], "1 of 1 rows may mean several recordings, or one that another row means, too"),
         (["file,queue", "0001.wav,x"], "1 of 1 rows are about several recordings each"),
     ],
 )
-def test_rows_that_do_not_do_what_is_meant_are_named(
-    tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], lines: list[str], said: str
+def test_ineffective_rows_are_reported(
+    tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str], lines: list[str], message: str
 ) -> None:
     for name in ("a.wav", "x/a.wav", "x/0001.wav", "y/0001.wav"):
         a_call(tmp_path / "calls" / name)
-    told = metadata(tmp_path, *lines)
-    assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q", "--metadata", told) == 0
-    assert said in capsys.readouterr().err
+    metadata_file = metadata(tmp_path, *lines)
+    assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q", "--metadata", metadata_file) == 0
+    assert message in capsys.readouterr().err
 
 
-def test_masked_names_are_matched_by_their_numbers_and_not_shown(
+def test_rows_match_masked_names_and_stay_hidden(
     tmp_path: Path, analyze: Analyze, capsys: pytest.CaptureFixture[str]
 ) -> None:
     calls, output, number = tmp_path / "calls", tmp_path / "out", "0821123456"
     a_call(calls / "in" / f"{number}-a.wav")
-    gone = a_call(calls / "in" / f"{number}-gone.wav", seed=1)
-    told = metadata(
+    deleted = a_call(calls / "in" / f"{number}-gone.wav", seed=1)
+    metadata_file = metadata(
         tmp_path, "file,channel_1", f"IN\\{number}-A.WAV,agent", f"in/{number}-gone.wav,agent", f"x/{number}.wav,agent"
     )
     for _ in range(2):
-        assert analyze(calls, "-o", output, "-q", "--mask-names", "--metadata", told) == 0
-        said = capsys.readouterr().err
-        assert "--metadata: 1 of 3 rows match no recording: x/" in said
-        assert number not in said
+        assert analyze(calls, "-o", output, "-q", "--mask-names", "--metadata", metadata_file) == 0
+        message = capsys.readouterr().err
+        assert "--metadata: 1 of 3 rows match no recording: x/" in message
+        assert number not in message
         assert set(speakers(output).values()) == {"agent"}
-        gone.unlink(missing_ok=True)
+        deleted.unlink(missing_ok=True)
 
 
-def test_masked_and_real_names_are_both_exact() -> None:
+def test_masked_name_matches_exactly() -> None:
     mask, identity = Mask(b"key"), Identity("calls", "0821123456.wav")
-    called = mask.identity(identity)
-    found = match_rows([called.path, "other"], [(identity, called, CALLS)])
-    assert (found.used, found.unmatched) == ({called.path: 1}, ["other"])
+    masked = mask.identity(identity)
+    result = match_rows([masked.path, "other"], [(identity, masked, CALLS)])
+    assert (result.used, result.unmatched) == ({masked.path: 1}, ["other"])
 
 
-def test_bytes_that_are_no_text_match_as_tables_show_them() -> None:
+def test_undecodable_name_matches_as_shown() -> None:
     identity = Identity("calls", os.fsdecode(b"caf\xe9.wav"))
-    found = match_rows([identity.shown], [(identity, identity, CALLS)])
-    assert found.used == {identity.shown: 1}
+    result = match_rows([identity.shown], [(identity, identity, CALLS)])
+    assert result.used == {identity.shown: 1}

@@ -9,37 +9,32 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.details import Naming
-from analyzer.entry import Entry
 from analyzer.errors import UsageError
-from analyzer.metadata import Told, read_metadata
+from analyzer.inputs.metadata import MetadataRow, read_metadata
+from analyzer.inputs.resolution import MetadataResolver
 from analyzer.names import Identity
-from tests.nights import Analyze, a_call
-
-
-def metadata(folder: Path, *lines: str) -> Path:
-    path = folder / "metadata.csv"
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
+from analyzer.store.entry import Entry
+from tests.helpers.metadata import metadata
+from tests.helpers.runs import Analyze, a_call
 
 
 @pytest.mark.parametrize(
     "key", ["calls/2026/a.wav", "2026/a.wav", "a.wav", " a.wav "], ids=["shown", "below the input", "bare", "spaces"]
 )
-def test_metadata_name_a_file_in_several_ways(key: str, tmp_path: Path) -> None:
+def test_names_of_a_file(key: str, tmp_path: Path) -> None:
     path = metadata(tmp_path, "file,recorded", f"{key},2020-02-02")
-    told = Naming(metadata=read_metadata(path)).told(Identity("calls", "2026/a.wav"))
-    assert told == Told("2020-02-02")
-    assert Naming(metadata=read_metadata(path)).told(Identity("calls", "2026/b.wav")) is None
+    row = MetadataResolver(metadata=read_metadata(path)).metadata_row(Identity("calls", "2026/a.wav"))
+    assert row == MetadataRow("2020-02-02")
+    assert MetadataResolver(metadata=read_metadata(path)).metadata_row(Identity("calls", "2026/b.wav")) is None
 
 
-def test_the_clearest_name_wins(tmp_path: Path) -> None:
+def test_most_specific_name_applies(tmp_path: Path) -> None:
     path = metadata(
         tmp_path, "file,recorded", "a.wav,2020-01-01", "2026/a.wav,2020-01-02", "calls/2026/a.wav,2020-01-03"
     )
-    naming = Naming(metadata=read_metadata(path))
+    resolver = MetadataResolver(metadata=read_metadata(path))
     identities = [Identity("calls", "2026/a.wav"), Identity("other", "2026/a.wav"), Identity("calls", "a.wav")]
-    assert [told.recorded for one in identities if (told := naming.told(one))] == [
+    assert [row.recorded for identity in identities if (row := resolver.metadata_row(identity))] == [
         "2020-01-03",
         "2020-01-02",
         "2020-01-01",
@@ -47,24 +42,24 @@ def test_the_clearest_name_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", [b"caf\xe9.wav", b"a\nb.wav", b"tab\t.wav"])
-def test_metadata_take_a_name_from_the_tables(name: bytes, tmp_path: Path) -> None:
+def test_names_as_shown_in_tables(name: bytes, tmp_path: Path) -> None:
     identity = Identity("calls", os.fsdecode(name))
     path = metadata(tmp_path, "file,recorded", f"{identity.shown},2020-02-02")
-    assert Naming(metadata=read_metadata(path)).told(identity) == Told("2020-02-02")
+    assert MetadataResolver(metadata=read_metadata(path)).metadata_row(identity) == MetadataRow("2020-02-02")
 
 
-def test_metadata_as_a_spreadsheet_saves_them(tmp_path: Path) -> None:
+def test_spreadsheet_csv(tmp_path: Path) -> None:
     path = tmp_path / "metadata.csv"
     path.write_bytes('\ufefffile,recorded,customer\r\n"a, b.wav",2020-02-02 10:00,"Ann ""Ö"""\r\nc.wav\r\n'.encode())
     assert read_metadata(path) == {
-        "a, b.wav": Told("2020-02-02 10:00:00", groups={"customer": 'Ann "Ö"'}),
-        "c.wav": Told(),
+        "a, b.wav": MetadataRow("2020-02-02 10:00:00", groups={"customer": 'Ann "Ö"'}),
+        "c.wav": MetadataRow(),
     }
 
 
 BAD = {
-    "no column file": (b"name,recorded\na.wav,2020-02-02\n", "a column called file"),
-    "nothing": (b"", "a column called file"),
+    "no column file": (b"name,recorded\na.wav,2020-02-02\n", "no column file"),
+    "nothing": (b"", "no column file"),
     "twice": (b"file\na.wav\nb.wav\na.wav\n", "line 4.*a.wav.*twice"),
     "too many cells": (b"file,queue\na.wav,b,c\n", "line 2.*too many cells"),
     "nameless": (b"file,queue\na.wav,b\n,c\n", "line 3.*no file"),
@@ -78,8 +73,8 @@ BAD = {
     "two columns of a name": (b"file,queue,queue\na.wav,b,c\n", "two columns called queue"),
     "two columns of a name in another case": (b"file,recorded,Recorded\na.wav,,\n", "two columns called recorded"),
     "a cell below no name": (b"file,,queue\na.wav,b,c\n", "line 2.*too many cells"),
-    "other columns": (b"Name;Queue\na.wav;b\n", "a column called file: the first row has Name, Queue"),
-    "only empty rows": (b",,\n\n,,\n", "a column called file: there is no row"),
+    "other columns": (b"Name;Queue\na.wav;b\n", "no column file: the first row has Name, Queue"),
+    "only empty rows": (b",,\n\n,,\n", "no column file: there is no row"),
     "a workbook": (b"PK\x03\x04rest", "cannot be read: it is a workbook"),
     "an old workbook": (b"\xd0\xcf\x11\xe0rest", "cannot be read: it is a workbook"),
     "zero bytes": (b"file\na\0b.wav\n", "cannot be read: it is no text"),
@@ -91,9 +86,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("content", BAD.values(), ids=BAD)
-def test_metadata_that_cannot_be_meant_are_refused_with_file_and_line(
-    content: tuple[bytes, str], tmp_path: Path
-) -> None:
+def test_invalid_metadata_are_refused(content: tuple[bytes, str], tmp_path: Path) -> None:
     path = tmp_path / "metadata.csv"
     path.write_bytes(content[0])
     with pytest.raises(UsageError, match=f"(?s)metadata.csv.*{content[1]}"):
@@ -101,7 +94,7 @@ def test_metadata_that_cannot_be_meant_are_refused_with_file_and_line(
 
 
 @pytest.mark.parametrize("what", ["missing.csv", "calls", "twice.csv"])
-def test_metadata_that_cannot_be_read_are_a_usage_error(
+def test_unreadable_metadata_are_a_usage_error(
     tmp_path: Path, analyze: Analyze, what: str, capsys: pytest.CaptureFixture
 ) -> None:
     calls = a_call(tmp_path / "calls" / "a.wav").parent
@@ -112,53 +105,51 @@ def test_metadata_that_cannot_be_read_are_a_usage_error(
 
 
 @given(
-    st.binary(max_size=80).map(lambda b: b"file,recorded,channel_1,channel_2,x\n" + b)
+    st.binary(max_size=80).map(lambda rest: b"file,recorded,channel_1,channel_2,x\n" + rest)
     | st.text('file,recorded\n"a.wav2020-', max_size=80).map(str.encode)
 )
-def test_whatever_the_metadata_are_they_are_read_or_refused(
-    tmp_path_factory: pytest.TempPathFactory, content: bytes
-) -> None:
+def test_any_content_is_read_or_refused(tmp_path_factory: pytest.TempPathFactory, content: bytes) -> None:
     path = tmp_path_factory.getbasetemp() / "any.csv"
     path.write_bytes(content)
     try:
-        known = read_metadata(path)
+        rows = read_metadata(path)
     except UsageError:
         return
-    for told in known.values():
-        assert not told.recorded or datetime.fromisoformat(told.recorded)
+    for row in rows.values():
+        assert not row.recorded or datetime.fromisoformat(row.recorded)
 
 
 @given(st.datetimes())
-def test_any_moment_comes_back_from_metadata(tmp_path_factory: pytest.TempPathFactory, moment: datetime) -> None:
+def test_any_time_is_read_back(tmp_path_factory: pytest.TempPathFactory, moment: datetime) -> None:
     path = tmp_path_factory.getbasetemp() / "moment.csv"
     path.write_text(f"file,recorded\na.wav,{moment.isoformat()}\n")
-    (told,) = read_metadata(path).values()
-    assert datetime.fromisoformat(told.recorded) == moment.replace(microsecond=0)
-    entry = Entry(Identity("calls", "a.wav"), 1, 1, "ok", recorded=told.recorded, recorded_from="metadata")
-    assert entry.when(ZoneInfo("UTC")) == (told.recorded, "from the metadata")
+    (row,) = read_metadata(path).values()
+    assert datetime.fromisoformat(row.recorded) == moment.replace(microsecond=0)
+    entry = Entry(Identity("calls", "a.wav"), 1, 1, "ok", recorded=row.recorded, recorded_from="metadata")
+    assert entry.when(ZoneInfo("UTC")) == (row.recorded, "from the metadata")
 
 
 # Files of spreadsheets and editors.
 
 
-def read(folder: Path, content: str | bytes, encoding: str = "utf-8") -> dict[str, Told]:
+def read_content(folder: Path, content: str | bytes, encoding: str = "utf-8") -> dict[str, MetadataRow]:
     path = folder / "metadata.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode(encoding))
     return read_metadata(path)
 
 
-MUELLER = {"Müller.wav": Told("2026-11-24 09:15:00", ("agent", "customer"), {"queue": "Küche"})}
+MUELLER = {"Müller.wav": MetadataRow("2026-11-24 09:15:00", ("agent", "customer"), {"queue": "Küche"})}
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
 @pytest.mark.parametrize("separator", [",", ";", "\t"])
-def test_whatever_a_spreadsheet_writes_says_the_same(tmp_path: Path, encoding: str, end: str, separator: str) -> None:
+def test_encodings_and_separators(tmp_path: Path, encoding: str, end: str, separator: str) -> None:
     rows = ["file,recorded,channel_1,channel_2,queue", "Müller.wav,2026-11-24 09:15,agent,customer,Küche", ""]
     content = end.join(rows).replace(",", separator)
-    assert read(tmp_path, content, encoding) == MUELLER
+    assert read_content(tmp_path, content, encoding) == MUELLER
     for line in (f"sep={separator}", f'"sep={separator}"', f"SEP={separator}"):
-        assert read(tmp_path, line + end + content, encoding) == MUELLER
+        assert read_content(tmp_path, line + end + content, encoding) == MUELLER
 
 
 @pytest.mark.parametrize(
@@ -177,13 +168,13 @@ def test_whatever_a_spreadsheet_writes_says_the_same(tmp_path: Path, encoding: s
     ],
     ids=["other case", "quoted", "blanks", "blanks and quotes", "empty rows", "a separator of its own", "other order"],
 )
-def test_rows_say_the_same_however_they_are_laid_out(tmp_path: Path, content: str) -> None:
-    assert read(tmp_path, content) == MUELLER
+def test_layouts_of_rows(tmp_path: Path, content: str) -> None:
+    assert read_content(tmp_path, content) == MUELLER
 
 
-def test_a_cell_may_hold_separators_and_lines(tmp_path: Path) -> None:
-    told = read(tmp_path, 'file;queue\r\n"a;b, c.wav";"x\r\ny"\r\n')
-    assert told == {"a;b, c.wav": Told(groups={"queue": "x\r\ny"})}
+def test_separators_and_lines_in_cells(tmp_path: Path) -> None:
+    rows = read_content(tmp_path, 'file;queue\r\n"a;b, c.wav";"x\r\ny"\r\n')
+    assert rows == {"a;b, c.wav": MetadataRow(groups={"queue": "x\r\ny"})}
 
 
 @pytest.mark.parametrize(
@@ -198,17 +189,17 @@ def test_a_cell_may_hold_separators_and_lines(tmp_path: Path) -> None:
         ("2026-11-24T09:15:30", "2026-11-24 09:15:30"),
     ],
 )
-def test_days_and_times_are_read_as_spreadsheets_show_them(tmp_path: Path, cell: str, expected: str) -> None:
-    assert read(tmp_path, f"file;recorded\na.wav;{cell}\n")["a.wav"].recorded == expected
+def test_forms_of_days_and_times(tmp_path: Path, cell: str, expected: str) -> None:
+    assert read_content(tmp_path, f"file;recorded\na.wav;{cell}\n")["a.wav"].recorded == expected
 
 
 visible = st.characters(codec="utf-8", exclude_categories=["Cc", "Cs", "Zl", "Zp", "Zs"])
 
 
 @given(st.text(visible, min_size=1, max_size=9), st.text(visible, min_size=1, max_size=9), st.sampled_from(",;\t"))
-def test_any_name_and_any_group_come_back(
+def test_any_name_and_group_are_read_back(
     tmp_path_factory: pytest.TempPathFactory, name: str, queue: str, separator: str
 ) -> None:
     quoted = separator.join(f'"{cell.replace(chr(34), chr(34) * 2)}"' for cell in (name, queue))
-    told = read(tmp_path_factory.getbasetemp(), f"file{separator}queue\n{quoted}\n", "utf-8-sig")
-    assert told == {name: Told(groups={"queue": queue})}
+    rows = read_content(tmp_path_factory.getbasetemp(), f"file{separator}queue\n{quoted}\n", "utf-8-sig")
+    assert rows == {name: MetadataRow(groups={"queue": queue})}

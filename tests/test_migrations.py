@@ -1,5 +1,6 @@
 """Ledgers of older versions: migrated in place after a backup, without loss, whatever interrupts the migration."""
 
+import json
 import os
 import resource
 import shutil
@@ -12,20 +13,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from analyzer import batch, ledger
-from analyzer.cli import main
-from analyzer.entry import Entry
+from analyzer.batch import batch
+from analyzer.commands.main import main
 from analyzer.errors import CannotWork
-from analyzer.ledger import FILE_NAME, Ledger
-from analyzer.migrations import backups
 from analyzer.names import Identity
-from analyzer.outputs import clear_unfinished
-from tests import voices
-from tests.encoders import write_wav
-from tests.nights import Analyze, Calendar, at_noon, contents, read_csv, states
+from analyzer.store import ledger
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import FILE_NAME, Ledger
+from analyzer.store.migrations import backups
+from analyzer.store.outputs import clear_unfinished
+from tests.helpers import voices
+from tests.helpers.encoders import write_wav
+from tests.helpers.runs import Analyze, Calendar, at_noon, contents, read_csv, states
 
 DATA = Path(__file__).parent / "data"
-VERSIONS = {"schema-1": 1, "schema-1-later": 1, "schema-2": 2}
+VERSIONS = {"schema-1": 1, "schema-1-later": 1, "schema-2": 2, "schema-3": 3}
 #: Fingerprint of the results of `schema-2`.
 FINGERPRINT = "05e35c7eeadba9d7"
 PATTERN = r"(?P<date>\d{4}-\d\d-\d\d)T(?P<time>\d\d-\d\d-\d\d)_(?P<queue>[a-z]+)"
@@ -47,14 +49,14 @@ def calls(tmp_path: Path) -> Path:
     folder = tmp_path / "calls"
     for name in ("day", "locked", "@eaDir/billing.wav", "#snapshot/daily.0"):
         (folder / name).mkdir(parents=True)
-    two = np.stack([voices.call(8, [(0.5, 3), (5, 7)], seed=1), voices.call(8, [(3.2, 4.8)], seed=2)])
+    stereo = np.stack([voices.call(8, [(0.5, 3), (5, 7)], seed=1), voices.call(8, [(3.2, 4.8)], seed=2)])
     for name in ("2026-11-23T09-15-00_billing.wav", "2026-11-24T10-00-00_support.wav"):
-        write_wav(folder / name, two)
-    one = voices.call(3, [(0.3, 2.6)], seed=3)
+        write_wav(folder / name, stereo)
+    mono = voices.call(3, [(0.3, 2.6)], seed=3)
     for name in ("day/voicemail.wav", "locked/inside.wav", "4915112345678.wav", "#snapshot/daily.0/voicemail.wav"):
-        write_wav(folder / name, one)
+        write_wav(folder / name, mono)
     write_wav(folder / "silence.wav", np.zeros(16_000, np.float32))
-    write_wav(folder / "growing.wav", one).rename(folder / "growing.wav.part")
+    write_wav(folder / "growing.wav", mono).rename(folder / "growing.wav.part")
     (folder / "given_up.wav").write_bytes(b"no sound at all\n" * 20)
     for name in ("once.wav", "twice.wav"):
         (folder / name).touch()
@@ -69,14 +71,14 @@ def calls(tmp_path: Path) -> Path:
 @pytest.fixture
 def same_model(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give runs the fingerprint of schema-2, as if model and settings were the same."""
-    really = batch._prepare
-    monkeypatch.setattr(batch, "_prepare", lambda *some: replace(really(*some), fingerprint=FINGERPRINT))
+    original = batch._prepare
+    monkeypatch.setattr(batch, "_prepare", lambda *arguments: replace(original(*arguments), fingerprint=FINGERPRINT))
 
 
 def version(path: Path) -> int:
     with closing(sqlite3.connect(path)) as connection:
-        found: int = connection.execute("PRAGMA user_version").fetchone()[0]
-        return found
+        number: int = connection.execute("PRAGMA user_version").fetchone()[0]
+        return number
 
 
 def dump(path: Path) -> list[str]:
@@ -86,8 +88,8 @@ def dump(path: Path) -> list[str]:
 
 
 def entries(output: Path) -> dict[str, Entry]:
-    with closing(Ledger(output, writable=False)) as known:
-        return {entry.identity.path: entry for entry in known.entries()}
+    with closing(Ledger(output, writable=False)) as opened:
+        return {entry.identity.path: entry for entry in opened.entries()}
 
 
 def query(path: Path, sql: str) -> list[tuple[object, ...]]:
@@ -99,13 +101,13 @@ every_version = pytest.mark.parametrize("old", VERSIONS, indirect=True)
 
 
 @every_version
-def test_a_ledger_is_migrated_with_a_backup_beside_it(old: Path, request: pytest.FixtureRequest) -> None:
+def test_migration_makes_a_backup(old: Path, request: pytest.FixtureRequest) -> None:
     before = version(old / FILE_NAME)
     assert before == VERSIONS[request.node.callspec.params["old"]]
     content = dump(old / FILE_NAME)
     os.chmod(old / FILE_NAME, 0o600)
     Ledger(old).close()
-    assert version(old / FILE_NAME) == 3
+    assert version(old / FILE_NAME) == 4
     (backup,) = backups(old / FILE_NAME)
     assert backup.name == f"ledger.sqlite.v{before}"
     assert (version(backup), dump(backup), backup.stat().st_mode & 0o777) == (before, content, 0o600)
@@ -116,12 +118,12 @@ def test_a_ledger_is_migrated_with_a_backup_beside_it(old: Path, request: pytest
 
 
 @every_version
-def test_a_migrated_ledger_has_the_tables_of_a_new_one(old: Path, tmp_path: Path) -> None:
+def test_migrated_ledger_has_current_tables(old: Path, tmp_path: Path) -> None:
     Ledger(old).close()
     Ledger(tmp_path / "new").close()
     tables = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
     names = [name for (name,) in query(tmp_path / "new" / FILE_NAME, tables)]
-    assert names == ["label", "note", "pruned", "recording"]
+    assert names == ["label", "pruned", "recording", "state"]
     assert query(old / FILE_NAME, tables) == query(tmp_path / "new" / FILE_NAME, tables)
     for name in names:
         columns = f"SELECT name, type, [notnull], pk FROM pragma_table_info('{name}') ORDER BY name"
@@ -129,9 +131,11 @@ def test_a_migrated_ledger_has_the_tables_of_a_new_one(old: Path, tmp_path: Path
 
 
 @every_version
-def test_no_row_is_lost_and_no_value_changes(old: Path) -> None:
-    kept = "label, path, size, mtime_ns, present, status, reason, fingerprint, attempts, changed_at, model, codec, rate"
-    every_row = f"SELECT {kept}, channels, length_s, envelope FROM recording ORDER BY path"
+def test_migration_keeps_rows_and_values(old: Path) -> None:
+    columns = (
+        "label, path, size, mtime_ns, present, status, reason, fingerprint, attempts, changed_at, model, codec, rate"
+    )
+    every_row = f"SELECT {columns}, channels, length_s, envelope FROM recording ORDER BY path"
     before = query(old / FILE_NAME, every_row)
     labels = query(old / FILE_NAME, "SELECT * FROM label")
     Ledger(old).close()
@@ -139,23 +143,38 @@ def test_no_row_is_lost_and_no_value_changes(old: Path) -> None:
     assert query(old / FILE_NAME, "SELECT * FROM label") == labels
 
 
-def test_of_schema_2_everything_else_stays_as_it_was(old: Path) -> None:
-    more = (
-        "SELECT checksum, figures, recorded, recorded_from, groups, told, other, written FROM recording ORDER BY path"
+def test_schema_2_keeps_metadata_and_pruned(old: Path) -> None:
+    other_columns = (
+        "SELECT checksum, figures, recorded, recorded_from, groups, {}, written FROM recording ORDER BY path"
     )
-    rows, pruned = query(old / FILE_NAME, more), query(old / FILE_NAME, "SELECT * FROM pruned")
-    notes = query(old / FILE_NAME, "SELECT * FROM note WHERE key <> 'night' ORDER BY key")
+    rows, pruned = (
+        query(old / FILE_NAME, other_columns.format("told, other")),
+        query(old / FILE_NAME, "SELECT * FROM pruned"),
+    )
     Ledger(old).close()
-    assert query(old / FILE_NAME, more) == rows
+    assert query(old / FILE_NAME, other_columns.format("metadata, non_speech")) == rows
     assert query(old / FILE_NAME, "SELECT * FROM pruned") == pruned != []
-    assert query(old / FILE_NAME, "SELECT * FROM note ORDER BY key") == notes
 
 
-def test_the_day_of_the_last_failure_is_that_of_the_row_in_the_time_zone_of_the_results(old: Path) -> None:
+def test_schema_3_values_get_new_keys(tmp_path: Path) -> None:
+    old = shutil.copytree(DATA / "schema-3", tmp_path / "out")
+    before = dict(query(old / FILE_NAME, "SELECT key, value FROM note"))
+    with closing(Ledger(old)) as ledger:
+        state = ledger.state
+        assert (state.time_zone, state.mask_pattern) == ("Europe/Berlin", PATTERN)
+        assert (state.only, state.only_unfinished, state.names_masked) == ("customer", "", True)
+        assert (state.key, state.settings, state.has_deleted_content) == (before["key"], before["settings"], False)
+        assert ledger.stale_tables() == {"html"}
+        (fingerprint,) = {fingerprint for _, fingerprint in ledger.models()}
+        facts = json.loads(state.model(fingerprint) or "")
+    assert facts["on_unseen_speakers"] == json.loads(before[f"model {fingerprint}"])["on_strangers"] != ""
+
+
+def test_day_of_failure_is_in_the_stored_time_zone(old: Path) -> None:
     with closing(sqlite3.connect(old / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE recording SET changed_at = '2026-11-27T23:30:00+00:00'")
-    known = entries(old)
-    assert {path: (one.attempts, one.failed_on) for path, one in known.items() if one.attempts} == {
+    migrated = entries(old)
+    assert {path: (entry.attempts, entry.failed_on) for path, entry in migrated.items() if entry.attempts} == {
         "._billing.wav": (3, 20261128),  # half past midnight in Berlin
         "@eaDir/billing.wav": (3, 20261128),
         "given_up.wav": (3, 20261128),
@@ -166,22 +185,22 @@ def test_the_day_of_the_last_failure_is_that_of_the_row_in_the_time_zone_of_the_
 
 
 @pytest.mark.parametrize("old", ["schema-1", "schema-1-later"], indirect=True)
-def test_of_schema_1_all_tables_and_pages_can_be_made(old: Path) -> None:
+def test_schema_1_supports_all_formats(old: Path) -> None:
     assert main(["report", str(old), "--format", "csv,xlsx,html,png,audacity", "-q", "-j", "1"]) == 0
-    told = {row["recording"]: row for row in read_csv(old / "recordings.csv")}
-    assert {name: row["status"] for name, row in told.items()} == {
+    rows = {row["recording"]: row for row in read_csv(old / "recordings.csv")}
+    assert {name: row["status"] for name, row in rows.items()} == {
         "calls/a.wav": "ok",
         "calls/empty.wav": "failed",
         "calls/gone.wav": "ok",
         "calls/silence.wav": "no_speech",
     }
-    assert (told["calls/gone.wav"]["speaker"], told["calls/gone.wav"]["talk_s"]) == ("channel 1", "2.332")
+    assert (rows["calls/gone.wav"]["speaker"], rows["calls/gone.wav"]["talk_s"]) == ("channel 1", "2.332")
     assert {path.name for path in (old / "html" / "calls").iterdir()} == {
         *("a.wav.html", "gone.wav.html", "silence.wav.html")
     }
 
 
-def test_tables_that_were_written_before_are_the_same_after(old: Path) -> None:
+def test_tables_do_not_change(old: Path) -> None:
     before = contents(old, "*.csv")
     assert len(before) == 2
     assert main(["report", str(old), "-q", "-j", "1"]) == 0
@@ -196,51 +215,49 @@ def options(calls: Path, output: Path) -> list[object]:
     return [f"calls={calls}", "-o", output, "--speakers", "agent,customer", "--name-pattern", PATTERN]
 
 
-def test_a_dry_run_migrates_in_memory_and_finds_nothing_to_do_again(
+def test_dry_run_migrates_in_memory(
     calls: Path, old: Path, analyze: Analyze, same_model: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before = states(old)
     assert analyze(*options(calls, old), "--dry-run") == 0
-    due = capsys.readouterr().out.splitlines()
-    assert due[:-1] == ["calls/once.wav: failed before", "calls/twice.wav: failed before"]
-    assert "were given up (see --retry-failed)" in due[-1]
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:-1] == ["calls/once.wav: failed before", "calls/twice.wav: failed before"]
+    assert "were given up (see --retry-failed)" in lines[-1]
     assert states(old) == before
 
 
-def test_a_run_does_nothing_again_and_goes_on_counting(
+def test_run_keeps_results_and_attempts(
     calls: Path, old: Path, analyze: Analyze, same_model: None, calendar: Calendar
 ) -> None:
     timelines = contents(old, "timelines/**/*.csv")
     figures = {path: entries(old)[path].figures for path in ANALYSED}
     assert analyze(*options(calls, old)) == 1
     assert contents(old, "timelines/**/*.csv") == timelines
-    known = entries(old)
-    assert {path: known[path].figures for path in ANALYSED} == figures
-    assert (known["once.wav"].status, known["once.wav"].attempts) == ("failed", 2)
-    assert (known["twice.wav"].status, known["twice.wav"].attempts) == ("given_up", 3)
-    assert (known["given_up.wav"].status, known["given_up.wav"].attempts) == ("given_up", 3)
-    assert known["gone.wav"].groups == {"customer": "4712", "queue": "billing"}
-    assert (known["gone.wav"].present, known["locked/inside.wav"].present) == (False, True)
-    assert known["growing.wav.part"].status == "incomplete"
-    assert "4915112345678.wav" not in known  # pruned permanently, although the recording exists
-    assert known["secret"].reason.startswith("no audio")  # it is readable now
+    current = entries(old)
+    assert {path: current[path].figures for path in ANALYSED} == figures
+    assert (current["once.wav"].status, current["once.wav"].attempts) == ("failed", 2)
+    assert (current["twice.wav"].status, current["twice.wav"].attempts) == ("given_up", 3)
+    assert (current["given_up.wav"].status, current["given_up.wav"].attempts) == ("given_up", 3)
+    assert current["gone.wav"].groups == {"customer": "4712", "queue": "billing"}
+    assert (current["gone.wav"].present, current["locked/inside.wav"].present) == (False, True)
+    assert current["growing.wav.part"].status == "incomplete"
+    assert "4915112345678.wav" not in current  # pruned permanently, although the recording exists
+    assert current["secret"].reason.startswith("not an audio file")  # it is readable now
     # The folder can be listed now, and these files are ignored now; existing results are kept until they are pruned.
-    assert not known.keys() & {"locked", "._billing.wav", ".DS_Store", "@eaDir/billing.wav"}
-    snapshot = known["#snapshot/daily.0/voicemail.wav"]
+    assert not current.keys() & {"locked", "._billing.wav", ".DS_Store", "@eaDir/billing.wav"}
+    snapshot = current["#snapshot/daily.0/voicemail.wav"]
     assert (snapshot.status, snapshot.present) == ("ok", False)
 
 
-def test_another_model_analyses_all_again_that_is_there_and_keeps_what_is_gone(
-    calls: Path, old: Path, analyze: Analyze
-) -> None:
+def test_new_model_keeps_results_of_missing_files(calls: Path, old: Path, analyze: Analyze) -> None:
     assert analyze(*options(calls, old)) == 1
-    known = entries(old)
-    assert {path for path in ANALYSED if known[path].fingerprint == FINGERPRINT} == {"gone.wav"}
-    assert all(known[path].status in ("ok", "no_speech") for path in ANALYSED)
-    assert "4915112345678.wav" not in known
+    current = entries(old)
+    assert {path for path in ANALYSED if current[path].fingerprint == FINGERPRINT} == {"gone.wav"}
+    assert all(current[path].status in ("ok", "no_speech") for path in ANALYSED)
+    assert "4915112345678.wav" not in current
 
 
-def test_prune_deletes_the_backup_too(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_prune_deletes_the_backup(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     Ledger(old).close()
     assert main(["prune", "-o", str(old), "--match", "*voicemail*"]) == 0
     assert "ledger.sqlite.v2" in capsys.readouterr().out
@@ -251,16 +268,16 @@ def test_prune_deletes_the_backup_too(old: Path, capsys: pytest.CaptureFixture[s
 
 
 @every_version
-def test_prune_works_on_a_ledger_of_any_version(old: Path) -> None:
+def test_prune_works_on_any_version(old: Path) -> None:
     assert main(["prune", "-o", str(old), "--match", "*gone.wav", "-q"]) == 0
     assert "gone.wav" not in entries(old)
     assert "silence.wav" in entries(old)
-    assert version(old / FILE_NAME) == 3
+    assert version(old / FILE_NAME) == 4
     assert backups(old / FILE_NAME) == []
     assert [path for path in old.rglob("*") if b"gone.wav" in (path.read_bytes() if path.is_file() else b"")] == []
 
 
-def test_a_dry_run_of_prune_leaves_an_old_ledger_as_it_is(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_dry_run_of_prune_does_not_migrate(old: Path, capsys: pytest.CaptureFixture[str]) -> None:
     before = (old / FILE_NAME).read_bytes()
     assert main(["prune", "-o", str(old), "--match", "*gone.wav", "--dry-run"]) == 0
     assert "would delete the results of 1 recordings" in capsys.readouterr().out
@@ -268,24 +285,22 @@ def test_a_dry_run_of_prune_leaves_an_old_ledger_as_it_is(old: Path, capsys: pyt
     assert backups(old / FILE_NAME) == []
 
 
-def test_prune_deletes_a_backup_also_where_it_finds_nothing(old: Path) -> None:
+def test_prune_without_matches_deletes_the_backup(old: Path) -> None:
     Ledger(old).close()
     assert main(["prune", "-o", str(old), "--match", "nothing", "-q"]) == 0
     assert backups(old / FILE_NAME) == []
 
 
-def test_masking_what_is_stored_deletes_the_backup(calls: Path, old: Path, analyze: Analyze) -> None:
+def test_masking_deletes_the_backup(calls: Path, old: Path, analyze: Analyze) -> None:
     Ledger(old).close()
     assert analyze(*options(calls, old), "--only", "customer") == 1
     assert backups(old / FILE_NAME) == []
 
 
-def test_a_report_works_on_a_copy_where_the_ledger_may_not_be_written(
-    old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_report_works_on_a_read_only_ledger(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     before = (old / FILE_NAME).read_bytes()
-    really = os.access
-    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != FILE_NAME and really(path, mode))
+    original = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: Path(path).name != FILE_NAME and original(path, mode))
     assert main(["report", str(old), "--format", "csv,xlsx,html", "-q", "-j", "1"]) == 0
     assert (old / "html" / "calls" / "gone.wav.html").exists()
     assert (old / FILE_NAME).read_bytes() == before
@@ -295,7 +310,7 @@ def test_a_report_works_on_a_copy_where_the_ledger_may_not_be_written(
 # Failures.
 
 
-def in_a_process(function: Callable[[], None]) -> int:
+def exit_status_of(function: Callable[[], None]) -> int:
     """Return the exit status of a process that calls a function: 0, 3 after CannotWork, or what ended it."""
     child = os.fork()
     if child:
@@ -312,15 +327,15 @@ def in_a_process(function: Callable[[], None]) -> int:
 
 def killed_at(output: Path, point: int) -> None:
     """Open a ledger, and end the process before step number `point`: an SQL statement or a change of a file."""
-    left = point
+    remaining = point
 
-    def count(really: Callable[..., object]) -> Callable[..., object]:
-        def counted(*some: object, **more: object) -> object:
-            nonlocal left
-            left -= 1
-            if left < 0:
+    def count(original: Callable[..., object]) -> Callable[..., object]:
+        def counted(*given: object, **named: object) -> object:
+            nonlocal remaining
+            remaining -= 1
+            if remaining < 0:
                 os._exit(9)
-            return really(*some, **more)
+            return original(*given, **named)
 
         return counted
 
@@ -328,63 +343,59 @@ def killed_at(output: Path, point: int) -> None:
         execute = count(sqlite3.Connection.execute)  # type: ignore[assignment]
         backup = count(sqlite3.Connection.backup)  # type: ignore[assignment]
 
-    really = sqlite3.connect
-    sqlite3.connect = lambda *some, **more: really(*some, factory=Connection, **more)  # type: ignore[assignment]
+    original = sqlite3.connect
+    sqlite3.connect = lambda *given, **named: original(*given, factory=Connection, **named)  # type: ignore[assignment]
     for name in ("open", "chmod", "fsync", "replace", "unlink"):
         setattr(os, name, count(getattr(os, name)))
     Ledger(output).close()
 
 
 @every_version
-def test_a_run_that_is_killed_at_any_point_of_a_migration_leaves_a_ledger_that_can_be_used(
-    old: Path, tmp_path: Path
-) -> None:
+def test_killed_migration_can_be_repeated(old: Path, tmp_path: Path) -> None:
     before, content = version(old / FILE_NAME), dump(old / FILE_NAME)
-    wanted = shutil.copytree(old, tmp_path / "wanted")
-    Ledger(wanted).close()
-    seen = set()
+    expected = shutil.copytree(old, tmp_path / "wanted")
+    Ledger(expected).close()
+    states_seen = set()
     for point in range(1000):
         output = shutil.copytree(old, tmp_path / f"killed-{point}")
-        status = in_a_process(lambda: killed_at(output, point))  # noqa: B023
+        status = exit_status_of(lambda: killed_at(output, point))  # noqa: B023
         assert status in (0, 9)
-        seen.add((version(output / FILE_NAME), len(backups(output / FILE_NAME))))
+        states_seen.add((version(output / FILE_NAME), len(backups(output / FILE_NAME))))
         clear_unfinished(output)
         Ledger(output).close()
-        assert dump(output / FILE_NAME) == dump(wanted / FILE_NAME)
+        assert dump(output / FILE_NAME) == dump(expected / FILE_NAME)
         (backup,) = backups(output / FILE_NAME)
         assert (backup.name, dump(backup)) == (f"ledger.sqlite.v{before}", content)
-        assert {path.name for path in output.iterdir()} == {path.name for path in wanted.iterdir()}
+        assert {path.name for path in output.iterdir()} == {path.name for path in expected.iterdir()}
         shutil.rmtree(output)
         if status == 0:
             break
     assert point > 15
-    assert seen == {(before, 0), (before, 1), (3, 1)}
+    assert states_seen == {(before, 0), (before, 1), (4, 1)}
 
 
 @pytest.mark.parametrize("kilobytes", [0, 4, 20, 44])
-def test_a_disk_that_is_full_leaves_the_ledger_as_it_was(old: Path, kilobytes: int) -> None:
+def test_full_disk_leaves_the_ledger_unchanged(old: Path, kilobytes: int) -> None:
     content = dump(old / FILE_NAME)
 
     def migrate() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (kilobytes * 1024, resource.RLIM_INFINITY))
         Ledger(old).close()
 
-    assert in_a_process(migrate) == 3
+    assert exit_status_of(migrate) == 3
     assert (version(old / FILE_NAME), dump(old / FILE_NAME)) == (2, content)
     clear_unfinished(old)
     Ledger(old).close()
-    assert version(old / FILE_NAME) == 3
+    assert version(old / FILE_NAME) == 4
     assert [backup.name for backup in backups(old / FILE_NAME)] == ["ledger.sqlite.v2"]
 
 
 @pytest.mark.parametrize("old", ["schema-1"], indirect=True)
-def test_a_disk_that_fills_up_in_the_middle_of_a_migration_leaves_the_ledger_as_it_was(
-    old: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content, really = dump(old / FILE_NAME), ledger._connect
+def test_disk_full_during_migration_changes_nothing(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, original = dump(old / FILE_NAME), ledger._connect
 
     def connect_to_small_disk(path: Path | None, writable: bool) -> sqlite3.Connection:
-        connection = really(path, writable)
+        connection = original(path, writable)
         connection.execute("PRAGMA max_page_count = 1")  # the ledger cannot grow
         return connection
 
@@ -394,22 +405,24 @@ def test_a_disk_that_fills_up_in_the_middle_of_a_migration_leaves_the_ledger_as_
             Ledger(old)
     assert (version(old / FILE_NAME), dump(old / FILE_NAME)) == (1, content)
     Ledger(old).close()
-    assert version(old / FILE_NAME) == 3
+    assert version(old / FILE_NAME) == 4
     assert [backup.name for backup in backups(old / FILE_NAME)] == ["ledger.sqlite.v1"]
 
 
-def test_the_message_of_a_full_disk_says_what_to_do(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_message_has_advice(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fsync(descriptor: int) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", fsync)
-    with pytest.raises(CannotWork, match=r"older version .*No space left on device.* Nothing was changed: make room, "):
+    with pytest.raises(
+        CannotWork, match=r"older version .*No space left on device.* Nothing was changed: free disk space"
+    ):
         Ledger(old)
     assert version(old / FILE_NAME) == 2
 
 
 @pytest.mark.parametrize("old", ["schema-1"], indirect=True)
-def test_a_row_that_nobody_can_read_leaves_the_ledger_as_it_was(old: Path) -> None:
+def test_invalid_row_leaves_the_ledger_unchanged(old: Path) -> None:
     with closing(sqlite3.connect(old / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE recording SET figures = 'no JSON' WHERE status = 'ok'")
     content = dump(old / FILE_NAME)
@@ -418,14 +431,14 @@ def test_a_row_that_nobody_can_read_leaves_the_ledger_as_it_was(old: Path) -> No
     assert (version(old / FILE_NAME), dump(old / FILE_NAME)) == (1, content)
 
 
-def test_a_time_zone_that_this_machine_does_not_know_is_no_obstacle(old: Path) -> None:
+def test_unknown_time_zone_is_accepted(old: Path) -> None:
     with closing(sqlite3.connect(old / FILE_NAME)) as connection, connection:
         connection.execute("UPDATE recording SET changed_at = '2026-11-27T23:30:00+00:00'")
         connection.execute("UPDATE note SET value = 'Atlantis/Capital' WHERE key = 'time zone'")
     assert entries(old)["once.wav"].failed_on == 20261127
 
 
-def test_a_backup_that_is_there_is_not_overwritten(old: Path) -> None:
+def test_existing_backup_is_not_overwritten(old: Path) -> None:
     Ledger(old).close()
     first = (old / "ledger.sqlite.v2").read_bytes()
     # A user returns to the older version, runs it, and upgrades again.
@@ -439,11 +452,11 @@ def test_a_backup_that_is_there_is_not_overwritten(old: Path) -> None:
     assert [backup.name for backup in backups(old / FILE_NAME)] == ["ledger.sqlite.v2", "ledger.sqlite.v2.2"]
 
 
-@pytest.mark.parametrize("found", [4, 99, -1])
-def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path, found: int) -> None:
+@pytest.mark.parametrize("number", [5, 99, -1])
+def test_ledger_of_a_newer_version_is_refused(tmp_path: Path, number: int) -> None:
     Ledger(tmp_path).close()
     with closing(sqlite3.connect(tmp_path / FILE_NAME)) as connection:
-        connection.execute(f"PRAGMA user_version = {found}")
+        connection.execute(f"PRAGMA user_version = {number}")
     before = (tmp_path / FILE_NAME).read_bytes()
     for writable in (True, False):
         with pytest.raises(CannotWork, match=r"newer version of this tool \(schema .*: update this tool"):
@@ -452,24 +465,24 @@ def test_a_ledger_of_a_newer_version_is_refused_and_left_as_it_is(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == [FILE_NAME]
 
 
-def test_what_the_first_release_left_when_it_was_killed_at_its_start_is_migrated(old: Path) -> None:
+def test_ledger_without_version_is_migrated(old: Path) -> None:
     with closing(sqlite3.connect(old / FILE_NAME)) as connection:
         connection.execute("PRAGMA user_version = 0")
     # Only version 1 created the tables before it set the number; here the tables have the columns of version 2.
     assert len(entries(old)) == 18
     Ledger(old).close()
-    assert version(old / FILE_NAME) == 3
+    assert version(old / FILE_NAME) == 4
 
 
-def test_a_ledger_that_another_program_writes_is_not_half_migrated(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    really = ledger._connect
+def test_locked_ledger_is_not_migrated(old: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = ledger._connect
 
-    def impatient(path: Path | None, writable: bool) -> sqlite3.Connection:
-        connection = really(path, writable)
+    def connect_without_waiting(path: Path | None, writable: bool) -> sqlite3.Connection:
+        connection = original(path, writable)
         connection.execute("PRAGMA busy_timeout = 0")
         return connection
 
-    monkeypatch.setattr(ledger, "_connect", impatient)
+    monkeypatch.setattr(ledger, "_connect", connect_without_waiting)
     with closing(sqlite3.connect(old / FILE_NAME)) as other:
         other.execute("BEGIN IMMEDIATE")
         with pytest.raises(CannotWork, match="locked"):

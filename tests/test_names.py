@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 from analyzer.names import LONGEST_NAME, Identity, file_name, show
 
-part_bytes = st.binary(min_size=1, max_size=255).map(lambda b: b.replace(b"/", b"").replace(b"\0", b""))
+part_bytes = st.binary(min_size=1, max_size=255).map(lambda content: content.replace(b"/", b"").replace(b"\0", b""))
 texts = st.text(st.characters(exclude_characters="/\0", exclude_categories=["Cs"]), min_size=1, max_size=80)
 awkward = st.text(st.sampled_from("conCON.prn1 %\\x0aFF~\x01é\udcff\udce9=-"), min_size=1, max_size=12)
 #: Names as os.listdir gives them: undecodable bytes as surrogates.
-names = st.one_of(part_bytes.map(os.fsdecode), texts, awkward.map(lambda t: os.fsdecode(os.fsencode(t)))).filter(bool)
-paths = st.lists(names.filter(lambda n: n not in (".", "..")), min_size=1, max_size=4).map("/".join)
-identities = st.builds(Identity, names.filter(lambda n: n not in (".", "..")), paths)
+names = st.one_of(part_bytes.map(os.fsdecode), texts, awkward.map(lambda text: os.fsdecode(os.fsencode(text)))).filter(
+    bool
+)
+paths = st.lists(names.filter(lambda name: name not in (".", "..")), min_size=1, max_size=4).map("/".join)
+identities = st.builds(Identity, names.filter(lambda name: name not in (".", "..")), paths)
 
 RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[1-9]|lpt[1-9])(\.|$)")
 
@@ -29,9 +31,9 @@ RESERVED = re.compile(r"(?i)^(con|prn|aux|nul|com[1-9]|lpt[1-9])(\.|$)")
 @example("x" * 201, "x" * 202)
 @example("con", "%63on")
 @example("a.", "a%2E")
-def test_different_names_stay_different(one: str, other: str) -> None:
-    assume(one != other)
-    assert file_name(one) != file_name(other)
+def test_different_names_stay_different(first: str, second: str) -> None:
+    assume(first != second)
+    assert file_name(first) != file_name(second)
 
 
 @settings(max_examples=300)
@@ -40,56 +42,56 @@ def test_different_names_stay_different(one: str, other: str) -> None:
 @example("..")
 @example("ü" * 150)
 @example("\udcff" * 255)
-def test_a_file_name_is_one_that_every_system_takes(name: str) -> None:
-    found = file_name(name)
-    assert found
-    assert len(found.encode("utf-8")) <= LONGEST_NAME
-    assert not set(found) & set('<>:"/\\|?*')
-    assert not any(ord(c) < 32 or ord(c) == 127 for c in found)
-    assert not found.endswith((".", " "))
-    assert not RESERVED.match(found)
+def test_file_names_are_valid_everywhere(name: str) -> None:
+    result = file_name(name)
+    assert result
+    assert len(result.encode("utf-8")) <= LONGEST_NAME
+    assert not set(result) & set('<>:"/\\|?*')
+    assert not any(ord(character) < 32 or ord(character) == 127 for character in result)
+    assert not result.endswith((".", " "))
+    assert not RESERVED.match(result)
 
 
 @given(st.text("abcXYZ019_äöü- 电", min_size=1, max_size=40))
-def test_an_ordinary_name_stays_as_it_is(name: str) -> None:
+def test_ordinary_names_are_kept(name: str) -> None:
     assert file_name(f"{name}.wav") == f"{name}.wav"
 
 
 @given(identities)
-def test_a_result_stays_below_its_folder(identity: Identity) -> None:
-    found = identity.result_path(Path("/out/timelines"), ".csv")
-    assert os.path.normpath(found) == str(found)
-    assert found.is_relative_to("/out/timelines")
-    assert len(found.relative_to("/out/timelines").parts) == 1 + len(identity.path.split("/"))
+def test_results_stay_below_their_folder(identity: Identity) -> None:
+    target = identity.result_path(Path("/out/timelines"), ".csv")
+    assert os.path.normpath(target) == str(target)
+    assert target.is_relative_to("/out/timelines")
+    assert len(target.relative_to("/out/timelines").parts) == 1 + len(identity.path.split("/"))
 
 
 @pytest.mark.parametrize("path", ["../x.wav", "a/../../x.wav", "./x.wav", "..", "a/..\\..\\x.wav", "C:\\x.wav"])
-def test_no_path_leads_out_of_the_folder(path: str) -> None:
-    found = Identity("..", path).result_path(Path("/out"), ".csv")
-    assert Path(os.path.normpath(found)).is_relative_to("/out")
-    assert ".." not in found.parts
-    assert "\\" not in str(found)
+def test_no_path_leaves_the_folder(path: str) -> None:
+    target = Identity("..", path).result_path(Path("/out"), ".csv")
+    assert Path(os.path.normpath(target)).is_relative_to("/out")
+    assert ".." not in target.parts
+    assert "\\" not in str(target)
 
 
 @settings(max_examples=200)
 @given(identities, identities)
-def test_different_recordings_have_different_results(one: Identity, other: Identity) -> None:
-    assume(one != other)
+def test_results_have_different_paths(first: Identity, second: Identity) -> None:
+    assume(first != second)
     folder = Path("/out")
-    assert one.result_path(folder, ".csv") != other.result_path(folder, ".csv")
+    assert first.result_path(folder, ".csv") != second.result_path(folder, ".csv")
 
 
-def test_the_extension_is_kept_so_that_a_wav_and_an_mp3_stay_apart() -> None:
+def test_extensions_are_kept() -> None:
     assert Identity("calls", "day/a.wav").result_path(Path("/o"), ".csv") == Path("/o/calls/day/a.wav.csv")
     assert Identity("calls", "day/a.mp3").result_path(Path("/o"), ".csv") == Path("/o/calls/day/a.mp3.csv")
 
 
 @settings(max_examples=300)
 @given(names)
-def test_what_is_shown_is_text_without_control_characters(name: str) -> None:
+def test_shown_names_are_plain_text(name: str) -> None:
     shown = show(name)
     shown.encode("utf-8")
-    assert not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") for c in shown)
+    assert not any(unicodedata.category(character) in ("Cc", "Cs", "Zl", "Zp") for character in shown)
     assert len(shown.splitlines()) <= 1
 
 
@@ -107,12 +109,14 @@ def test_what_is_shown_is_text_without_control_characters(name: str) -> None:
         ("=1+1 \"x\" 'y'", "=1+1 \"x\" 'y'"),
     ],
 )
-def test_bytes_and_control_characters_are_shown_as_hex(name: str, shown: str) -> None:
+def test_bytes_and_controls_are_shown_as_hex(name: str, shown: str) -> None:
     assert show(name) == shown
     assert Identity("calls", name).shown == f"calls/{shown}"
 
 
 @given(st.lists(identities, max_size=6))
-def test_recordings_are_ordered_by_the_bytes_of_label_and_path(some: list[Identity]) -> None:
-    in_order = sorted(some, key=lambda identity: identity.sort_key)
-    assert [i.sort_key for i in in_order] == sorted(os.fsencode(i.label) + b"/" + os.fsencode(i.path) for i in some)
+def test_recordings_are_ordered_by_bytes(recordings: list[Identity]) -> None:
+    ordered = sorted(recordings, key=lambda identity: identity.sort_key)
+    assert [member.sort_key for member in ordered] == sorted(
+        os.fsencode(member.label) + b"/" + os.fsencode(member.path) for member in recordings
+    )

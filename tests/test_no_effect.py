@@ -11,15 +11,15 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from analyzer.cli import main
-from analyzer.ledger import Ledger
-from tests.nights import Analyze, a_call, read_csv
-from tests.test_roles import a_dialogue
+from analyzer.commands.main import main
+from analyzer.store.ledger import Ledger
+from tests.helpers.dialogues import a_dialogue
+from tests.helpers.runs import Analyze, a_call, read_csv
 
-Said = pytest.CaptureFixture[str]
+Capture = pytest.CaptureFixture[str]
 
 
-def said(capsys: Said) -> str:
+def printed(capsys: Capture) -> str:
     return capsys.readouterr().err
 
 
@@ -36,29 +36,23 @@ def calls(tmp_path: Path) -> Path:
 # The name pattern.
 
 
-def test_a_pattern_that_matches_no_name_is_a_warning(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
-    for dry in (["--dry-run"], [], []):  # also if nothing is left to analyse
-        assert analyze(calls, "-o", tmp_path / "out", "-q", "--name-pattern", r"zzz(?P<queue>\d+)", *dry) == 0
-        assert said(capsys) == "--name-pattern matched 0 of 3 recordings\n"
+def test_pattern_without_matches_is_reported(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
+    for dry_run in (["--dry-run"], [], []):  # also if nothing is left to analyse
+        assert analyze(calls, "-o", tmp_path / "out", "-q", "--name-pattern", r"zzz(?P<queue>\d+)", *dry_run) == 0
+        assert printed(capsys) == "--name-pattern matched 0 of 3 recordings\n"
 
 
-def test_a_pattern_that_matches_some_names_says_how_many_but_is_no_trouble(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
+def test_partly_matching_pattern_is_counted(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     options = ["-o", tmp_path / "out", "--name-pattern", r"(?P<queue>[a-z]+)-\d"]
     assert analyze(calls, *options) == 0
-    assert "--name-pattern matched 2 of 3 recordings\n" in said(capsys)
+    assert "--name-pattern matched 2 of 3 recordings\n" in printed(capsys)
     assert analyze(calls, *options, "-q") == 0
-    assert said(capsys) == ""
+    assert printed(capsys) == ""
 
 
-def test_a_pattern_that_matches_all_names_says_nothing(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
+def test_matching_pattern_is_not_reported(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "--name-pattern", r"(?P<number>\d)") == 0
-    assert "pattern" not in said(capsys)
+    assert "pattern" not in printed(capsys)
 
 
 @pytest.mark.parametrize(
@@ -68,101 +62,97 @@ def test_a_pattern_that_matches_all_names_says_nothing(
         (r"(?P<time>\d)", "a group time, but none called date"),
     ],
 )
-def test_a_group_that_is_never_a_date_is_a_warning(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said, pattern: str, line: str
+def test_group_without_dates_is_reported(
+    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture, pattern: str, line: str
 ) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "-q", "--name-pattern", pattern) == 0
-    assert line in said(capsys)
+    assert line in printed(capsys)
 
 
 # Inputs.
 
 
-def test_the_last_line_counts_what_is_skipped(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_last_line_counts_skipped_files(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     for line in ("analysed 3 recordings .*, 1 skipped \\(see files.csv\\)\n", "analysed 0 recordings .*, 1 skipped"):
         assert analyze(calls, "-o", tmp_path / "out") == 0
-        assert re.search(line, said(capsys))
+        assert re.search(line, printed(capsys))
 
 
-def test_the_last_line_counts_formats_that_cannot_be_read(
-    calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
-    for k in range(12):
-        (calls / f"{k}.vox").write_bytes(b"\x80no audio" * 9)
+def test_last_line_counts_unsupported_formats(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
+    for index in range(12):
+        (calls / f"{index}.vox").write_bytes(b"\x80no audio" * 9)
     line = "13 skipped (12 of them in formats that this version cannot read, see files.csv)"
     for _ in range(2):
         assert analyze(calls, "-o", tmp_path / "out") == 0
-        assert line in said(capsys)
+        assert line in printed(capsys)
 
 
-def test_inputs_without_a_file_that_can_be_read_are_a_warning(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_inputs_without_recordings_are_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     (tmp_path / "calls").mkdir()
     assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q") == 0
-    assert said(capsys) == "there is no file below the inputs\n"
-    for k in range(12):
-        (tmp_path / "calls" / f"{k}.xyz").write_bytes(b"\x80no audio")
+    assert printed(capsys) == "there is no file below the inputs\n"
+    for index in range(12):
+        (tmp_path / "calls" / f"{index}.xyz").write_bytes(b"\x80no audio")
     for _ in range(2):
         assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q") == 0
         line = "no file below the inputs can be read as a recording: 12 skipped, files.csv has the reasons\n"
-        assert said(capsys) == line
+        assert printed(capsys) == line
 
 
-def test_what_was_pruned_is_no_empty_input(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_pruned_input_is_not_reported(calls: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     assert analyze(calls, "-o", tmp_path / "out", "-q") == 0
     assert main(["prune", "-o", str(tmp_path / "out"), "--match", "*", "-q"]) == 0
     assert analyze(calls, "-o", tmp_path / "out", "-q") == 0
-    assert said(capsys) == ""
+    assert printed(capsys) == ""
 
 
-def test_an_input_that_was_part_of_another_one_in_earlier_runs_is_a_warning(
-    tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
+def test_overlap_with_earlier_input_is_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     a_call(tmp_path / "calls" / "2026" / "a.wav")
     assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "-q") == 0
     assert analyze(tmp_path / "calls" / "2026", "-o", tmp_path / "out", "-q") == 0
     line = "the input 2026 overlaps with calls of earlier runs, so that recordings count twice"
-    assert said(capsys) == f"{line}: see prune --match 'calls/*'\n"
+    assert printed(capsys) == f"{line}: see prune --match 'calls/*'\n"
 
 
 # Roles.
 
 
-def roles_said(capsys: Said) -> list[str]:
-    return [line for line in said(capsys).splitlines() if line.startswith(("--speakers", "--only"))]
+def role_messages(capsys: Capture) -> list[str]:
+    return [line for line in printed(capsys).splitlines() if line.startswith(("--speakers", "--only"))]
 
 
-def test_roles_without_a_channel_are_said(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_roles_without_channels_are_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     a_call(tmp_path / "calls" / "a.wav")
     options = [tmp_path / "calls", "-o", tmp_path / "out", "--speakers", "agent,customer"]
     mono = "--speakers names 2 roles, and every recording analysed in this run has one channel"
     mono = f"{mono}, so that its speaker is called mixed"
     assert analyze(*options) == 0
-    assert roles_said(capsys) == [mono]
+    assert role_messages(capsys) == [mono]
     assert analyze(*options) == 0  # nothing is analysed, so the channels are unknown
-    assert roles_said(capsys) == []
+    assert role_messages(capsys) == []
     assert analyze(*options, "--only", "customer", "--force") == 0
     only = "--only customer: no recording analysed in this run has a channel with that speaker"
-    assert roles_said(capsys) == [mono, f"{only}, so no emotions were inferred"]
+    assert role_messages(capsys) == [mono, f"{only}, so no emotions were inferred"]
 
 
-def test_more_roles_than_channels_are_said_and_as_many_are_not(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_surplus_roles_are_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     a_dialogue(tmp_path / "calls" / "a.wav")
     options = [tmp_path / "calls", "-o", tmp_path / "out", "--force"]
     assert analyze(*options, "--speakers", "agent,customer,manager") == 0
     line = "--speakers names 3 roles, and no recording analysed in this run has more than 2 channels"
-    assert roles_said(capsys) == [line]
+    assert role_messages(capsys) == [line]
     assert analyze(*options, "--speakers", "agent,customer", "--only", "customer") == 0
-    assert roles_said(capsys) == []
+    assert role_messages(capsys) == []
 
 
-def test_a_role_that_the_metadata_give_to_nobody_is_said(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_unassigned_role_is_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     a_dialogue(tmp_path / "calls" / "a.wav")
     (tmp_path / "m.csv").write_text("file,channel_1,channel_2\na.wav,agent,caller\n")
     options = [tmp_path / "calls", "-o", tmp_path / "out", "--metadata", tmp_path / "m.csv"]
     assert analyze(*options, "--only", "customer") == 0
-    assert [line.partition(":")[0] for line in roles_said(capsys)] == ["--only customer"]
+    assert [line.partition(":")[0] for line in role_messages(capsys)] == ["--only customer"]
     assert analyze(*options, "--only", "caller") == 0
-    assert roles_said(capsys) == []
+    assert role_messages(capsys) == []
 
 
 # Times in the future.
@@ -172,20 +162,18 @@ def test_a_role_that_the_metadata_give_to_nobody_is_said(tmp_path: Path, analyze
 def future(tmp_path: Path) -> Path:
     """Three recordings of the last days, and one from a telephone whose clock says 2037."""
     folder = tmp_path / "calls"
-    for ago in range(3):
-        path = a_call(folder / f"call{ago}.wav", seed=ago)
-        os.utime(path, (time.time() - 86400 * ago,) * 2)
+    for days in range(3):
+        path = a_call(folder / f"call{days}.wav", seed=days)
+        os.utime(path, (time.time() - 86400 * days,) * 2)
     os.utime(a_call(folder / "handset.wav", seed=9), (2_114_380_800,) * 2)
     return folder
 
 
-def test_a_recording_from_the_future_is_shown_with_the_day_of_the_run_and_hides_no_other(
-    future: Path, tmp_path: Path, analyze: Analyze, capsys: Said
-) -> None:
+def test_future_time_becomes_day_of_the_run(future: Path, tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     output = tmp_path / "out"
     assert analyze(future, "-o", output, "-q", "--format", "csv,html", "--time-zone", "UTC") == 0
     line = "1 recordings have a time in the future and are shown with the day of this run: calls/handset.wav\n"
-    assert said(capsys) == line
+    assert printed(capsys) == line
     index = (output / "html" / "index.html").read_text()
     assert all(f"{name}.wav" in index for name in ("call0", "call1", "call2", "handset"))
     rows = {row["recording"]: row for row in read_csv(output / "recordings.csv")}
@@ -195,11 +183,11 @@ def test_a_recording_from_the_future_is_shown_with_the_day_of_the_run_and_hides_
     assert rows["calls/handset.wav"]["note"] == note
     before = (output / "recordings.csv").read_bytes()
     assert analyze(future, "-o", output, "-q", "--force") == 0
-    assert said(capsys) == ""
+    assert printed(capsys) == ""
     assert (output / "recordings.csv").read_bytes() == before
 
 
-def test_the_day_of_the_first_run_stays(future: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_day_of_first_run_is_kept(future: Path, tmp_path: Path, analyze: Analyze) -> None:
     output = tmp_path / "out"
     assert analyze(future, "-o", output) == 0
     with closing(Ledger(output)) as ledger:
@@ -211,7 +199,7 @@ def test_the_day_of_the_first_run_stays(future: Path, tmp_path: Path, analyze: A
 
 
 @pytest.mark.parametrize("name", ["20991231-101307.wav", "2099-12-31.wav"])
-def test_a_date_in_the_future_in_a_name_is_none_either(tmp_path: Path, analyze: Analyze, name: str) -> None:
+def test_future_date_in_a_name_is_ignored(tmp_path: Path, analyze: Analyze, name: str) -> None:
     a_call(tmp_path / "calls" / name)
     pattern = r"(?P<date>\d{4}-?\d\d-?\d\d)"
     assert analyze(tmp_path / "calls", "-o", tmp_path / "out", "--name-pattern", pattern, "--time-zone", "UTC") == 0
@@ -223,16 +211,16 @@ def test_a_date_in_the_future_in_a_name_is_none_either(tmp_path: Path, analyze: 
 # Reports.
 
 
-def test_days_without_a_recording_are_a_warning(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_empty_period_is_reported(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
     assert analyze(calls, "-o", output, "-q", "--time-zone", "UTC") == 0
     assert main(["report", str(output), "-q", "--since", "2025-01-01", "--until", "2025-01-31"]) == 0
-    assert said(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"
+    assert printed(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"
     assert main(["report", str(output), "-q", "--since", "2026-11-24"]) == 0
-    assert said(capsys) == ""
+    assert printed(capsys) == ""
 
 
-def test_a_recording_without_a_day_does_not_hide_the_first_day(tmp_path: Path, analyze: Analyze, capsys: Said) -> None:
+def test_undated_recording_keeps_known_period(tmp_path: Path, analyze: Analyze, capsys: Capture) -> None:
     calls, output = a_call(tmp_path / "calls" / "a.wav").parent, tmp_path / "out"
     a_call(calls / "z.wav")
     assert analyze(calls, "-o", output, "-q", "--time-zone", "UTC") == 0
@@ -240,4 +228,4 @@ def test_a_recording_without_a_day_does_not_hide_the_first_day(tmp_path: Path, a
         last = list(ledger.entries())[-1]
         ledger.amend(replace(last, recorded="", mtime_ns=0))
     assert main(["report", str(output), "-q", "--since", "2025-01-01", "--until", "2025-01-31"]) == 0
-    assert said(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"
+    assert printed(capsys) == "no recording is of these days: there are some from 2026-11-24 to 2026-11-24\n"

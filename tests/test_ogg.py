@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer import ogg_pages
-from analyzer.audio import open_audio
+from analyzer.audio import ogg_pages
+from analyzer.audio.reader import open_audio
 from analyzer.errors import UnreadableRecording
-from tests.containers import Track, bursts, onsets, write_tracks, write_vorbis
+from tests.helpers.containers import Track, bursts, onsets, write_tracks, write_vorbis
 
 CODECS = {"libopus": 48_000, "vorbis": 16_000, "flac": 16_000}
 every_codec = pytest.mark.parametrize("codec", CODECS)
 NEAR = 0.05
 
 
-def written(path: Path, codec: str, seconds: float, times: list[float], channels: int = 1) -> bytes:
+def write_ogg(path: Path, codec: str, seconds: float, times: list[float], channels: int = 1) -> bytes:
     """Write an Ogg file with bursts at the given times; return its bytes."""
     rate = CODECS[codec]
     sound = np.stack([bursts(seconds, rate, times)] * channels)
@@ -28,11 +28,11 @@ def written(path: Path, codec: str, seconds: float, times: list[float], channels
     return write_tracks(path, "ogg", Track(sound, rate, codec)).read_bytes()
 
 
-def pages(content: bytes) -> list[bytes]:
+def split_pages(content: bytes) -> list[bytes]:
     """Split an Ogg file into its pages, which must follow each other without gaps."""
-    found = list(ogg_pages._pages(io.BytesIO(content)))
-    assert b"".join(content[page.start : page.end] for page in found) == content
-    return [content[page.start : page.end] for page in found]
+    pages = list(ogg_pages._pages(io.BytesIO(content)))
+    assert b"".join(content[page.start : page.end] for page in pages) == content
+    return [content[page.start : page.end] for page in pages]
 
 
 def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
@@ -43,8 +43,8 @@ def read(path: Path) -> tuple[np.ndarray, int, list[str]]:
 
 
 @every_codec
-def test_a_whole_file_has_nothing_to_note(tmp_path: Path, codec: str) -> None:
-    written(tmp_path / "a.ogg", codec, 8, [0.5, 3, 6.5])
+def test_complete_file_has_no_notes(tmp_path: Path, codec: str) -> None:
+    write_ogg(tmp_path / "a.ogg", codec, 8, [0.5, 3, 6.5])
     sound, rate, notes = read(tmp_path / "a.ogg")
     assert onsets(sound[0], rate) == pytest.approx([0.5, 3, 6.5], abs=NEAR)
     assert sound.shape[1] / rate == pytest.approx(8, abs=0.05)
@@ -52,50 +52,51 @@ def test_a_whole_file_has_nothing_to_note(tmp_path: Path, codec: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+def complete(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Twenty seconds in each encoding, with a burst every second."""
     folder = tmp_path_factory.mktemp("whole")
-    return {codec: written(folder / codec, codec, 20, [k + 0.3 for k in range(20)]) for codec in CODECS}
+    return {codec: write_ogg(folder / codec, codec, 20, [second + 0.3 for second in range(20)]) for codec in CODECS}
 
 
 @settings(max_examples=60, deadline=None)
 @given(codec=st.sampled_from(sorted(CODECS)), data=st.data())
-def test_what_is_left_stands_at_its_time_once_whatever_pages_are_missing(
-    tmp_path_factory: pytest.TempPathFactory, whole: dict[str, bytes], codec: str, data: st.DataObject
+def test_sound_around_lost_pages_keeps_its_time(
+    tmp_path_factory: pytest.TempPathFactory, complete: dict[str, bytes], codec: str, data: st.DataObject
 ) -> None:
-    content = pages(whole[codec])
-    lost = data.draw(st.sets(st.integers(3, len(content) - 2), max_size=6))
+    pages = split_pages(complete[codec])
+    lost = data.draw(st.sets(st.integers(3, len(pages) - 2), max_size=6))
     is_damaged = data.draw(st.booleans())
-    kept = [
-        page if k not in lost else page[:-9] + b"overwrite" if is_damaged else b"" for k, page in enumerate(content)
+    content = [
+        page if number not in lost else page[:-9] + b"overwrite" if is_damaged else b""
+        for number, page in enumerate(pages)
     ]
     path = tmp_path_factory.getbasetemp() / "lost.ogg"
-    path.write_bytes(b"".join(kept))
+    path.write_bytes(b"".join(content))
     sound, rate, notes = read(path)
-    granules = [struct.unpack_from("<q", page, 6)[0] / CODECS[codec] for page in content]
-    gaps = [(granules[k - 1], granules[k]) for k in lost]
-    times = [k + 0.3 for k in range(20)]
-    found = onsets(sound[0], rate)
+    granules = [struct.unpack_from("<q", page, 6)[0] / CODECS[codec] for page in pages]
+    gaps = [(granules[number - 1], granules[number]) for number in lost]
+    times = [number + 0.3 for number in range(20)]
+    detected = onsets(sound[0], rate)
     for at in times:
         if all(at + 0.3 < start or at - 0.4 > end for start, end in gaps):
-            assert min(abs(one - at) for one in found) < NEAR
-    assert len(found) <= 20 + len(gaps)
+            assert min(abs(onset - at) for onset in detected) < NEAR
+    assert len(detected) <= 20 + len(gaps)
     assert sound.shape[1] / rate == pytest.approx(20, abs=0.1)
     assert bool(notes) == bool(lost)
     assert all(note.startswith("damaged: data are missing") or "damaged packets" in note for note in notes)
 
 
-def test_pages_that_are_there_twice_are_read_once(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    content = pages(whole["libopus"])
-    (tmp_path / "a.ogg").write_bytes(b"".join([*content[:9], *content[5:9], *content[9:]]))
+def test_duplicate_pages_are_read_once(tmp_path: Path, complete: dict[str, bytes]) -> None:
+    pages = split_pages(complete["libopus"])
+    (tmp_path / "a.ogg").write_bytes(b"".join([*pages[:9], *pages[5:9], *pages[9:]]))
     sound, rate, notes = read(tmp_path / "a.ogg")
-    assert onsets(sound[0], rate) == pytest.approx([k + 0.3 for k in range(20)], abs=NEAR)
+    assert onsets(sound[0], rate) == pytest.approx([second + 0.3 for second in range(20)], abs=NEAR)
     assert notes == []
 
 
-def test_a_first_page_of_sound_that_is_missing_is_silence(tmp_path: Path, whole: dict[str, bytes]) -> None:
-    content = pages(whole["libopus"])
-    (tmp_path / "a.ogg").write_bytes(b"".join(content[:2] + content[3:]))
+def test_lost_first_page_is_silence(tmp_path: Path, complete: dict[str, bytes]) -> None:
+    pages = split_pages(complete["libopus"])
+    (tmp_path / "a.ogg").write_bytes(b"".join(pages[:2] + pages[3:]))
     sound, rate, notes = read(tmp_path / "a.ogg")
     assert onsets(sound[0], rate)[-1] == pytest.approx(19.3, abs=NEAR)
     assert notes == ["damaged: data are missing"]
@@ -103,10 +104,10 @@ def test_a_first_page_of_sound_that_is_missing_is_silence(tmp_path: Path, whole:
 
 @every_codec
 @pytest.mark.parametrize("after", CODECS)
-def test_all_recordings_of_a_file_are_read(tmp_path: Path, codec: str, after: str) -> None:
+def test_chained_recordings_are_read(tmp_path: Path, codec: str, after: str) -> None:
     first, second = tmp_path / "1", tmp_path / "2"
     path = tmp_path / "a.ogg"
-    path.write_bytes(written(first, codec, 5, [1.0, 4.0]) + written(second, after, 6, [0.5, 5.0]))
+    path.write_bytes(write_ogg(first, codec, 5, [1.0, 4.0]) + write_ogg(second, after, 6, [0.5, 5.0]))
     sound, rate, notes = read(path)
     assert onsets(sound[0], rate) == pytest.approx([1.0, 4.0, 5.5, 10.0], abs=NEAR)
     assert rate == max(CODECS[codec], CODECS[after])
@@ -114,30 +115,30 @@ def test_all_recordings_of_a_file_are_read(tmp_path: Path, codec: str, after: st
     assert notes == []
 
 
-def test_recordings_of_different_channels_are_noted(tmp_path: Path) -> None:
+def test_change_of_channels_is_noted(tmp_path: Path) -> None:
     path = tmp_path / "a.ogg"
-    parts = [written(tmp_path / str(k), "libopus", 5, [1.0], channels) for k, channels in enumerate((1, 2))]
+    parts = [write_ogg(tmp_path / str(number), "libopus", 5, [1.0], channels) for number, channels in enumerate((1, 2))]
     path.write_bytes(b"".join(parts))
     sound, rate, notes = read(path)
     assert [onsets(channel, rate) for channel in sound] == [pytest.approx([1.0, 6.0], abs=NEAR)] * 2
     assert notes == ["from 0:00 on it has 1 of 2 channels"]
 
 
-def test_a_recording_whose_beginning_is_missing_is_noted(tmp_path: Path, whole: dict[str, bytes]) -> None:
+def test_missing_beginning_is_noted(tmp_path: Path, complete: dict[str, bytes]) -> None:
     path = tmp_path / "a.ogg"
-    path.write_bytes(written(tmp_path / "1", "libopus", 5, [1.0]) + b"".join(pages(whole["vorbis"])[3:]))
+    path.write_bytes(write_ogg(tmp_path / "1", "libopus", 5, [1.0]) + b"".join(split_pages(complete["vorbis"])[3:]))
     sound, rate, notes = read(path)
     assert sound.shape[1] / rate == pytest.approx(5, abs=0.05)
     assert notes == ["a part of it was not read: its beginning is missing"]
 
 
-def test_two_tracks_of_an_ogg_are_channels(tmp_path: Path) -> None:
+def test_two_tracks_are_channels(tmp_path: Path) -> None:
     tracks = [Track(bursts(6, 48_000, [at]), 48_000, "libopus") for at in (1.0, 4.0)]
     sound, rate, _ = read(write_tracks(tmp_path / "a.ogg", "ogg", *tracks))
     assert [onsets(channel, rate) for channel in sound] == [pytest.approx([at], abs=NEAR) for at in (1.0, 4.0)]
 
 
-def test_a_recording_that_was_cut_out_of_a_longer_one_starts_at_0(tmp_path: Path) -> None:
+def test_late_times_start_at_zero(tmp_path: Path) -> None:
     """As from a recorder of a radio stream, whose timestamps began long before."""
     path = write_tracks(tmp_path / "a.ogg", "ogg", Track(bursts(5, 48_000, [1.0]), 48_000, "libopus", late_s=5000))
     sound, rate, notes = read(path)
@@ -145,15 +146,15 @@ def test_a_recording_that_was_cut_out_of_a_longer_one_starts_at_0(tmp_path: Path
     assert notes == []
 
 
-def test_headers_alone_are_refused(tmp_path: Path, whole: dict[str, bytes]) -> None:
+def test_headers_alone_are_refused(tmp_path: Path, complete: dict[str, bytes]) -> None:
     path = tmp_path / "a.ogg"
-    path.write_bytes(b"".join(pages(whole["libopus"])[:2]))
+    path.write_bytes(b"".join(split_pages(complete["libopus"])[:2]))
     with pytest.raises(UnreadableRecording):
         read(path)
 
 
-def test_the_checksum_is_that_of_ogg(whole: dict[str, bytes]) -> None:
-    page = bytearray(pages(whole["vorbis"])[0])
+def test_checksum_is_that_of_ogg(complete: dict[str, bytes]) -> None:
+    page = bytearray(split_pages(complete["vorbis"])[0])
     assert ogg_pages._page(io.BytesIO(page), 0)
     page[-1] ^= 1
     assert ogg_pages._page(io.BytesIO(page), 0) is None

@@ -13,24 +13,32 @@ from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import CannotWork
-from analyzer.labels import Labelling
-from analyzer.outputs import TIMELINE_COLUMNS, harmless, number, replacing, write_csv, write_text, write_timeline
-from analyzer.timeline import Row
+from analyzer.model.labels import Labelling
+from analyzer.store.outputs import (
+    TIMELINE_COLUMNS,
+    atomic_write,
+    escape_formula,
+    number,
+    write_csv,
+    write_text,
+    write_timeline,
+)
+from analyzer.timeline.timeline import Row
 
 texts = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
-shown = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20)
+printable = st.text(st.characters(exclude_categories=["Cc", "Cs", "Zl", "Zp"]), max_size=20)
 
 
-def test_a_file_is_there_whole_with_the_folders_above_it(tmp_path: Path) -> None:
+def test_file_and_its_folders_are_created(tmp_path: Path) -> None:
     write_text(tmp_path / "a" / "b" / "c.txt", "süß\n")
     assert (tmp_path / "a" / "b" / "c.txt").read_bytes() == "süß\n".encode()
     assert os.listdir(tmp_path / "a" / "b") == ["c.txt"]
 
 
-def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path) -> None:
+def test_failed_write_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_text(path, "old")
-    with pytest.raises(ZeroDivisionError), replacing(path) as temporary:
+    with pytest.raises(ZeroDivisionError), atomic_write(path) as temporary:
         temporary.write_text("half of the ne")
         raise ZeroDivisionError
     assert path.read_text() == "old"
@@ -38,15 +46,13 @@ def test_what_fails_half_way_leaves_the_old_file_and_nothing_else(tmp_path: Path
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_a_full_disk_leaves_the_old_file_and_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
-) -> None:
-    def refuse(*_: object) -> None:
+def test_full_disk_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str) -> None:
+    def raise_no_space(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
     path = tmp_path / "a.csv"
     write_text(path, "old")
-    monkeypatch.setattr(os, step, refuse)
+    monkeypatch.setattr(os, step, raise_no_space)
     with pytest.raises(CannotWork, match="No space left on device") as caught:
         write_text(path, "new")
     assert str(path) in str(caught.value)
@@ -54,13 +60,13 @@ def test_a_full_disk_leaves_the_old_file_and_is_told(
     assert os.listdir(tmp_path) == ["a.csv"]
 
 
-def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+def test_unwritable_path_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(CannotWork, match="cannot be written"):
         write_text(tmp_path / "file" / "a.csv", "new")
 
 
-def test_a_result_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
+def test_umask_sets_permissions(tmp_path: Path) -> None:
     before = os.umask(0o027)
     try:
         write_text(tmp_path / "a.csv", "new")
@@ -69,7 +75,7 @@ def test_a_result_may_be_read_by_whom_the_umask_lets(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a.csv").stat().st_mode) == 0o640
 
 
-def test_a_reader_of_the_old_file_never_meets_the_new_one(tmp_path: Path) -> None:
+def test_open_reader_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.csv"
     write_text(path, "old")
     with open(path) as reader:
@@ -77,14 +83,14 @@ def test_a_reader_of_the_old_file_never_meets_the_new_one(tmp_path: Path) -> Non
         assert reader.read() == "old"
 
 
-@given(st.lists(st.tuples(shown, shown), max_size=5))
-def test_a_table_reads_back_as_it_was_written(rows: list[tuple[str, str]]) -> None:
+@given(st.lists(st.tuples(printable, printable), max_size=5))
+def test_table_survives_a_round_trip(rows: list[tuple[str, str]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.csv"
         write_csv(path, ("one", "two"), rows)
         with open(path, encoding="utf-8", newline="") as handle:
-            found = list(csv.reader(handle))
-    assert found == [["one", "two"], *map(list, rows)]
+            table = list(csv.reader(handle))
+    assert table == [["one", "two"], *map(list, rows)]
 
 
 def test_lines_end_in_a_line_feed(tmp_path: Path) -> None:
@@ -94,14 +100,14 @@ def test_lines_end_in_a_line_feed(tmp_path: Path) -> None:
 
 @given(texts)
 def test_no_text_starts_a_formula(text: str) -> None:
-    made = harmless(text)
-    assert not made.startswith(("=", "+", "-", "@", "\t", "\r"))
-    assert made in (text, "'" + text)
+    escaped = escape_formula(text)
+    assert not escaped.startswith(("=", "+", "-", "@", "\t", "\r"))
+    assert escaped in (text, "'" + text)
 
 
 @pytest.mark.parametrize("text", ["=1+1", "+49 30", "-x", "@SUM(A1)", "\tx", "\rx"])
-def test_what_would_start_a_formula_gets_an_apostrophe(text: str) -> None:
-    assert harmless(text) == f"'{text}"
+def test_formula_gets_an_apostrophe(text: str) -> None:
+    assert escape_formula(text) == f"'{text}"
 
 
 @pytest.mark.parametrize(
@@ -115,11 +121,11 @@ def test_what_would_start_a_formula_gets_an_apostrophe(text: str) -> None:
         (1e9, 0, "1000000000"),
     ],
 )
-def test_numbers_have_a_fixed_count_of_decimals(value: float | None, decimals: int, text: str) -> None:
+def test_numbers_have_fixed_decimals(value: float | None, decimals: int, text: str) -> None:
     assert number(value, decimals) == text
 
 
-def test_a_timeline_has_the_columns_of_the_design_in_its_decimals(tmp_path: Path) -> None:
+def test_timeline_columns_and_decimals(tmp_path: Path) -> None:
     probabilities = (0.05, 0.05, 0.1, 0.1, 0.5, 0.1, 0.05, 0.05)
     write_timeline(tmp_path / "t.csv", [Row(0.5, 2.25, 2, "angry", probabilities, -23.4)], ("channel 1", "channel 2"))
     header, line = (tmp_path / "t.csv").read_text().splitlines()
@@ -132,15 +138,15 @@ def test_a_timeline_has_the_columns_of_the_design_in_its_decimals(tmp_path: Path
     assert TIMELINE_COLUMNS[6:14] == EMOTIONS
 
 
-def test_a_timeline_of_nothing_is_a_header(tmp_path: Path) -> None:
+def test_empty_timeline_is_a_header(tmp_path: Path) -> None:
     write_timeline(tmp_path / "t.csv", [], ())
     assert (tmp_path / "t.csv").read_text() == ",".join(TIMELINE_COLUMNS) + "\n"
 
 
 @given(st.lists(st.floats(0, 1), min_size=8, max_size=8).filter(lambda p: sum(p) > 0))
-def test_the_probabilities_of_a_line_sum_to_one(tmp_path_factory: pytest.TempPathFactory, raw: list[float]) -> None:
-    from analyzer.speech import Segment
-    from analyzer.timeline import row
+def test_probabilities_of_a_line_sum_to_one(tmp_path_factory: pytest.TempPathFactory, raw: list[float]) -> None:
+    from analyzer.speech.detector import Segment
+    from analyzer.timeline.timeline import row
 
     path = tmp_path_factory.getbasetemp() / "sums.csv"
     shares = np.array(raw) / sum(raw)

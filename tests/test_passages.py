@@ -8,12 +8,12 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
-from analyzer.figures import channel_figures
-from analyzer.passages import Passage, passages
-from analyzer.timeline import Row
+from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.passages import Passage, passages
+from analyzer.timeline.timeline import Row
 
 
-def said(start: float, end: float, channel: int = 1, **emotions: float) -> Row:
+def segment(start: float, end: float, channel: int = 1, **emotions: float) -> Row:
     """A segment with the given probabilities of emotions; the rest is neutral."""
     rest = round(1 - sum(emotions.values()), 4)
     probabilities = tuple(emotions.get(emotion, rest if emotion == "neutral" else 0.0) for emotion in EMOTIONS)
@@ -28,69 +28,69 @@ def places(rows: Sequence[Row]) -> list[tuple[float, float]]:
     return [(passage.start, passage.end) for passage in passages(rows)]
 
 
-def test_three_negative_seconds_are_a_passage_and_less_are_none() -> None:
-    assert places([said(4, 7, angry=0.9)]) == [(4, 7)]
-    assert places([said(4, 6.999, angry=0.9)]) == []
+def test_passage_needs_three_negative_seconds() -> None:
+    assert places([segment(4, 7, angry=0.9)]) == [(4, 7)]
+    assert places([segment(4, 6.999, angry=0.9)]) == []
 
 
-def test_seconds_are_counted_over_several_segments() -> None:
-    assert places([said(0, 1.2, angry=0.9), said(2, 3.2, sad=0.9), said(4, 4.6, angry=0.9)]) == [(0, 4.6)]
-    assert places([said(0, 1.2, angry=0.9), said(2, 3.2, sad=0.9), said(4, 4.5, angry=0.9)]) == []
+def test_seconds_add_up_over_segments() -> None:
+    assert places([segment(0, 1.2, angry=0.9), segment(2, 3.2, sad=0.9), segment(4, 4.6, angry=0.9)]) == [(0, 4.6)]
+    assert places([segment(0, 1.2, angry=0.9), segment(2, 3.2, sad=0.9), segment(4, 4.5, angry=0.9)]) == []
 
 
-def test_nothing_is_lost_where_seconds_do_not_add_up_to_the_last_bit() -> None:
+def test_limits_tolerate_rounding_errors() -> None:
     """A segment of 3 s may last 2.9999999999999996 s, and probabilities may sum to slightly less than 0.35."""
     for milliseconds in range(0, 2000, 7):
         start = milliseconds / 1000
-        thirds = [said(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
+        thirds = [segment(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
         assert len(passages(thirds)) == 1
-        at, later = round(start + 3, 3), round(start + 15, 3)
-        assert len(passages([said(start, at, angry=0.9), said(later, later + 3, angry=0.9)])) == 1
-    assert passages([said(0, 3, sad=0.04, angry=0.24, fearful=0.03, disgust=0.04)])
+        end, later = round(start + 3, 3), round(start + 15, 3)
+        assert len(passages([segment(start, end, angry=0.9), segment(later, later + 3, angry=0.9)])) == 1
+    assert passages([segment(0, 3, sad=0.04, angry=0.24, fearful=0.03, disgust=0.04)])
 
 
-def test_a_segment_belongs_to_a_passage_from_35_percent_on() -> None:
-    assert places([said(0, 3, angry=0.35)]) == [(0, 3)]
-    assert places([said(0, 3, sad=0.15, fearful=0.2)]) == [(0, 3)]
-    assert places([said(0, 3, angry=0.3499)]) == []
+def test_passage_segments_are_at_least_35_percent() -> None:
+    assert places([segment(0, 3, angry=0.35)]) == [(0, 3)]
+    assert places([segment(0, 3, sad=0.15, fearful=0.2)]) == [(0, 3)]
+    assert places([segment(0, 3, angry=0.3499)]) == []
 
 
-def test_only_sadness_anger_fear_and_disgust_are_negative() -> None:
-    found = [emotion for emotion in EMOTIONS[1:] if passages([said(0, 3, **{emotion: 1.0})])]
-    assert found == list(NEGATIVE)
+def test_four_emotions_are_negative() -> None:
+    emotions = [emotion for emotion in EMOTIONS[1:] if passages([segment(0, 3, **{emotion: 1.0})])]
+    assert emotions == list(NEGATIVE)
 
 
-def test_a_passage_goes_on_across_twelve_seconds_and_no_longer() -> None:
-    assert places([said(0, 3, angry=0.9), said(15, 18, angry=0.9)]) == [(0, 18)]
-    assert places([said(0, 3, angry=0.9), said(15.001, 18.001, angry=0.9)]) == [(0, 3), (15.001, 18.001)]
+def test_gap_is_at_most_twelve_seconds() -> None:
+    assert places([segment(0, 3, angry=0.9), segment(15, 18, angry=0.9)]) == [(0, 18)]
+    assert places([segment(0, 3, angry=0.9), segment(15.001, 18.001, angry=0.9)]) == [(0, 3), (15.001, 18.001)]
 
 
-def test_twelve_seconds_are_counted_from_the_last_that_was_negative() -> None:
-    rows = [said(0, 3, angry=0.9), said(3, 12, happy=0.9), said(12, 15, angry=0.1), said(16, 19, angry=0.9)]
+def test_gap_starts_at_the_last_negative_segment() -> None:
+    rows = [segment(0, 3, angry=0.9), segment(3, 12, happy=0.9), segment(12, 15, angry=0.1), segment(16, 19, angry=0.9)]
     assert places(rows) == [(0, 3), (16, 19)]
 
 
-def test_what_is_calm_within_a_passage_is_no_part_of_its_negative_seconds() -> None:
-    rows = [said(0, 3, angry=0.8), said(3, 10, happy=1.0), said(10, 13, angry=0.6)]
+def test_negative_seconds_exclude_calm_segments() -> None:
+    rows = [segment(0, 3, angry=0.8), segment(3, 10, happy=1.0), segment(10, 13, angry=0.6)]
     assert passages(rows) == [Passage(0, 13, "angry", 4.2, 0.7)]
 
 
-def test_negative_seconds_are_weighed_by_their_probability() -> None:
-    (passage,) = passages([said(0, 2, angry=0.9), said(2, 6, sad=0.3, fearful=0.2)])
+def test_negative_seconds_are_weighted() -> None:
+    (passage,) = passages([segment(0, 2, angry=0.9), segment(2, 6, sad=0.3, fearful=0.2)])
     assert passage.negative_s == pytest.approx(2 * 0.9 + 4 * 0.5)
     assert passage.mean == pytest.approx(3.8 / 6, abs=0.0001)
 
 
-def test_the_emotion_is_the_one_that_is_most_probable_over_all_of_it() -> None:
-    (passage,) = passages([said(0, 1, angry=0.9), said(1, 3, sad=0.4), said(3, 5, sad=0.4, fearful=0.1)])
+def test_emotion_is_most_probable_overall() -> None:
+    (passage,) = passages([segment(0, 1, angry=0.9), segment(1, 3, sad=0.4), segment(3, 5, sad=0.4, fearful=0.1)])
     assert passage.emotion == "sad"
 
 
-def test_a_masked_channel_has_no_passages() -> None:
+def test_masked_channel_has_no_passages() -> None:
     assert passages([masked(0, 30), masked(31, 60)]) == []
 
 
-def test_where_nothing_is_said_there_is_no_passage() -> None:
+def test_no_rows_give_no_passage() -> None:
     assert passages([]) == []
 
 
@@ -106,44 +106,44 @@ pieces = st.lists(
 
 
 def rows_of(pieces: Sequence[tuple[int, int, list[int]]]) -> list[Row]:
-    at, made = 0, []
-    for pause, length, parts in pieces:
-        start, at = at + pause, at + pause + length
-        emotions = {emotion: part / 10_000 for emotion, part in zip(NEGATIVE, parts, strict=True)}
-        made.append(said(start / 1000, at / 1000, **emotions))
-    return made
+    time, rows = 0, []
+    for pause, length, shares in pieces:
+        start, time = time + pause, time + pause + length
+        emotions = {emotion: share / 10_000 for emotion, share in zip(NEGATIVE, shares, strict=True)}
+        rows.append(segment(start / 1000, time / 1000, **emotions))
+    return rows
 
 
 def by_hand(pieces: Sequence[tuple[int, int, list[int]]]) -> list[tuple[float, float]]:
-    """Return starts and ends of passages, computed in whole milliseconds and ten-thousandths."""
-    at, runs = 0, list[list[tuple[int, int]]]()
-    for pause, length, parts in pieces:
-        start, at = at + pause, at + pause + length
-        if sum(parts) >= 3500:
+    """Return starts and ends of passages, computed in integer milliseconds and ten-thousandths."""
+    time, runs = 0, list[list[tuple[int, int]]]()
+    for pause, length, shares in pieces:
+        start, time = time + pause, time + pause + length
+        if sum(shares) >= 3500:
             if not runs or start - runs[-1][-1][1] > 12_000:
                 runs.append([])
-            runs[-1].append((start, at))
+            runs[-1].append((start, time))
     return [(r[0][0] / 1000, r[-1][1] / 1000) for r in runs if sum(end - start for start, end in r) >= 3000]
 
 
 @given(pieces)
 @example([(100, 1000, [1000, 2500, 0, 0]), (0, 2000, [2500, 1000, 0, 0])])
-def test_passages_are_those_of_a_count_in_whole_milliseconds(pieces: list[tuple[int, int, list[int]]]) -> None:
+def test_passages_equal_integer_arithmetic(pieces: list[tuple[int, int, list[int]]]) -> None:
     assert places(rows_of(pieces)) == by_hand(pieces)
 
 
 @given(pieces)
-def test_passages_lie_in_the_call_in_order_and_far_enough_apart(pieces: list[tuple[int, int, list[int]]]) -> None:
+def test_passages_are_ordered_and_apart(pieces: list[tuple[int, int, list[int]]]) -> None:
     rows = rows_of(pieces)
-    found = passages(rows)
-    assert {passage.start for passage in found} <= {row.start for row in rows}
-    assert {passage.end for passage in found} <= {row.end for row in rows}
-    assert all(passage.start < passage.end for passage in found)
-    assert all(second.start - first.end > 11.9999 for first, second in pairwise(found))
+    call_passages = passages(rows)
+    assert {passage.start for passage in call_passages} <= {row.start for row in rows}
+    assert {passage.end for passage in call_passages} <= {row.end for row in rows}
+    assert all(passage.start < passage.end for passage in call_passages)
+    assert all(second.start - first.end > 11.9999 for first, second in pairwise(call_passages))
 
 
 @given(pieces)
-def test_a_passage_holds_three_negative_seconds_that_are_close_together(
+def test_passage_has_three_close_negative_seconds(
     pieces: list[tuple[int, int, list[int]]],
 ) -> None:
     rows = rows_of(pieces)
@@ -159,33 +159,33 @@ def test_a_passage_holds_three_negative_seconds_that_are_close_together(
 
 
 @given(pieces)
-def test_what_is_not_negative_changes_no_passage(pieces: list[tuple[int, int, list[int]]]) -> None:
+def test_other_segments_do_not_matter(pieces: list[tuple[int, int, list[int]]]) -> None:
     rows = rows_of(pieces)
     assert passages(rows) == passages([row for row in rows if round(row.negative or 0, 4) >= 0.35])
 
 
 @given(pieces, pieces)
-def test_what_is_far_apart_is_told_apart(
+def test_distant_passages_are_separate(
     before: list[tuple[int, int, list[int]]], after: list[tuple[int, int, list[int]]]
 ) -> None:
     apart = [(30_000, 150, [0, 0, 0, 0]), *after]
-    at = sum(pause + length for pause, length, _ in before)
-    both, later = rows_of([*before, *apart]), rows_of([(at, 0, [0, 0, 0, 0]), *apart])
-    assert passages(both) == [*passages(rows_of(before)), *passages(later)]
+    offset = sum(pause + length for pause, length, _ in before)
+    joined, later = rows_of([*before, *apart]), rows_of([(offset, 0, [0, 0, 0, 0]), *apart])
+    assert passages(joined) == [*passages(rows_of(before)), *passages(later)]
 
 
 @given(pieces)
-def test_the_figures_tell_of_the_passage_that_is_negative_for_the_longest(
+def test_figures_describe_the_longest_passage(
     pieces: list[tuple[int, int, list[int]]],
 ) -> None:
     rows = rows_of(pieces)
-    found = passages(rows)
+    call_passages = passages(rows)
     figures = channel_figures(1, rows, [], 600.0, speaker="customer", masked=False)
-    told = [figures[f"passage_{name}"] for name in ("start_s", "end_s", "emotion", "negative_s", "mean")]
-    if found:
-        most = max(passage.negative_s for passage in found)
-        strongest = next(passage for passage in found if passage.negative_s == most)
-        assert told == list(vars(strongest).values())
+    values = [figures[f"passage_{name}"] for name in ("start_s", "end_s", "emotion", "negative_s", "mean")]
+    if call_passages:
+        longest_s = max(passage.negative_s for passage in call_passages)
+        longest = next(passage for passage in call_passages if passage.negative_s == longest_s)
+        assert values == list(vars(longest).values())
     else:
-        assert told == [None] * 5
-    assert figures["passages"] == (len(found) if rows else None)
+        assert values == [None] * 5
+    assert figures["passages"] == (len(call_passages) if rows else None)

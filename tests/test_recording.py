@@ -11,16 +11,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from analyzer import timeline
-from analyzer.classifier import BATCH, Classifier
+from analyzer.analysis.recording import Analysis, analyse
+from analyzer.audio.envelope import pack, unpack
+from analyzer.audio.stereo import FAKE_STEREO, SAME_CONVERSATION
 from analyzer.emotions import EMOTIONS
-from analyzer.envelope import pack, unpack
 from analyzer.errors import UnreadableRecording
-from analyzer.recording import Analysis, analyse
-from analyzer.speech import SpeechSettings
-from analyzer.stereo import FAKE_STEREO, SAME_CONVERSATION
-from tests import voices
-from tests.encoders import ENCODINGS, Encoding, write_wav
+from analyzer.model.classifier import BATCH, Classifier
+from analyzer.speech.detector import SpeechSettings
+from analyzer.timeline import timeline
+from tests.helpers import voices
+from tests.helpers.encoders import ENCODINGS, Encoding, write_wav
 
 
 def analysed(path: Path, classifier: Classifier) -> Analysis:
@@ -33,31 +33,41 @@ def two_speakers() -> np.ndarray:
     return np.stack([caller, agent])
 
 
-def test_two_speakers_have_each_their_own_channel(tmp_path: Path, classifier: Classifier) -> None:
-    found = analysed(write_wav(tmp_path / "a.wav", two_speakers(), subtype="ULAW"), classifier)
-    assert (found.status, found.codec, found.rate, found.channels, found.length_s) == ("ok", "wav ulaw", 8000, 2, 16.0)
-    assert found.note == ""
-    spoken = {1: [(1, 4), (9, 12)], 2: [(4.5, 8.5), (11, 14)]}
-    for channel, spans in spoken.items():
-        assert found.figures[channel]["talk_s"] == pytest.approx(sum(b - a for a, b in spans), abs=0.3)
-        for row in found.rows:
+def test_speakers_are_separate(tmp_path: Path, classifier: Classifier) -> None:
+    analysis = analysed(write_wav(tmp_path / "a.wav", two_speakers(), subtype="ULAW"), classifier)
+    assert (analysis.status, analysis.codec, analysis.rate, analysis.channels, analysis.length_s) == (
+        "ok",
+        "wav ulaw",
+        8000,
+        2,
+        16.0,
+    )
+    assert analysis.note == ""
+    expected = {1: [(1, 4), (9, 12)], 2: [(4.5, 8.5), (11, 14)]}
+    for channel, intervals in expected.items():
+        assert analysis.figures[channel]["talk_s"] == pytest.approx(
+            sum(end - start for start, end in intervals), abs=0.3
+        )
+        for row in analysis.rows:
             if row.channel == channel:
-                assert any(a - 0.1 <= row.start and row.end <= b + 0.1 for a, b in spans)
-    assert found.figures[1]["both_s"] == found.figures[2]["both_s"] == pytest.approx(1, abs=0.2)
-    assert found.figures[1]["silence_s"] == pytest.approx(4, abs=0.4)
+                assert any(start - 0.1 <= row.start and row.end <= end + 0.1 for start, end in intervals)
+    assert analysis.figures[1]["both_s"] == analysis.figures[2]["both_s"] == pytest.approx(1, abs=0.2)
+    assert analysis.figures[1]["silence_s"] == pytest.approx(4, abs=0.4)
 
 
 def test_rows_are_ordered_and_sum_to_one(tmp_path: Path, classifier: Classifier) -> None:
-    found = analysed(write_wav(tmp_path / "a.wav", two_speakers()), classifier)
-    assert [(r.start, r.channel) for r in found.rows] == sorted((r.start, r.channel) for r in found.rows)
-    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in found.rows)
+    analysis = analysed(write_wav(tmp_path / "a.wav", two_speakers()), classifier)
+    assert [(row.start, row.channel) for row in analysis.rows] == sorted(
+        (row.start, row.channel) for row in analysis.rows
+    )
+    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in analysis.rows)
 
 
-def test_channels_that_are_alike_are_one_and_said_to_be_so(tmp_path: Path, classifier: Classifier) -> None:
-    said = voices.call(6, [(1, 5)])
-    mono = analysed(write_wav(tmp_path / "mono.wav", said), classifier)
-    stereo = analysed(write_wav(tmp_path / "stereo.wav", np.stack([said, said])), classifier)
-    assert (stereo.note, stereo.channels, list(stereo.figures)) == ("fake stereo", 2, [1])
+def test_identical_channels_are_analysed_once(tmp_path: Path, classifier: Classifier) -> None:
+    speech = voices.call(6, [(1, 5)])
+    mono = analysed(write_wav(tmp_path / "mono.wav", speech), classifier)
+    stereo = analysed(write_wav(tmp_path / "stereo.wav", np.stack([speech, speech])), classifier)
+    assert (stereo.note, stereo.channels, list(stereo.figures)) == ("both channels identical", 2, [1])
     assert stereo.rows == mono.rows
     assert stereo.figures == mono.figures
 
@@ -66,28 +76,26 @@ def test_channels_that_are_alike_are_one_and_said_to_be_so(tmp_path: Path, class
     ("below_db", "note"),
     [(50, FAKE_STEREO), (42, FAKE_STEREO), (38, SAME_CONVERSATION), (20, SAME_CONVERSATION)],
 )
-def test_fake_stereo_means_a_difference_of_forty_decibels(
-    tmp_path: Path, classifier: Classifier, below_db: float, note: str
-) -> None:
-    said = voices.call(6, [(1, 5)])
-    apart = voices.noise(6, seed=9) * np.float32(np.sqrt(np.square(said).mean()) / 0.01)
-    difference = apart * np.float32(10 ** (-below_db / 20))
-    found = analysed(write_wav(tmp_path / "a.wav", np.stack([said + difference, said - difference])), classifier)
-    assert (found.note, list(found.figures)) == (note, [1])
+def test_fake_stereo_differs_by_40_db(tmp_path: Path, classifier: Classifier, below_db: float, note: str) -> None:
+    speech = voices.call(6, [(1, 5)])
+    noise = voices.noise(6, seed=9) * np.float32(np.sqrt(np.square(speech).mean()) / 0.01)
+    difference = noise * np.float32(10 ** (-below_db / 20))
+    analysis = analysed(write_wav(tmp_path / "a.wav", np.stack([speech + difference, speech - difference])), classifier)
+    assert (analysis.note, list(analysis.figures)) == (note, [1])
 
 
 @pytest.mark.parametrize("silent", [1, 2])
-def test_a_channel_that_is_silent_is_no_fake(tmp_path: Path, classifier: Classifier, silent: int) -> None:
-    said = voices.call(6, [(1, 5)])
-    sides = [said, np.zeros_like(said)] if silent == 2 else [np.zeros_like(said), said]
-    found = analysed(write_wav(tmp_path / "a.wav", np.stack(sides)), classifier)
-    assert (found.note, list(found.figures)) == (f"channel {silent} is silent", [1, 2])
-    assert found.figures[silent]["talk_s"] == 0
+def test_silent_channel_is_noted(tmp_path: Path, classifier: Classifier, silent: int) -> None:
+    speech = voices.call(6, [(1, 5)])
+    sides = [speech, np.zeros_like(speech)] if silent == 2 else [np.zeros_like(speech), speech]
+    analysis = analysed(write_wav(tmp_path / "a.wav", np.stack(sides)), classifier)
+    assert (analysis.note, list(analysis.figures)) == (f"channel {silent} is silent", [1, 2])
+    assert analysis.figures[silent]["talk_s"] == 0
 
 
 def test_two_silent_channels_are_two(tmp_path: Path, classifier: Classifier) -> None:
-    found = analysed(write_wav(tmp_path / "a.wav", np.zeros((2, 40_000), np.float32)), classifier)
-    assert (found.status, found.note, list(found.figures)) == ("no_speech", "", [1, 2])
+    analysis = analysed(write_wav(tmp_path / "a.wav", np.zeros((2, 40_000), np.float32)), classifier)
+    assert (analysis.status, analysis.note, list(analysis.figures)) == ("no_speech", "", [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -95,35 +103,35 @@ def test_two_silent_channels_are_two(tmp_path: Path, classifier: Classifier) -> 
     [np.zeros(80_000, np.float32), voices.tones(10, 350, 440), voices.noise(10, level_db=-30)],
     ids=["silence", "tones", "noise"],
 )
-def test_where_nobody_speaks_there_are_no_rows(tmp_path: Path, classifier: Classifier, sound: np.ndarray) -> None:
-    found = analysed(write_wav(tmp_path / "a.wav", sound), classifier)
-    assert (found.status, found.rows) == ("no_speech", [])
-    assert found.figures[1]["talk_s"] == 0
-    sounds = bool(sound.any())
-    assert found.figures[1]["other_s"] == pytest.approx(10 if sounds else 0, abs=0.2)
-    assert found.figures[1]["silence_s"] == pytest.approx(0 if sounds else 10, abs=0.2)
+def test_no_speech_gives_no_rows(tmp_path: Path, classifier: Classifier, sound: np.ndarray) -> None:
+    analysis = analysed(write_wav(tmp_path / "a.wav", sound), classifier)
+    assert (analysis.status, analysis.rows) == ("no_speech", [])
+    assert analysis.figures[1]["talk_s"] == 0
+    has_sound = bool(sound.any())
+    assert analysis.figures[1]["other_s"] == pytest.approx(10 if has_sound else 0, abs=0.2)
+    assert analysis.figures[1]["silence_s"] == pytest.approx(0 if has_sound else 10, abs=0.2)
 
 
 @pytest.mark.parametrize(
     "encoding", ["gsm.wav", "mp3.mp3", "opus.opus", "aac.m4a", "call.g722", "amr.amr"], indirect=True
 )
-def test_speech_is_where_it_is_in_any_encoding(encoding: Encoding, tmp_path: Path, classifier: Classifier) -> None:
-    found = analysed(encoding.write(tmp_path, voices.call(8, [(1, 4), (5, 7)], encoding.rate)), classifier)
-    assert found.status == "ok"
-    assert found.rows[0].start == pytest.approx(1, abs=0.2)
-    assert found.rows[-1].end == pytest.approx(7, abs=0.2)
-    assert found.figures[1]["talk_s"] == pytest.approx(5, abs=0.4)
+def test_any_encoding_keeps_times(encoding: Encoding, tmp_path: Path, classifier: Classifier) -> None:
+    analysis = analysed(encoding.write(tmp_path, voices.call(8, [(1, 4), (5, 7)], encoding.rate)), classifier)
+    assert analysis.status == "ok"
+    assert analysis.rows[0].start == pytest.approx(1, abs=0.2)
+    assert analysis.rows[-1].end == pytest.approx(7, abs=0.2)
+    assert analysis.figures[1]["talk_s"] == pytest.approx(5, abs=0.4)
 
 
 @pytest.mark.parametrize("block_s", [0.05, 1.0, 60.0])
-def test_the_size_of_blocks_changes_nothing(
+def test_block_size_changes_nothing(
     tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch, block_s: float
 ) -> None:
     path = write_wav(tmp_path / "a.wav", two_speakers())
     expected = analysed(path, classifier)
-    monkeypatch.setattr("analyzer.stream.BLOCK_S", block_s)
-    found = analysed(path, classifier)
-    assert (found.rows, found.figures, found.sketch) == (expected.rows, expected.figures, expected.sketch)
+    monkeypatch.setattr("analyzer.audio.stream.BLOCK_S", block_s)
+    analysis = analysed(path, classifier)
+    assert (analysis.rows, analysis.figures, analysis.drawing) == (expected.rows, expected.figures, expected.drawing)
 
 
 sounds = st.sampled_from(["speech", "noise", "tones", "silence", "loud"])
@@ -146,7 +154,7 @@ def composed(channels: list[list[tuple[str, float]]], rate: int) -> np.ndarray:
 
 @settings(max_examples=60)
 @given(channels, st.sampled_from([8000, 11025, 16000, 44100]), st.floats(0.01, 20))
-def test_a_timeline_is_in_order_inside_the_recording_and_each_channel_says_one_thing_at_a_time(
+def test_rows_do_not_overlap(
     tmp_path_factory: pytest.TempPathFactory,
     classifier: Classifier,
     pieces: list[list[tuple[str, float]]],
@@ -154,47 +162,45 @@ def test_a_timeline_is_in_order_inside_the_recording_and_each_channel_says_one_t
     block_s: float,
 ) -> None:
     path = write_wav(tmp_path_factory.getbasetemp() / "composed.wav", composed(pieces, rate), rate)
-    found = analysed(path, classifier)
-    assert found.rows == timeline.ordered(found.rows)
-    assert all(0 <= row.start < row.end <= found.length_s + 0.001 for row in found.rows)
-    assert {row.channel for row in found.rows} <= set(found.figures)
-    for channel in found.figures:
-        own = [row for row in found.rows if row.channel == channel]
-        assert all(before.end <= after.start for before, after in itertools.pairwise(own))
-    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in found.rows)
-    assert all(0 <= p <= 1 for row in found.rows for p in row.probabilities)
+    analysis = analysed(path, classifier)
+    assert analysis.rows == timeline.ordered(analysis.rows)
+    assert all(0 <= row.start < row.end <= analysis.length_s + 0.001 for row in analysis.rows)
+    assert {row.channel for row in analysis.rows} <= set(analysis.figures)
+    for channel in analysis.figures:
+        channel_rows = [row for row in analysis.rows if row.channel == channel]
+        assert all(before.end <= after.start for before, after in itertools.pairwise(channel_rows))
+    assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in analysis.rows)
+    assert all(0 <= probability <= 1 for row in analysis.rows for probability in row.probabilities)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("analyzer.stream.BLOCK_S", block_s)
+        patch.setattr("analyzer.audio.stream.BLOCK_S", block_s)
         in_other_blocks = analysed(path, classifier)
-    assert (in_other_blocks.rows, in_other_blocks.figures) == (found.rows, found.figures)
+    assert (in_other_blocks.rows, in_other_blocks.figures) == (analysis.rows, analysis.figures)
 
 
-def test_a_truncated_wav_is_analysed_as_far_as_it_goes(tmp_path: Path, classifier: Classifier) -> None:
+def test_truncated_wav_is_analysed(tmp_path: Path, classifier: Classifier) -> None:
     path = write_wav(tmp_path / "a.wav", voices.call(60, [(1, 20), (40, 59)]))
     path.write_bytes(path.read_bytes()[: 44 + 30 * 16000])
-    found = analysed(path, classifier)
-    assert (found.length_s, found.note, found.status) == (30.0, "truncated: 0:30 of 1:00", "ok")
-    assert found.figures[1]["talk_s"] == pytest.approx(19, abs=0.3)
+    analysis = analysed(path, classifier)
+    assert (analysis.length_s, analysis.note, analysis.status) == (30.0, "truncated: 0:30 of 1:00", "ok")
+    assert analysis.figures[1]["talk_s"] == pytest.approx(19, abs=0.3)
 
 
-def test_what_cannot_be_read_raises_with_the_reason(tmp_path: Path, classifier: Classifier) -> None:
+def test_unreadable_file_raises(tmp_path: Path, classifier: Classifier) -> None:
     (tmp_path / "a.wav").touch()
     with pytest.raises(UnreadableRecording, match="the file is empty"):
         analysed(tmp_path / "a.wav", classifier)
 
 
-def test_a_sound_shorter_than_a_frame_is_no_speech(tmp_path: Path, classifier: Classifier) -> None:
-    found = analysed(write_wav(tmp_path / "a.wav", voices.speech(0.01)), classifier)
-    assert (found.status, found.length_s) == ("no_speech", 0.01)
+def test_tiny_sound_is_no_speech(tmp_path: Path, classifier: Classifier) -> None:
+    analysis = analysed(write_wav(tmp_path / "a.wav", voices.speech(0.01)), classifier)
+    assert (analysis.status, analysis.length_s) == ("no_speech", 0.01)
 
 
-def test_the_envelope_is_the_least_and_greatest_of_every_tenth_of_a_second(
-    tmp_path: Path, classifier: Classifier
-) -> None:
+def test_envelope_has_extremes(tmp_path: Path, classifier: Classifier) -> None:
     sound = np.stack([voices.speech(2.55), np.zeros(20_400, np.float32)])
     sound[0, 3999] = -1
-    found = analysed(write_wav(tmp_path / "a.wav", sound, subtype="FLOAT"), classifier)
-    drawn = unpack(found.sketch.envelope, 2)
+    analysis = analysed(write_wav(tmp_path / "a.wav", sound, subtype="FLOAT"), classifier)
+    drawn = unpack(analysis.drawing.envelope, 2)
     assert drawn.shape == (2, 26, 2)
     assert drawn[0, 4, 0] == -1
     assert drawn[0, 10] == pytest.approx([sound[0, 8000:8800].min(), sound[0, 8000:8800].max()], abs=1 / 127)
@@ -206,98 +212,103 @@ def test_the_envelope_is_the_least_and_greatest_of_every_tenth_of_a_second(
         np.float32, st.tuples(st.integers(1, 3), st.integers(0, 50), st.just(2)), elements=st.floats(-2, 2, width=32)
     )
 )
-def test_a_packed_envelope_reads_back(envelope: np.ndarray) -> None:
+def test_packed_envelope_reads_back(envelope: np.ndarray) -> None:
     if envelope.size:
-        found = unpack(pack(envelope), len(envelope))
-        assert found.shape == envelope.shape
-        assert np.abs(found - np.clip(envelope, -1, 1)).max() <= 0.5 / 127 + 1e-6
+        unpacked = unpack(pack(envelope), len(envelope))
+        assert unpacked.shape == envelope.shape
+        assert np.abs(unpacked - np.clip(envelope, -1, 1)).max() <= 0.5 / 127 + 1e-6
 
 
-def test_every_encoding_can_be_taken_down_the_way(tmp_path: Path, classifier: Classifier) -> None:
+def test_every_encoding_is_analysed(tmp_path: Path, classifier: Classifier) -> None:
     for encoding in ENCODINGS.values():
         path = encoding.write(tmp_path, voices.call(2, [(0.3, 1.8)], encoding.rate))
         assert analysed(path, classifier).status == "ok", encoding.name
 
 
-def with_other(classifier: Classifier, monkeypatch: pytest.MonkeyPatch, other: Callable[[int], float]) -> None:
-    """Make the network return `other(k)` as the probability of non-speech in segment k, counted from 0."""
+def set_non_speech(
+    classifier: Classifier, monkeypatch: pytest.MonkeyPatch, probability: Callable[[int], float]
+) -> None:
+    """Make the network return `probability(number)` as the probability of non-speech in segment `number`, from 0."""
     count = itertools.count()
 
     def probabilities(inputs: list[np.ndarray]) -> np.ndarray:
-        return np.array([[*[0.125] * 8, other(next(count))] for _ in inputs])
+        return np.array([[*[0.125] * 8, probability(next(count))] for _ in inputs])
 
     monkeypatch.setattr(classifier, "probabilities", probabilities)
 
 
 @pytest.fixture
-def long_talk(tmp_path: Path) -> Path:
+def long_speech(tmp_path: Path) -> Path:
     """Two minutes of one voice, in dozens of segments."""
     return write_wav(tmp_path / "a.wav", voices.call(120, [(1, 119)]))
 
 
-def test_what_the_network_hears_to_be_no_speech_gets_no_row(
-    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+def test_non_speech_of_the_network_has_no_row(
+    long_speech: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = analysed(long_talk, classifier).figures[1]
-    with_other(classifier, monkeypatch, lambda number: 0.9)
-    found = analysed(long_talk, classifier)
-    assert (found.status, found.rows, found.figures[1]["talk_s"]) == ("no_speech", [], 0)
-    assert found.figures[1]["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
-    assert found.figures[1]["silence_s"] == before["silence_s"]
+    before = analysed(long_speech, classifier).figures[1]
+    set_non_speech(classifier, monkeypatch, lambda number: 0.9)
+    analysis = analysed(long_speech, classifier)
+    assert (analysis.status, analysis.rows, analysis.figures[1]["talk_s"]) == ("no_speech", [], 0)
+    assert analysis.figures[1]["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
+    assert analysis.figures[1]["silence_s"] == before["silence_s"]
 
 
-def test_speech_behind_noise_gets_rows_where_the_network_can_tell_it_from_noise(
+def test_noisy_speech_needs_a_non_speech_output(
     tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = voices.call(20, [(1, 9), (11, 19)]) + voices.noise(20, level_db=-20)
     path = write_wav(tmp_path / "a.wav", sound)
-    with_other(classifier, monkeypatch, lambda number: 0.1)
-    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, hears_other=False))
+    set_non_speech(classifier, monkeypatch, lambda number: 0.1)
+    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, has_non_speech_output=False))
     assert analysed(path, classifier).figures[1]["talk_s"] < 5
-    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, hears_other=True))
+    monkeypatch.setattr(classifier, "settings", replace(classifier.settings, has_non_speech_output=True))
     assert analysed(path, classifier).figures[1]["talk_s"] > 10
 
 
-def test_a_word_of_somebody_who_has_been_talking_is_not_taken_for_a_noise(
-    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+def test_single_non_speech_segment_keeps_its_row(
+    long_speech: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = analysed(long_talk, classifier).rows
-    with_other(classifier, monkeypatch, lambda number: float(number % 8 == 5))
-    assert [row.start for row in analysed(long_talk, classifier).rows] == [row.start for row in plain]
+    expected = analysed(long_speech, classifier).rows
+    set_non_speech(classifier, monkeypatch, lambda number: float(number % 8 == 5))
+    assert [row.start for row in analysed(long_speech, classifier).rows] == [row.start for row in expected]
 
 
-def test_music_that_sets_in_after_talk_gets_rows_for_seconds_only(
-    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+def test_music_after_speech_soon_has_no_rows(
+    long_speech: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = analysed(long_talk, classifier).rows
+    plain = analysed(long_speech, classifier).rows
     half = len(plain) // 2
-    with_other(classifier, monkeypatch, lambda number: float(number >= half))
-    last = max(row.end for row in analysed(long_talk, classifier).rows)
+    set_non_speech(classifier, monkeypatch, lambda number: float(number >= half))
+    last = max(row.end for row in analysed(long_speech, classifier).rows)
     assert plain[half].start < last < plain[half].start + 15
 
 
-def test_talk_after_music_is_told_from_its_first_word(
-    long_talk: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
+def test_speech_after_music_has_rows_at_once(
+    long_speech: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    plain = analysed(long_talk, classifier).rows
+    plain = analysed(long_speech, classifier).rows
     half = len(plain) // 2
-    with_other(classifier, monkeypatch, lambda number: float(number < half))
-    assert [row.start for row in analysed(long_talk, classifier).rows] == [row.start for row in plain[half:]]
+    set_non_speech(classifier, monkeypatch, lambda number: float(number < half))
+    assert [row.start for row in analysed(long_speech, classifier).rows] == [row.start for row in plain[half:]]
 
 
-def test_a_segment_leans_on_what_was_heard_before_in_the_same_channel_and_in_no_other(
+def test_smoothing_uses_only_the_same_channel(
     tmp_path: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def angry_once(inputs: list[np.ndarray]) -> np.ndarray:
         """Return anger for the first segment, calm for all others."""
-        found = np.zeros((len(inputs), 8))
-        found[:, EMOTIONS.index("calm")] = 1
-        found[0] = np.eye(8)[EMOTIONS.index("angry")]
-        return found
+        probabilities = np.zeros((len(inputs), 8))
+        probabilities[:, EMOTIONS.index("calm")] = 1
+        probabilities[0] = np.eye(8)[EMOTIONS.index("angry")]
+        return probabilities
 
     monkeypatch.setattr(classifier, "probabilities", angry_once)
     rows = analysed(write_wav(tmp_path / "a.wav", two_speakers()), classifier).rows
-    anger = {c: [row.probabilities[EMOTIONS.index("angry")] for row in rows if row.channel == c] for c in (1, 2)}
+    anger = {
+        channel: [row.probabilities[EMOTIONS.index("angry")] for row in rows if row.channel == channel]
+        for channel in (1, 2)
+    }
     assert len(anger[1]) >= 3 and len(rows) <= BATCH, "or more than one segment is the first"
     assert anger[1][0] == 1
     assert anger[1] == sorted(anger[1], reverse=True)

@@ -10,19 +10,16 @@ import pytest
 
 import analyzer
 from analyzer import EmotionStream
-from analyzer.classifier import Sensitivities, Sensitivity
+from analyzer.commands.listen import ListenSettings
+from analyzer.commands.listen import run as listen
 from analyzer.emotions import EMOTIONS, NEGATIVE, SENSITIVITIES
-from analyzer.live import ListenSettings
-from analyzer.live import run as listen
-from analyzer.signals import StopSignals
-from analyzer.timeline import Row
-from tests import voices
-from tests.encoders import write_wav
-from tests.nights import Analyze, read_csv, read_workbook
-from tests.tiny_model import make_tiny_model
+from analyzer.runtime.signals import StopSignals
+from analyzer.timeline.timeline import Row
+from tests.helpers import voices
+from tests.helpers.encoders import write_wav
+from tests.helpers.runs import Analyze, read_csv, read_workbook
+from tests.helpers.tiny_model import EXTREMES, make_tiny_model
 
-#: So far apart that hardly any segment is negative at `low`, and nearly all are at `high`.
-EXTREMES = Sensitivities(Sensitivity(0.995), Sensitivity(0.5, 0.51, 0.05), Sensitivity(0.005))
 TERMS = {"business_use": True, "licence": "trained on own calls"}
 
 
@@ -46,34 +43,36 @@ def negative(labels: list[str]) -> int:
     return sum(label in NEGATIVE for label in labels)
 
 
-def test_a_higher_sensitivity_labels_more_segments_negative_and_changes_nothing_else(
-    tmp_path: Path, analyze: Analyze, model: Path, call: Path
-) -> None:
-    labels, others = [], []
+def test_higher_sensitivity_finds_more_negatives(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
+    labels, other_columns = [], []
     for name in SENSITIVITIES:
         assert analyze(call.parent, "-o", tmp_path / name, "--sensitivity", name, model=model) == 0
         rows = rows_of(tmp_path / name)
         labels.append([row.pop("emotion") for row in rows])
-        others.append(rows)
+        other_columns.append(rows)
     low, normal, high = labels
-    assert others[0] == others[1] == others[2]
+    assert other_columns[0] == other_columns[1] == other_columns[2]
     assert negative(low) < negative(high) == len(high) >= 5
-    assert all(label in NEGATIVE for found, more in ((low, normal), (normal, high)) for label in both(found, more))
+    assert all(
+        label in NEGATIVE
+        for lower, higher in ((low, normal), (normal, high))
+        for label in labels_of_negatives(lower, higher)
+    )
 
 
-def both(found: list[str], more: list[str]) -> list[str]:
+def labels_of_negatives(lower: list[str], higher: list[str]) -> list[str]:
     """Return the labels at a higher sensitivity of the segments that are negative at a lower one."""
-    return [label for before, label in zip(found, more, strict=True) if before in NEGATIVE]
+    return [label for old_label, label in zip(lower, higher, strict=True) if old_label in NEGATIVE]
 
 
-def test_normal_is_what_a_run_uses_that_does_not_say(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
+def test_default_sensitivity_is_normal(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
     assert analyze(call.parent, "-o", tmp_path / "a", model=model) == 0
     assert analyze(call.parent, "-o", tmp_path / "b", "--sensitivity", "normal", model=model) == 0
     assert rows_of(tmp_path / "a") == rows_of(tmp_path / "b")
     assert analyze(call.parent, "-o", tmp_path / "b", "--dry-run", model=model) == 0
 
 
-def test_another_sensitivity_analyses_anew_and_the_same_one_does_not(
+def test_new_sensitivity_repeats_the_analysis(
     tmp_path: Path, analyze: Analyze, model: Path, call: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def analysed(*options: str) -> dict[str, object]:
@@ -92,7 +91,7 @@ def test_another_sensitivity_analyses_anew_and_the_same_one_does_not(
     assert rows_of(tmp_path / "out") == at_normal
 
 
-def test_it_may_stand_in_a_configuration(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
+def test_configuration_sets_sensitivity(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
     config = tmp_path / "run.toml"
     config.write_text('sensitivity = "high"\n')
     assert analyze(call.parent, "-o", tmp_path / "out", "--config", config, model=model) == 0
@@ -100,9 +99,7 @@ def test_it_may_stand_in_a_configuration(tmp_path: Path, analyze: Analyze, model
     assert negative([row["emotion"] for row in rows_of(tmp_path / "out")]) >= 5
 
 
-def test_the_python_api_and_listen_label_as_the_command_does(
-    tmp_path: Path, analyze: Analyze, model: Path, call: Path
-) -> None:
+def test_api_and_listen_give_equal_labels(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
     for name in SENSITIVITIES:
         assert analyze(call.parent, "-o", tmp_path / name, "--sensitivity", name, model=model) == 0
         expected = [row["emotion"] for row in rows_of(tmp_path / name)]
@@ -134,22 +131,18 @@ def lines_of(model: Path, sensitivity: str, path: Path) -> list[dict[str, object
     return [json.loads(line) for line in printed.getvalue().splitlines()]
 
 
-def test_a_recording_of_one_segment_has_the_same_label_under_both_priors(
-    tmp_path: Path, analyze: Analyze, tiny_model: Path
-) -> None:
-    alone = write_wav(tmp_path / "calls" / "a.wav", voices.call(3, [(0.5, 2.3)]))
+def test_single_segment_has_equal_labels_under_both_priors(tmp_path: Path, analyze: Analyze, tiny_model: Path) -> None:
+    recording = write_wav(tmp_path / "calls" / "a.wav", voices.call(3, [(0.5, 2.3)]))
     for name in SENSITIVITIES:
         for prior in ("calls", "even"):
             options = ("--sensitivity", name, "--prior", prior)
-            assert analyze(alone.parent, "-o", tmp_path / name / prior, *options, model=tiny_model) == 0
+            assert analyze(recording.parent, "-o", tmp_path / name / prior, *options, model=tiny_model) == 0
         (on_calls,), (even,) = (rows_of(tmp_path / name / prior) for prior in ("calls", "even"))
         assert on_calls["emotion"] == even["emotion"]
         assert [on_calls[emotion] for emotion in EMOTIONS] != [even[emotion] for emotion in EMOTIONS]
 
 
-def test_run_json_workbook_and_pages_say_what_was_used(
-    tmp_path: Path, analyze: Analyze, model: Path, call: Path
-) -> None:
+def test_reports_state_sensitivity_and_terms(tmp_path: Path, analyze: Analyze, model: Path, call: Path) -> None:
     options = ("--sensitivity", "low", "--format", "csv,xlsx,html")
     assert analyze(call.parent, "-o", tmp_path / "out", *options, model=model) == 0
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
@@ -158,17 +151,15 @@ def test_run_json_workbook_and_pages_say_what_was_used(
     overview = {row[0]: row[1] for row in sheets["Overview"]}
     assert overview["Business use of the model"] == "yes, trained on own calls"
     assert overview["Sensitivity"] == (
-        "low (used here): not measured; normal: finds 51 % of the negative clips, and calls 5 % of the level clips "
-        "negative; high: not measured"
+        "low (used here): not measured; normal: finds 51 % of the negative clips, and calls 5 % of the neutral and "
+        "calm clips negative; high: not measured"
     )
     assert ("sensitivity", "low") in [row[:2] for row in sheets["Settings"]]
     page = (tmp_path / "out" / "html" / "calls" / "a.wav.html").read_text(encoding="utf-8")
     assert "<dt>sensitivity</dt><dd>low</dd>" in page
 
 
-def test_run_json_says_of_a_model_without_terms_that_they_are_not_stated(
-    tmp_path: Path, analyze: Analyze, call: Path
-) -> None:
+def test_unstated_terms_are_null_in_run_json(tmp_path: Path, analyze: Analyze, call: Path) -> None:
     assert analyze(call.parent, "-o", tmp_path / "out") == 0
     manifest = json.loads((tmp_path / "out" / "run.json").read_text())
     assert (manifest["business_use"], manifest["licence"]) == (None, "not stated")

@@ -7,10 +7,10 @@ import sys
 
 import pytest
 
-from analyzer.signals import Stopped, StopSignals
+from analyzer.runtime.signals import Stopped, StopSignals
 
 
-def test_a_signal_is_raised_where_the_run_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_check_raises_after_a_signal(monkeypatch: pytest.MonkeyPatch) -> None:
     with StopSignals() as stop:
         stop.check()
         os.kill(os.getpid(), signal.SIGTERM)
@@ -21,31 +21,31 @@ def test_a_signal_is_raised_where_the_run_asks(monkeypatch: pytest.MonkeyPatch) 
     assert stopped.value.exit_status == 143
 
 
-def test_a_signal_ends_a_wait_at_once() -> None:
+def test_signal_ends_a_wait() -> None:
     with StopSignals() as stop, pytest.raises(Stopped) as stopped, stop.waiting():
         os.kill(os.getpid(), signal.SIGINT)
         signal.pause()
     assert stopped.value.exit_status == 130
 
 
-def test_a_signal_before_a_wait_ends_it_as_well() -> None:
+def test_earlier_signal_ends_a_wait() -> None:
     with StopSignals() as stop:
         os.kill(os.getpid(), signal.SIGINT)
         with pytest.raises(Stopped), stop.waiting():
             signal.pause()
 
 
-def test_afterwards_signals_mean_what_they_meant() -> None:
+def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     with StopSignals():
         assert signal.getsignal(signal.SIGTERM) != before[1]
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
 
 
-def test_a_second_signal_ends_the_process() -> None:
+def test_second_signal_ends_the_process() -> None:
     code = (
         "import os, signal, time\n"
-        "from analyzer.signals import StopSignals\n"
+        "from analyzer.runtime.signals import StopSignals\n"
         "with StopSignals():\n"
         "    os.kill(os.getpid(), signal.SIGINT)\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n"

@@ -14,16 +14,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer import live, standard_streams
-from analyzer.live import ListenSettings
-from analyzer.signals import StopSignals
-from analyzer.standard_streams import read_some, write_all
-from tests.nights import Night, contents
-from tests.test_live import heard, raw, two, two_speakers
+from analyzer.commands import listen as live
+from analyzer.commands.listen import ListenSettings
+from analyzer.runtime import standard_streams
+from analyzer.runtime.signals import StopSignals
+from analyzer.runtime.standard_streams import read_some, write_all
+from tests.helpers.listening import listen_to, raw, two_speakers
+from tests.helpers.runs import Run, contents
 
-__all__ = ["two"]  # fixture
-
-EVERY_CLOSED = "0<&- 1>&- 2>&-"
+ALL_CLOSED = "0<&- 1>&- 2>&-"
 
 
 def with_streams(redirections: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
@@ -33,61 +32,59 @@ def with_streams(redirections: str, *arguments: object) -> "subprocess.Completed
     return subprocess.run(["sh", "-c", script, "sh", *command], capture_output=True, text=True, check=False)
 
 
-@pytest.mark.parametrize("redirections", ["1>&-", "2>&-", EVERY_CLOSED, "1>/dev/full 2>/dev/full"])
-def test_a_run_with_worker_processes_does_all_its_work(
-    good_night: Night, tmp_path: Path, tiny_model: Path, redirections: str
-) -> None:
-    ran = with_streams(
+@pytest.mark.parametrize("redirections", ["1>&-", "2>&-", ALL_CLOSED, "1>/dev/full 2>/dev/full"])
+def test_run_with_workers_is_complete(good_run: Run, tmp_path: Path, tiny_model: Path, redirections: str) -> None:
+    process = with_streams(
         redirections,
-        *("analyze", good_night.calls, "-o", tmp_path / "out", "--model", tiny_model, "-j", "2", "-v"),
+        *("analyze", good_run.calls, "-o", tmp_path / "out", "--model", tiny_model, "-j", "2", "-v"),
     )
-    assert ran.returncode == 0
-    assert contents(tmp_path / "out") == contents(good_night.output)
-    assert "Traceback" not in ran.stderr
+    assert process.returncode == 0
+    assert contents(tmp_path / "out") == contents(good_run.output)
+    assert "Traceback" not in process.stderr
 
 
 @pytest.mark.parametrize("command", ["report", "prune", "doctor"])
-def test_the_other_commands_work_with_every_stream_closed(good_night: Night, tmp_path: Path, command: str) -> None:
+def test_other_commands_work_with_closed_streams(good_run: Run, tmp_path: Path, command: str) -> None:
     output = tmp_path / "out"
     output.mkdir()
-    (output / "ledger.sqlite").write_bytes((good_night.output / "ledger.sqlite").read_bytes())
+    (output / "ledger.sqlite").write_bytes((good_run.output / "ledger.sqlite").read_bytes())
     arguments = {
         "report": ["report", output, "--format", "csv"],
         "prune": ["prune", "-o", output, "--match", "*silence.wav"],
         "doctor": ["doctor", "-o", output],
     }[command]
-    assert with_streams(EVERY_CLOSED, *arguments).returncode == 0
+    assert with_streams(ALL_CLOSED, *arguments).returncode == 0
     if command != "doctor":
         files = (output / "files.csv").read_text()
         assert ("silence.wav" in files, "noise.wav" in files) == (command == "report", True)
 
 
 @pytest.mark.parametrize("command", ["doctor", "analyze", "prune"])
-def test_lines_that_are_asked_for_and_cannot_be_printed_are_a_failure(good_night: Night, command: str) -> None:
+def test_unprintable_output_is_a_failure(good_run: Run, command: str) -> None:
     arguments = {
         "doctor": ["doctor"],
-        "analyze": ["analyze", good_night.calls, "-o", good_night.output, "--dry-run", "--force"],
-        "prune": ["prune", "-o", good_night.output, "--match", "*", "--dry-run"],
+        "analyze": ["analyze", good_run.calls, "-o", good_run.output, "--dry-run", "--force"],
+        "prune": ["prune", "-o", good_run.output, "--match", "*", "--dry-run"],
     }[command]
-    ran = with_streams(">/dev/full", *arguments)
-    assert ran.returncode == 3
-    assert "standard output cannot be written: No space left on device" in ran.stderr
+    process = with_streams(">/dev/full", *arguments)
+    assert process.returncode == 3
+    assert "standard output cannot be written: No space left on device" in process.stderr
 
 
-def test_a_reader_who_leaves_ends_nothing(good_night: Night) -> None:
+def test_leaving_reader_is_no_error(good_run: Run) -> None:
     reading, writing = os.pipe()
     os.close(reading)
-    command = [sys.executable, "-m", "analyzer", "prune", "-o", good_night.output, "--match", "*", "--dry-run"]
-    ran = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
+    command = [sys.executable, "-m", "analyzer", "prune", "-o", good_run.output, "--match", "*", "--dry-run"]
+    process = subprocess.run(command, stdout=writing, stderr=subprocess.PIPE, text=True, check=False)
     os.close(writing)
-    assert (ran.returncode, ran.stderr) == (0, "")
+    assert (process.returncode, process.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("redirections", ["<&-", ">&-"])
 def test_listen_needs_both_of_its_streams(redirections: str) -> None:
-    ran = with_streams(redirections, "listen")
-    assert ran.returncode == 2
-    assert "one of them is closed" in ran.stderr
+    process = with_streams(redirections, "listen")
+    assert process.returncode == 2
+    assert "one of them is closed" in process.stderr
 
 
 # Non-blocking pipes.
@@ -114,11 +111,11 @@ def pipe() -> Iterator[tuple[int, int]]:
 @pytest.fixture
 def waited(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
     """An event that is set once the tool waits for a stream."""
-    event, really = threading.Event(), select.select
+    event, original = threading.Event(), select.select
 
-    def wait(*some: object) -> object:
+    def wait(*arguments: object) -> object:
         event.set()
-        return really(*some)  # type: ignore[call-overload]
+        return original(*arguments)  # type: ignore[call-overload]
 
     monkeypatch.setattr(standard_streams.select, "select", wait)
     return event
@@ -136,12 +133,12 @@ def fill(descriptor: int) -> int:
     return written
 
 
-def drained(descriptor: int, after: threading.Event) -> tuple[threading.Thread, bytearray]:
+def drained(descriptor: int, may_start: threading.Event) -> tuple[threading.Thread, bytearray]:
     """Return a thread that reads a pipe to its end once an event is set, and what it reads."""
     read = bytearray()
 
     def drain() -> None:
-        after.wait()
+        may_start.wait()
         while data := read_some(descriptor, 1000):
             read.extend(data)
 
@@ -151,12 +148,12 @@ def drained(descriptor: int, after: threading.Event) -> tuple[threading.Thread, 
 
 
 @given(st.binary(max_size=300_000))
-def test_every_byte_is_written_into_a_pipe_however_little_that_takes(data: bytes) -> None:
+def test_write_all_writes_every_byte(data: bytes) -> None:
     reading, writing = os.pipe()
     non_blocking(writing)
-    begun = threading.Event()
-    begun.set()
-    thread, read = drained(reading, begun)
+    may_start = threading.Event()
+    may_start.set()
+    thread, read = drained(reading, may_start)
     write_all(writing, data)
     os.close(writing)
     thread.join()
@@ -165,11 +162,11 @@ def test_every_byte_is_written_into_a_pipe_however_little_that_takes(data: bytes
 
 
 @pytest.mark.parametrize("buffering", ["of the command", "of Python"])
-def test_listen_waits_for_a_pipe_that_takes_no_more(
-    two: ListenSettings, pipe: tuple[int, int], waited: threading.Event, buffering: str
+def test_listen_waits_for_a_full_output_pipe(
+    two_channels: ListenSettings, pipe: tuple[int, int], waited: threading.Event, buffering: str
 ) -> None:
     data = raw(two_speakers())
-    expected = heard(two, [data])
+    expected = listen_to(two_channels, [data])
     before = fill(pipe[1])
     waited.clear()
     if buffering == "of Python":
@@ -180,10 +177,10 @@ def test_listen_waits_for_a_pipe_that_takes_no_more(
     reading, feeding = os.pipe()
     feeder = writer(feeding, data)
     with os.fdopen(reading, "rb") as source, StopSignals() as stop:
-        assert live.run(two, source, sink, stop) == 0
+        assert live.run(two_channels, source, sink, stop) == 0
     os.close(pipe[1])
-    for other in (thread, feeder):
-        other.join()
+    for started in (thread, feeder):
+        started.join()
     assert waited.is_set()
     assert read[before:].decode().splitlines() == expected
 
@@ -200,11 +197,11 @@ def writer(descriptor: int, data: bytes) -> threading.Thread:
     return thread
 
 
-def test_listen_waits_for_sound_from_a_pipe_that_has_none_yet(
-    two: ListenSettings, pipe: tuple[int, int], waited: threading.Event
+def test_listen_waits_for_an_empty_input_pipe(
+    two_channels: ListenSettings, pipe: tuple[int, int], waited: threading.Event
 ) -> None:
     data = raw(two_speakers())
-    expected = heard(two, [data])
+    expected = listen_to(two_channels, [data])
 
     def write() -> None:
         waited.wait()
@@ -215,25 +212,25 @@ def test_listen_waits_for_sound_from_a_pipe_that_has_none_yet(
     thread.start()
     sink = io.StringIO()
     with os.fdopen(pipe[0], "rb", closefd=False) as source, StopSignals() as stop:
-        assert live.run(two, source, sink, stop) == 0
+        assert live.run(two_channels, source, sink, stop) == 0
     thread.join()
     assert sink.getvalue().splitlines() == expected
 
 
-def test_the_command_listen_loses_no_line_in_non_blocking_pipes(two: ListenSettings) -> None:
+def test_listen_command_loses_no_line(two_channels: ListenSettings) -> None:
     data = raw(two_speakers())
     (source, feeding), (reading, sink) = os.pipe(), os.pipe()
     for end in (source, sink):
         non_blocking(end)
     before = fill(sink)
-    command = [sys.executable, "-m", "analyzer", "listen", "--channels", "2", "--model", two.model]
+    command = [sys.executable, "-m", "analyzer", "listen", "--channels", "2", "--model", two_channels.model]
     process = subprocess.Popen(command, stdin=source, stdout=sink, stderr=subprocess.PIPE)
     for end in (source, sink):
         os.close(end)
     feeder = writer(feeding, data)
     with os.fdopen(reading, "rb") as lines:
         read = lines.read()
-    _, said = process.communicate()
+    _, messages = process.communicate()
     feeder.join()
-    assert (process.returncode, said) == (0, b"")
-    assert read[before:].decode().splitlines() == heard(two, [data])
+    assert (process.returncode, messages) == (0, b"")
+    assert read[before:].decode().splitlines() == listen_to(two_channels, [data])

@@ -11,49 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import storage
-from analyzer.discovery import parse_inputs, walk
+from analyzer.audio import storage
 from analyzer.errors import CannotWork, UnreadableRecording, UsageError
-from tests import voices
-from tests.encoders import write_wav
-from tests.nights import MTIME, Analyze, a_call, contents, read_csv
-
-BUCKET = "s3://recordings"
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[str]:
-    """The address of an S3 server; environment variables point to it while it runs."""
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    told = {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "key",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in told.items():
-            patch.setenv(name, value)
-        yield told["AWS_ENDPOINT_URL"]
-    server.stop()
-
-
-@pytest.fixture
-def bucket(server: str) -> Iterator[str]:
-    """An empty bucket, without cached clients of other servers."""
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
-    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
-    files.mkdir(BUCKET)
-    yield BUCKET
-    for one in files.call_s3("list_objects_v2", Bucket="recordings").get("Contents", ()):
-        files.call_s3("delete_object", Bucket="recordings", Key=one["Key"])  # rm cannot delete keys with an empty part
-    files.rmdir("recordings")
+from analyzer.inputs.discovery import parse_inputs, walk
+from tests.helpers import voices
+from tests.helpers.bucket import put
+from tests.helpers.encoders import write_wav
+from tests.helpers.runs import MTIME, Analyze, a_call, contents, read_csv
 
 
 @pytest.fixture
@@ -68,19 +32,7 @@ def calls(tmp_path: Path) -> Path:
     return folder
 
 
-def put(source: Path, address: str) -> None:
-    """Copy a file or a folder into a bucket."""
-    import s3fs
-
-    files = s3fs.S3FileSystem(use_listings_cache=False, skip_instance_cache=True)
-    for path in [source] if source.is_file() else sorted(p for p in source.rglob("*") if p.is_file()):
-        below = "" if path == source else f"/{path.relative_to(source).as_posix()}"
-        files.pipe_file(f"{address}{below}", path.read_bytes())
-
-
-def test_recordings_in_a_bucket_are_analysed_as_those_in_a_folder(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_bucket_gives_same_results_as_folder(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/2026/calls")
     assert analyze(calls, "-o", tmp_path / "local") == 0
     assert analyze(f"{bucket}/2026/calls", "-o", tmp_path / "remote") == 0
@@ -89,67 +41,63 @@ def test_recordings_in_a_bucket_are_analysed_as_those_in_a_folder(
     assert statuses == {"calls/README.md": "skipped", "calls/a.wav": "ok", "calls/tuesday/ä b.wav": "ok"}
 
 
-def test_in_worker_processes_too(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
+def test_workers_read_buckets(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/calls")
     assert analyze(f"{bucket}/calls", "-o", tmp_path / "one") == 0
     assert analyze(f"{bucket}/calls", "-o", tmp_path / "two", jobs=2) == 0
     assert contents(tmp_path / "two") == contents(tmp_path / "one")
 
 
-def analysed(output: Path) -> int:
+def analysed_count(output: Path) -> int:
     """Return how many recordings the last run analysed."""
     return sum(json.loads((output / "run.json").read_text())["analysed"].values())
 
 
-def test_what_is_done_is_not_fetched_again_and_what_changed_is(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_only_changes_are_fetched_again(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/calls")
     output = tmp_path / "out"
     assert analyze(f"{bucket}/calls", "-o", output) == 0
     assert analyze(f"{bucket}/calls/", "-o", output) == 0
-    assert analysed(output) == 0
+    assert analysed_count(output) == 0
     longer = write_wav(tmp_path / "longer.wav", voices.call(3, [(0.3, 2.7)]))
     put(longer, f"{bucket}/calls/a.wav")
     put(longer, f"{bucket}/calls/new.wav")
     assert analyze(f"{bucket}/calls", "-o", output) == 0
-    assert analysed(output) == 2
+    assert analysed_count(output) == 2
 
 
-def test_what_another_version_skipped_for_its_content_is_looked_at_once_more(
+def test_new_version_checks_skipped_once(
     bucket: str, calls: Path, tmp_path: Path, analyze: Analyze, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (calls / "film.bin").write_bytes((calls / "a.wav").read_bytes())
     (calls / "old.bin").write_bytes(b"MAC \x96\x0f" + bytes(100))
     put(calls, f"{bucket}/calls")
-    output, looked_at, look = tmp_path / "out", [], storage.head
+    output, read_names, original = tmp_path / "out", [], storage.head
 
     def head(location: str, size: int) -> bytes:
-        looked_at.append(location.rpartition("/")[2])
-        return look(location, size)
+        read_names.append(location.rpartition("/")[2])
+        return original(location, size)
 
-    monkeypatch.setattr("analyzer.storage.head", head)
+    monkeypatch.setattr("analyzer.audio.storage.head", head)
     with monkeypatch.context() as earlier:
-        earlier.setattr("analyzer.batch.ANALYSIS_VERSION", 1)
-        earlier.setattr("analyzer.signatures._FORMS", {})
-        earlier.setattr("analyzer.signatures._SIGNATURES", {})
+        earlier.setattr("analyzer.batch.batch.ANALYSIS_VERSION", 1)
+        earlier.setattr("analyzer.audio.signatures._FORMS", {})
+        earlier.setattr("analyzer.audio.signatures._SIGNATURES", {})
         for expected in (3, 0):
             analyze(f"{bucket}/calls", "-o", output)
-            assert len({*looked_at} & {"film.bin", "old.bin", "README.md"}) == expected
-            looked_at.clear()
+            assert len({*read_names} & {"film.bin", "old.bin", "README.md"}) == expected
+            read_names.clear()
     assert {row["status"] for row in read_csv(output / "files.csv") if row["file"].endswith(".bin")} == {"skipped"}
     analyze(f"{bucket}/calls", "-o", output)
-    assert {*looked_at} >= {"film.bin", "old.bin", "README.md"}
+    assert {*read_names} >= {"film.bin", "old.bin", "README.md"}
     statuses = {row["file"]: row["status"] for row in read_csv(output / "files.csv")}
     assert (statuses["calls/film.bin"], statuses["calls/old.bin"]) == ("ok", "skipped")
-    looked_at.clear()
+    read_names.clear()
     analyze(f"{bucket}/calls", "-o", output)
-    assert not {*looked_at} & {"old.bin", "README.md"}
+    assert not {*read_names} & {"old.bin", "README.md"}
 
 
-def test_a_recording_that_left_the_bucket_keeps_its_results(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_deleted_object_keeps_its_results(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/calls")
     assert analyze(f"{bucket}/calls", "-o", tmp_path / "out") == 0
     import s3fs
@@ -161,9 +109,7 @@ def test_a_recording_that_left_the_bucket_keeps_its_results(
     assert (tmp_path / "out" / "timelines" / "calls" / "a.wav.csv").is_file()
 
 
-def test_a_single_recording_and_a_whole_bucket_can_be_named(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_inputs_may_be_objects_or_buckets(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/calls")
     assert analyze(f"{bucket}/calls/a.wav", "-o", tmp_path / "one") == 0
     assert [row["file"] for row in read_csv(tmp_path / "one" / "files.csv")] == ["calls/a.wav"]
@@ -175,58 +121,56 @@ def test_a_single_recording_and_a_whole_bucket_can_be_named(
     }
 
 
-def test_the_folder_marks_of_consoles_are_no_recordings(bucket: str, calls: Path, server: str) -> None:
+def test_folder_markers_are_ignored(bucket: str, calls: Path, server: str) -> None:
     put(calls, f"{bucket}/calls")
     import s3fs
 
     s3fs.S3FileSystem(skip_instance_cache=True).call_s3("put_object", Bucket="recordings", Key="calls/", Body=b"")
-    assert [one.name for one in storage.listing(f"{bucket}/calls/")] == ["README.md", "a.wav", "tuesday"]
+    assert [entry.name for entry in storage.listing(f"{bucket}/calls/")] == ["README.md", "a.wav", "tuesday"]
 
 
-def test_files_of_the_system_in_a_bucket_are_not_listed(bucket: str, calls: Path, tmp_path: Path) -> None:
+def test_system_files_are_not_listed(bucket: str, calls: Path, tmp_path: Path) -> None:
     for name in ("._a.wav", ".DS_Store", "@eaDir/a.wav", "day/#snapshot/a.wav", "day/b.wav"):
         put(calls / "a.wav", f"{bucket}/{name}")
     (source,) = parse_inputs([bucket])
-    assert [found.identity.path for found in walk(source, tmp_path)] == ["day/b.wav"]
+    assert [file.identity.path for file in walk(source, tmp_path)] == ["day/b.wav"]
     (source,) = parse_inputs([f"{bucket}/._a.wav"])
-    assert [found.identity.path for found in walk(source, tmp_path)] == ["._a.wav"]
+    assert [file.identity.path for file in walk(source, tmp_path)] == ["._a.wav"]
     (source,) = parse_inputs([f"{bucket}/@eaDir"])
-    assert [found.identity.path for found in walk(source, tmp_path)] == ["a.wav"]
+    assert [file.identity.path for file in walk(source, tmp_path)] == ["a.wav"]
 
 
-def test_keys_with_an_empty_part_are_read_and_stay_apart(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+def test_keys_with_empty_parts_stay_apart(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
     keys = ("calls/b.wav", "calls//b.wav", "calls//x/c.wav", "calls/t//d.wav", "calls///e.wav", "/calls/f.wav")
     for seed, key in enumerate(keys):
         put(a_call(tmp_path / f"{seed}.wav", seed=seed), f"{bucket}/{key}")
     output = tmp_path / "out"
-    for number in (6, 0):
+    for count in (6, 0):
         assert analyze(f"all={bucket}", "-o", output) == 0
-        assert analysed(output) == number
+        assert analysed_count(output) == count
         assert {row["file"]: row["status"] for row in read_csv(output / "files.csv")} == {
             f"all/{key}": "ok" for key in keys
         }
     assert len(list((output / "timelines").rglob("*.csv"))) == 6
     assert analyze(f"{bucket}/calls", "-o", tmp_path / "folder") == 0
-    found = [row["file"] for row in read_csv(tmp_path / "folder" / "files.csv")]
-    assert found == sorted(key for key in keys if key.startswith("calls"))
+    files = [row["file"] for row in read_csv(tmp_path / "folder" / "files.csv")]
+    assert files == sorted(key for key in keys if key.startswith("calls"))
 
 
-def test_a_single_recording_below_an_empty_part_can_be_named(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+def test_input_below_an_empty_part(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
     put(a_call(tmp_path / "b.wav"), f"{bucket}/calls//b.wav")
     assert analyze(f"{bucket}/calls//b.wav", "-o", tmp_path / "out") == 0
     assert [row["file"] for row in read_csv(tmp_path / "out" / "files.csv")] == ["calls//b.wav"]
 
 
-def test_the_scheme_of_an_address_may_be_in_capitals(
-    bucket: str, calls: Path, tmp_path: Path, analyze: Analyze
-) -> None:
+def test_scheme_may_be_in_capitals(bucket: str, calls: Path, tmp_path: Path, analyze: Analyze) -> None:
     put(calls, f"{bucket}/calls")
-    for scheme, number in (("S3", 2), ("s3", 0)):
+    for scheme, count in (("S3", 2), ("s3", 0)):
         assert analyze(f"{scheme}://recordings/calls", "-o", tmp_path / "out") == 0
-        assert analysed(tmp_path / "out") == number
+        assert analysed_count(tmp_path / "out") == count
 
 
-def test_addresses_that_hold_the_same_recordings_are_refused(bucket: str, calls: Path) -> None:
+def test_overlapping_addresses_are_refused(bucket: str, calls: Path) -> None:
     put(calls, f"{bucket}/calls")
     for other in (f"{bucket}/calls/tuesday", f"x={bucket}/calls/a.wav", f"x={bucket}", "x=S3://recordings/calls/"):
         for inputs in ([f"{bucket}/calls", other], [other, f"{bucket}/calls"]):
@@ -248,20 +192,20 @@ def web(calls: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 @pytest.mark.parametrize("path", ["", "/", "/calls", "/calls/", "/calls/tuesday", "/calls/README.md"])
-def test_a_folder_of_a_web_server_is_refused_with_what_to_do(web: str, path: str) -> None:
+def test_web_folder_is_refused(web: str, path: str) -> None:
     with pytest.raises(UsageError, match="give the address of each recording, or download them"):
         parse_inputs([f"{web}{path}"])
 
 
 @pytest.mark.parametrize("name", ["a.wav", "call"])
-def test_a_single_recording_of_a_web_server_is_analysed(web: str, tmp_path: Path, analyze: Analyze, name: str) -> None:
+def test_web_recording_is_analysed(web: str, tmp_path: Path, analyze: Analyze, name: str) -> None:
     assert analyze(f"{web}/calls/{name}", "-o", tmp_path / "out") == 0
     assert [(row["file"], row["status"]) for row in read_csv(tmp_path / "out" / "files.csv")] == [
         (f"calls/{name}", "ok")
     ]
 
 
-def test_a_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
+def test_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
     put(calls / "a.wav", f"{bucket}/a.wav")
     with storage.open_to_read(f"{bucket}/a.wav") as handle:
         assert handle.read(4) == b"RIFF"
@@ -269,16 +213,16 @@ def test_a_recording_is_fetched_in_pieces(bucket: str, calls: Path) -> None:
     assert storage.head(f"{bucket}/a.wav", 4) == b"RIFF"
 
 
-def test_nothing_at_an_address_is_a_usage_error(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
+def test_empty_address_is_a_usage_error(bucket: str, tmp_path: Path, analyze: Analyze) -> None:
     assert analyze(f"{bucket}/nowhere", "-o", tmp_path / "out") == 2
     assert not (tmp_path / "out").exists()
 
 
-def test_an_address_of_no_known_kind_is_a_usage_error(tmp_path: Path, analyze: Analyze) -> None:
+def test_unknown_scheme_is_a_usage_error(tmp_path: Path, analyze: Analyze) -> None:
     assert analyze("carrier-pigeon://loft/calls", "-o", tmp_path / "out") == 2
 
 
-def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for_gone(
+def test_unreachable_server_changes_nothing(
     bucket: str,
     calls: Path,
     tmp_path: Path,
@@ -301,12 +245,12 @@ def test_a_server_that_does_not_answer_is_said_to_be_so_and_nothing_is_taken_for
     assert contents(tmp_path / "out") == before
 
 
-def test_a_path_is_no_address() -> None:
+def test_paths_are_no_addresses() -> None:
     assert not any(map(storage.is_address, ("/srv/calls", "calls", "C:\\calls", "a=b", "s3:/x", "label=s3://bucket")))
     assert all(map(storage.is_address, ("s3://bucket", "gs://bucket/calls", "abfs://container@account/calls")))
 
 
-def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     import fsspec.core
 
     def refuse(*_: object, **__: object) -> None:
@@ -317,7 +261,7 @@ def test_without_the_package_the_message_says_what_to_install(monkeypatch: pytes
         storage.is_file("s3://bucket/calls")
 
 
-def test_a_listing_that_breaks_off_is_no_listing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_broken_listing_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     class Broken:
         def ls(self, *_: object, **__: object) -> None:
             raise RuntimeError("connection reset")
@@ -340,7 +284,7 @@ class Refusing:
         raise self._error
 
 
-def test_a_file_that_cannot_be_fetched_is_neither_judged_nor_taken_for_broken_audio(
+def test_failed_fetch_is_an_error(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(storage, "_opened", lambda address: (Refusing(RuntimeError("reset")), "bucket/a"))
@@ -349,6 +293,6 @@ def test_a_file_that_cannot_be_fetched_is_neither_judged_nor_taken_for_broken_au
     with pytest.raises(UnreadableRecording, match="cannot be fetched"):
         storage.open_to_read("s3://bucket/a.wav")
     monkeypatch.setattr(storage, "_opened", lambda address: (Refusing(PermissionError(13, "no")), "bucket/a"))
-    for look in (lambda: storage.head("s3://bucket/a", 64), lambda: storage.open_to_read("s3://bucket/a")):
+    for access in (lambda: storage.head("s3://bucket/a", 64), lambda: storage.open_to_read("s3://bucket/a")):
         with pytest.raises(PermissionError):
-            look()
+            access()

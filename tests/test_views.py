@@ -11,15 +11,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.entry import Entry
-from analyzer.figures import channel_figures
-from analyzer.labels import Labelling
-from analyzer.ledger import Ledger
+from analyzer.model.labels import Labelling
 from analyzer.names import Identity
-from analyzer.outputs import harmless
 from analyzer.report import views
-from analyzer.speech import Segment
-from analyzer.timeline import row
+from analyzer.speech.detector import Segment
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import escape_formula
+from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.timeline import row
+from tests.helpers.entries import AWKWARD_NAMES
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: 2026-11-24 12:00:00 UTC.
@@ -34,34 +35,12 @@ RECORDINGS_HEADER = (
 )
 FILES_HEADER = "file,status,reason,present,bytes,codec,rate,channels,length_s"
 
-#: Names of folders and files that cause trouble in a spreadsheet, a terminal or a text file.
-AWKWARD = (
-    "=1+1",
-    "+49",
-    "-x",
-    "@SUM(A1)",
-    "\tx",
-    "\nx",
-    "\rx",
-    "'x",
-    '"x',
-    "x,y;z",
-    "a\nb",
-    os.fsdecode(b"\xff\xfe"),
-    "\x1b[31m",
-    "\u2028",
-    "\ufffe\uffff",
-    "\U0001f600",
-    "_x000D_",
-    "=cmd|' /C calc'!A0",
-)
-
 
 def an_entry(label: str = "calls", path: str = "a.wav", **changes: object) -> Entry:
     """The entry of a recording with two channels, one of which has speech."""
     import numpy as np
 
-    segments = [Segment(k, k + 0.75, np.full(6000, 0.1, np.float32), True) for k in (0, 4)]
+    segments = [Segment(start, start + 0.75, np.full(6000, 0.1, np.float32), True) for start in (0, 4)]
     rows = [row(segment, 1, np.eye(8)[round(segment.start)], Labelling(0.5, 0.4)) for segment in segments]
     fields: dict = {
         "size": 32044,
@@ -87,30 +66,30 @@ def failed(label: str, path: str, reason: str = "it is broken") -> Entry:
 
 @pytest.fixture
 def ledger() -> Iterator[Ledger]:
-    with closing(Ledger(None)) as ledger:
+    with closing(Ledger(Path("not-there"), in_memory=True)) as ledger:
         yield ledger
 
 
 def tables(ledger: Ledger, folder: Path) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Return both views, written as CSV and read again."""
-    found = []
+    parsed = []
     for name, table in (("recordings.csv", views.recordings(ledger, BERLIN)), ("files.csv", views.files(ledger))):
         views.write_csv(table, folder / name)
         with open(folder / name, encoding="utf-8", newline="") as handle:
-            found.append(list(csv.DictReader(handle)))
-    return found[0], found[1]
+            parsed.append(list(csv.DictReader(handle)))
+    return parsed[0], parsed[1]
 
 
-def test_the_columns_are_those_of_the_design(ledger: Ledger, tmp_path: Path) -> None:
+def test_table_columns(ledger: Ledger, tmp_path: Path) -> None:
     tables(ledger, tmp_path)
     assert (tmp_path / "recordings.csv").read_text() == RECORDINGS_HEADER + "\n"
     assert (tmp_path / "files.csv").read_text() == FILES_HEADER + "\n"
 
 
-def test_a_recording_has_a_row_per_channel(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record(an_entry(reason="fake stereo"))
+def test_recording_has_a_row_per_channel(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record(an_entry(reason="both channels identical"))
     recordings, files = tables(ledger, tmp_path)
-    assert [(r["recording"], r["channel"], r["speaker"]) for r in recordings] == [
+    assert [(record["recording"], record["channel"], record["speaker"]) for record in recordings] == [
         ("calls/a.wav", "1", "channel 1"),
         ("calls/a.wav", "2", "channel 2"),
     ]
@@ -128,7 +107,7 @@ def test_a_recording_has_a_row_per_channel(ledger: Ledger, tmp_path: Path) -> No
         {
             "file": "calls/a.wav",
             "status": "ok",
-            "reason": "fake stereo",
+            "reason": "both channels identical",
             "present": "yes",
             "bytes": "32044",
             "codec": "wav pcm_16",
@@ -139,58 +118,60 @@ def test_a_recording_has_a_row_per_channel(ledger: Ledger, tmp_path: Path) -> No
     ]
 
 
-def test_the_note_says_what_is_odd_and_where_the_time_is_from(ledger: Ledger, tmp_path: Path) -> None:
-    ledger.record(an_entry(reason="fake stereo"))
+def test_note_has_reason_and_source_of_time(ledger: Ledger, tmp_path: Path) -> None:
+    ledger.record(an_entry(reason="both channels identical"))
     (first, _), _ = tables(ledger, tmp_path)
-    assert first["note"] == "fake stereo; recorded: time of the file"
+    assert first["note"] == "both channels identical; recorded: time of the file"
     assert first["recorded"] == "2026-11-24 13:00:00"
 
 
 @pytest.mark.filterwarnings("error")
-def test_a_recording_that_failed_has_one_row_with_the_reason(ledger: Ledger, tmp_path: Path) -> None:
+def test_failed_recording_has_one_row(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(failed("calls", "b.wav"))
-    (only,), _ = tables(ledger, tmp_path)
-    assert (only["status"], only["channel"], only["speaker"], only["talk_s"]) == ("failed", "", "", "")
-    assert only["note"].startswith("it is broken")
+    (record,), _ = tables(ledger, tmp_path)
+    assert (record["status"], record["channel"], record["speaker"], record["talk_s"]) == ("failed", "", "", "")
+    assert record["note"].startswith("it is broken")
 
 
-def test_what_is_no_audio_is_a_file_but_no_recording(ledger: Ledger, tmp_path: Path) -> None:
+def test_skipped_file_is_not_a_recording(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(Entry(Identity("calls", "README.md"), 5, NOON_NS, "skipped", "no audio"))
     recordings, files = tables(ledger, tmp_path)
     assert recordings == []
-    assert [(f["file"], f["status"], f["reason"]) for f in files] == [("calls/README.md", "skipped", "no audio")]
+    assert [(file_row["file"], file_row["status"], file_row["reason"]) for file_row in files] == [
+        ("calls/README.md", "skipped", "no audio")
+    ]
 
 
-def test_a_recording_that_is_gone_keeps_its_rows(ledger: Ledger, tmp_path: Path) -> None:
+def test_deleted_recording_keeps_its_rows(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(an_entry())
     ledger.mark_present([Identity("calls", "a.wav")], False)
     recordings, files = tables(ledger, tmp_path)
     assert len(recordings) == 2
-    assert [f["present"] for f in files] == ["no"]
+    assert [file_row["present"] for file_row in files] == ["no"]
 
 
-def test_rows_are_sorted_by_the_bytes_of_the_path_whatever_came_first(ledger: Ledger, tmp_path: Path) -> None:
+def test_rows_are_sorted_by_path_bytes(ledger: Ledger, tmp_path: Path) -> None:
     paths = ["b.wav", "a/z.wav", "a.wav", "B.wav", "ä.wav", os.fsdecode(b"\xff.wav"), "a b/x.wav"]
     for path in paths:
         ledger.record(an_entry(path=path))
     _, files = tables(ledger, tmp_path)
     in_order = sorted((Identity("calls", path) for path in paths), key=lambda identity: identity.sort_key)
-    assert [f["file"] for f in files] == [identity.shown for identity in in_order]
+    assert [file_row["file"] for file_row in files] == [identity.shown for identity in in_order]
 
 
-@pytest.mark.parametrize("name", AWKWARD, ids=ascii)
-def test_no_name_is_run_as_a_formula_or_breaks_a_line(ledger: Ledger, tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", AWKWARD_NAMES, ids=ascii)
+def test_names_are_escaped(ledger: Ledger, tmp_path: Path, name: str) -> None:
     ledger.record(an_entry(label=name, path=f"{name}.wav"))
     ledger.record(failed(name, "broken.wav", reason="=HYPERLINK(0)"))
     recordings, files = tables(ledger, tmp_path)
     shown = Identity(name, f"{name}.wav").shown
-    cells = [row["recording"] for row in recordings[:2]] + [files[0]["file"], files[1]["file"]]
+    cells = [record["recording"] for record in recordings[:2]] + [files[0]["file"], files[1]["file"]]
     assert {cell.removeprefix("'") for cell in cells} >= {shown.removeprefix("'")}
     texts = [
         value
         for table in (recordings, files)
-        for line in table
-        for column, value in line.items()
+        for table_row in table
+        for column, value in table_row.items()
         if column not in views.DECIMALS
     ]
     assert not any(text.startswith(("=", "+", "-", "@", "\t", "\r")) for text in texts)
@@ -198,27 +179,29 @@ def test_no_name_is_run_as_a_formula_or_breaks_a_line(ledger: Ledger, tmp_path: 
     assert (tmp_path / "files.csv").read_bytes().count(b"\n") == 3
 
 
-def test_numbers_below_zero_stay_numbers(ledger: Ledger, tmp_path: Path) -> None:
+def test_negative_numbers_are_not_escaped(ledger: Ledger, tmp_path: Path) -> None:
     ledger.record(an_entry())
     (first, _), _ = tables(ledger, tmp_path)
     assert first["level_db"] == "-20.0"
 
 
-part = (
-    st.binary(min_size=1, max_size=20).map(lambda b: os.fsdecode(b.replace(b"/", b"").replace(b"\0", b""))).filter(bool)
+name_parts = (
+    st.binary(min_size=1, max_size=20)
+    .map(lambda name: os.fsdecode(name.replace(b"/", b"").replace(b"\0", b"")))
+    .filter(bool)
 )
 
 
 @settings(max_examples=25)
-@given(st.lists(st.tuples(part, part), min_size=1, max_size=6, unique=True))
-def test_whatever_bytes_a_name_has_the_tables_open(
-    tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]]
-) -> None:
+@given(st.lists(st.tuples(name_parts, name_parts), min_size=1, max_size=6, unique=True))
+def test_names_of_any_bytes(tmp_path_factory: pytest.TempPathFactory, names: list[tuple[str, str]]) -> None:
     folder = tmp_path_factory.getbasetemp() / "any-names"
     folder.mkdir(exist_ok=True)
-    with closing(Ledger(None)) as ledger:
+    with closing(Ledger(Path("not-there"), in_memory=True)) as ledger:
         for label, path in names:
             ledger.record(failed(label, path))
         _, files = tables(ledger, folder)
         assert len(files) == len(names)
-        assert [file["file"] for file in files] == [harmless(entry.identity.shown) for entry in ledger.entries()]
+        assert [file_row["file"] for file_row in files] == [
+            escape_formula(entry.identity.shown) for entry in ledger.entries()
+        ]

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field, replace
 
 from analyzer.emotions import CALL_PRIOR
 from analyzer.errors import UsageError
-from analyzer.features import FrontEnd
-from training import music, published
-from training.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
-from training.splits import actors_of
+from analyzer.speech.features import FrontEnd
+from training.data import music, published
+from training.data.corpora import RAVDESS, RAVDESS_SONG, TESS, Clip
+from training.data.splits import actors_of
 
 FOLDS = (1, 2, 3, 4, 5)
 
@@ -19,7 +19,7 @@ FRONT_END = FrontEnd(
 )  # fmt: skip
 #: Corpora that may be held out whole. A part joins the corpora that one fit holds out together by PLUS.
 LEFT_OUT = ("crema-d", "nemo", "banglaser", TESS)
-PLUS = "+"
+CORPUS_SEPARATOR = "+"
 #: Corpora that calibrate a network if they were held out of its training. TESS, two women who say one phrase, is unlike
 #: any call.
 CALIBRATING = ("crema-d", "nemo", "banglaser")
@@ -174,17 +174,24 @@ COPIES = {
     published.NON_SPEECH: 8, published.IVR: 4, music.CORPUS: 6,
 }  # fmt: skip
 
-_LABELLED_BUSINESS = {"crema-d": 22.0, "banglaser": 3.0, "emogator": 3.0, published.NEUTRAL_SPEECH: 1.0}
-_OTHERS = {RAVDESS: 18.0, RAVDESS_SONG: 4.0, "nemo": 8.0, TESS: 2.0, published.KOREAN: 3.0, published.RAKSHAK: 2.0}
+_LABELLED_BUSINESS_SHARES = {"crema-d": 22.0, "banglaser": 3.0, "emogator": 3.0, published.NEUTRAL_SPEECH: 1.0}
+_NON_BUSINESS_SHARES = {
+    RAVDESS: 18.0,
+    RAVDESS_SONG: 4.0,
+    "nemo": 8.0,
+    TESS: 2.0,
+    published.KOREAN: 3.0,
+    published.RAKSHAK: 2.0,
+}
 ACCURATE = Recipe(
     "accurate",
-    EncoderRecipe("encoder", {**_OTHERS, **_BUSINESS_SHARES}),
-    {**_OTHERS, **_LABELLED_BUSINESS},
+    EncoderRecipe("encoder", {**_NON_BUSINESS_SHARES, **_BUSINESS_SHARES}),
+    {**_NON_BUSINESS_SHARES, **_LABELLED_BUSINESS_SHARES},
     left_out=("crema-d", "nemo+banglaser+tess"),
 )
 #: Sources of non-speech that models for business use exclude: published without a licence, under a copyleft licence for
 #: code, or (the numbers) cut from ESC-50, which allows no commercial use.
-_UNCLEAR = tuple(
+_UNCLEAR_LICENCES = tuple(
     f"{published.NON_SPEECH}-{source}"
     for source in (
         "kunaljathal_vad", "noorani_vad", "dtmf_decoder", "town_telecom", "browser_phone", "share", "sounds",
@@ -194,7 +201,7 @@ _UNCLEAR = tuple(
 _OPEN_SHARES = {corpus: share for corpus, share in _BUSINESS_SHARES.items() if corpus != published.IVR}
 #: Trained only on audio whose licences allow business use.
 OPEN_ACCURATE = Recipe(
-    "open-accurate", EncoderRecipe("open-encoder", _OPEN_SHARES, excluded=_UNCLEAR), _LABELLED_BUSINESS
+    "open-accurate", EncoderRecipe("open-encoder", _OPEN_SHARES, excluded=_UNCLEAR_LICENCES), _LABELLED_BUSINESS_SHARES
 )
 #: Share of the distilled head in the heads of small models, and the shrinkage of their discriminants.
 _DISTILLED, _SMALL_SHRINKAGE = 0.5, 0.05
@@ -204,7 +211,7 @@ DEFAULT = replace(
 )  # fmt: skip
 OPEN = replace(
     OPEN_ACCURATE, name="open",
-    encoder=StudentRecipe("open-student", OPEN_ACCURATE, _OPEN_SHARES, excluded=_UNCLEAR),
+    encoder=StudentRecipe("open-student", OPEN_ACCURATE, _OPEN_SHARES, excluded=_UNCLEAR_LICENCES),
     shrinkage=_SMALL_SHRINKAGE, block_scales=(1.0,), distilled=_DISTILLED,
 )  # fmt: skip
 RECIPES = (ACCURATE, OPEN_ACCURATE, DEFAULT, OPEN)
@@ -218,26 +225,28 @@ def held_out(part: str, clips: Sequence[Clip]) -> frozenset[str]:
     """
     if part == ALL:
         return frozenset()
-    corpora, folds = set(part.split(PLUS)), deal(clips)
+    corpora, folds = set(part.split(CORPUS_SEPARATOR)), assign_folds(clips)
     if part in map(str, FOLDS):
         speakers = {clip.speaker for clip in clips if str(folds.get(clip.speaker, 0)) == part}
     else:
         speakers = {clip.speaker for clip in clips if clip.corpus in corpora & set(LEFT_OUT)}
     if not speakers or not (part in map(str, FOLDS) or corpora <= set(LEFT_OUT)):
         raise UsageError(
-            f"no speakers to leave out for {part}: give a fold, one or more of {', '.join(LEFT_OUT)} joined by {PLUS}, "
-            f"or {ALL}"
+            f"no speakers to leave out for {part}: give a fold, one or more of {', '.join(LEFT_OUT)} joined by "
+            f"{CORPUS_SEPARATOR}, or {ALL}"
         )
     return frozenset(speakers)
 
 
-def deal(clips: Iterable[Clip]) -> dict[str, int]:
+def assign_folds(clips: Iterable[Clip]) -> dict[str, int]:
     """Return the fold of every speaker: EmoBox's for RAVDESS, round-robin for other speakers.
 
     Actors of RAVDESS whose fold is not in FOLDS are missing from the result.
     """
     folds = {actor: fold for fold in FOLDS for actor in actors_of(fold)}
-    others = sorted({(clip.corpus, clip.speaker) for clip in clips if not clip.speaker.startswith(f"{RAVDESS}-")})
-    for number, (_, speaker) in enumerate(others):
+    other_speakers = sorted(
+        {(clip.corpus, clip.speaker) for clip in clips if not clip.speaker.startswith(f"{RAVDESS}-")}
+    )
+    for number, (_, speaker) in enumerate(other_speakers):
         folds[speaker] = number % len(FOLDS) + 1
     return folds

@@ -2,40 +2,44 @@
 
 import json
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analyzer.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER
 from analyzer.errors import CannotWork
-from analyzer.features import FrontEnd, network_input
-from training import cost, encoding, export, fits, model_card, published
-from training.calibrated_rows import calibrated
-from training.card import CARD_FILE, METRICS_FILE
-from training.corpora import RAVDESS, Clip
-from training.evaluation_measures import moved, probabilities_of, truth_of
-from training.evaluation_rows import ROWS_SUFFIX, TrainedOn, TrainingData, write_rows
-from training.evaluation_tables import calibrated_on
-from training.fits import Heads
+from analyzer.model.classifier import SETTINGS_FILE, Classifier, ModelSettings
+from analyzer.speech.features import FrontEnd, network_input
+from training import model_card
+from training.baseline.card import CARD_FILE, METRICS_FILE
+from training.data import published
+from training.data.corpora import RAVDESS, Clip
+from training.data.sounds import Sounds, read_sounds
+from training.data.splits import refuse_leak
+from training.encoders import encoding
+from training.evaluation.measures import probabilities_of, threshold_of_accuracy, truth_of, with_prior
+from training.evaluation.operating_point import Calibration
+from training.evaluation.rows import ROWS_SUFFIX, TrainedOn, write_rows
+from training.evaluation.tables import calibrated_on
+from training.export import cost, model_files
+from training.export.quantize import quantize
+from training.heads import fits
+from training.heads.calibrated_rows import calibrate
+from training.heads.fits import Heads
+from training.heads.raw_scores import TELEPHONE
 from training.model_card import Rounding
-from training.operating_point import Calibration
-from training.quantize import quantize
-from training.raw_scores import TELEPHONE
-from training.recipes import ALL, FOLDS, FRONT_END, PLUS, Recipe, StudentRecipe, held_out
-from training.sounds import Sounds, read_sounds
-from training.splits import refuse_leak
+from training.recipes import ALL, CORPUS_SEPARATOR, FOLDS, FRONT_END, Recipe, StudentRecipe, held_out
 
 SEEDS = (1, 2, 3)
 #: Number of clips that calibrate the quantisation, and of other clips for comparing the result with the exact network.
-ROUNDED_BY, CHECKED = 240, 300
+QUANTIZATION_CLIPS, COMPARISON_CLIPS = 240, 300
 #: Share of clips whose most probable emotion quantisation must not change.
-KEPT = 0.97
+REQUIRED_AGREEMENT = 0.97
 #: Required accuracy on calls of the segments that are not labelled uncertain.
-KEPT_RIGHT = 0.8
+REQUIRED_ACCURACY = 0.8
 
 
 def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilities: Path) -> Path:
@@ -46,42 +50,42 @@ def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilit
     Parameters
     ----------
     recipe : of the model.
-    corpora : folder of corpora, named as in training.published.
+    corpora : folder of corpora, named as in training.data.published.
     cache : cache folder of sounds, networks and statistics.
     output, probabilities : the model's folder, and that of the files that `evaluate` reads.
     """
     sounds = read_sounds(fits.read_clips(corpora, cache), cache)
-    found = calibrated(raw_rows(recipe, sounds, cache), calibrated_on(recipe.name))
-    write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", found.rows, trained_on(recipe, sounds.clips))
+    evaluated = calibrate(raw_rows(recipe, sounds, cache), calibrated_on(recipe.name))
+    write_rows(probabilities / f"{recipe.name}{ROWS_SUFFIX}", evaluated.rows, trained_on(recipe, sounds.clips))
     heads = fits.fit_heads(recipe, ALL, SEEDS[0], sounds, cache)
-    network = with_heads(fits.encoder(recipe.encoder, ALL, sounds, cache).build(), heads, found.calibration)
+    network = with_heads(fits.encoder(recipe.encoder, ALL, sounds, cache).build(), heads, evaluated.calibration)
     business_use = not any(map(published.is_non_commercial, recipe.corpora))
     settings = ModelSettings(
         recipe.name,
-        export.NETWORK_FILE,
+        model_files.NETWORK_FILE,
         FRONT_END,
         EVEN_PRIOR,
         recipe.call_prior,
-        uncertain_below(found.rows, recipe.call_prior),
-        hears_other=True,
-        sensitivities=found.sensitivities,
+        uncertain_below(evaluated.rows, recipe.call_prior),
+        has_non_speech_output=True,
+        sensitivities=evaluated.sensitivities,
         business_use=business_use,
         licence=model_card.licence(recipe),
     )
-    clips = _trained(recipe, sounds.clips, frozenset())
-    with export.beside(output) as folder:
+    clips = fits.training_clips(recipe, sounds.clips, frozenset())
+    with model_files.beside(output) as folder:
         if isinstance(recipe.encoder, StudentRecipe):
-            export.write_files(folder, network, settings)
+            model_files.write_files(folder, network, settings)
             rounding = None
         else:
-            rounding = write_rounded(folder, network, settings, clips)
-        made = model_card.Made(
-            recipe, settings, found.rows, clips, network.count_params(),
-            cost.multiply_adds(folder / export.NETWORK_FILE, FRONT_END), cost.speed(folder),
+            rounding = write_quantized(folder, network, settings, clips)
+        card_input = model_card.CardInput(
+            recipe, settings, evaluated.rows, clips, network.count_params(),
+            cost.multiply_adds(folder / model_files.NETWORK_FILE, FRONT_END), cost.speed(folder),
             rounding,
         )  # fmt: skip
-        figures = model_card.metrics(made)
-        (folder / CARD_FILE).write_text(model_card.card(made, figures), encoding="utf-8")
+        figures = model_card.metrics(card_input)
+        (folder / CARD_FILE).write_text(model_card.card(card_input, figures), encoding="utf-8")
         (folder / METRICS_FILE).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
     return output / CARD_FILE
 
@@ -95,9 +99,9 @@ def raw_rows(recipe: Recipe, sounds: Sounds, cache: Path) -> pd.DataFrame:
     tables = []
     for part in recipe.parts:
         excluded = held_out(part, sounds.clips)
-        scored = [clip for clip in sounds.clips if fits.is_scored(clip, excluded)]
-        refuse_leak(_trained(recipe, sounds.clips, excluded), scored)
-        if not scored:
+        scored_clips = [clip for clip in sounds.clips if fits.is_scored(clip, excluded)]
+        refuse_leak(fits.training_clips(recipe, sounds.clips, excluded), scored_clips)
+        if not scored_clips:
             continue
         for seed in SEEDS if part in map(str, FOLDS) else SEEDS[:1]:
             rows = fits.scored(recipe, part, seed, sounds, cache)
@@ -110,22 +114,10 @@ def raw_rows(recipe: Recipe, sounds: Sounds, cache: Path) -> pd.DataFrame:
 def trained_on(recipe: Recipe, clips: Sequence[Clip]) -> TrainedOn:
     """Return the training speakers of the fits, for each fold of the rows."""
     return {
-        fold: training_data(recipe, part, clips)
+        fold: fits.training_data(recipe, part, clips)
         for part in recipe.parts
-        for fold in (published.EVALUATION_ONLY if part == ALL else part.split(PLUS))
+        for fold in (published.EVALUATION_ONLY if part == ALL else part.split(CORPUS_SEPARATOR))
     }
-
-
-def training_data(recipe: Recipe, part: str, clips: Sequence[Clip]) -> Mapping[str, TrainingData]:
-    """Return the training speakers of the fit that holds out a part."""
-    speakers = (clip.speaker for clip in _trained(recipe, clips, held_out(part, clips)))
-    return {"training": TrainingData(frozenset(speakers))}
-
-
-def _trained(recipe: Recipe, clips: Sequence[Clip], excluded: Collection[str]) -> list[Clip]:
-    """Return the training clips of a fit that holds out some speakers."""
-    left_out = {*excluded, *recipe.encoder.excluded}
-    return [clip for clip in clips if clip.corpus in recipe.corpora and clip.speaker not in left_out]
 
 
 def with_heads(encoder: Any, heads: Heads, calibration: Calibration) -> Any:
@@ -138,78 +130,69 @@ def with_heads(encoder: Any, heads: Heads, calibration: Calibration) -> Any:
     network = keras.Model(
         encoder.input, layers.Concatenate(name="probabilities")([emotions(encoder.output), other(encoder.output)])
     )
-    cooled = heads.emotions.cooled(calibration.temperature)
-    emotions.set_weights([cooled.kernel, cooled.bias])
-    sides = heads.non_speech
+    emotion_head = heads.emotions.with_temperature(calibration.temperature)
+    emotions.set_weights([emotion_head.kernel, emotion_head.bias])
     scale, offset = calibration.non_speech_scale, calibration.non_speech_offset
-    other.set_weights([scale * np.diff(sides.kernel, axis=1), scale * np.diff(sides.bias) + offset])
+    non_speech_head = heads.non_speech
+    other.set_weights([
+        scale * np.diff(non_speech_head.kernel, axis=1), scale * np.diff(non_speech_head.bias) + offset,
+    ])  # fmt: skip
     return network
 
 
 def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
     """Return the probability below which a segment is labelled uncertain.
 
-    This is the lowest of 0.30, 0.35, ... 0.90 at which at least KEPT_RIGHT of the clips that reach it are correct. It
-    is measured on clips of speakers held out by fold, through the telephone, weighted so that corpora count equally and
-    emotions are as frequent as on calls.
+    See `threshold_of_accuracy`. It is measured on clips of speakers held out by fold, through the telephone, weighted
+    so that corpora count equally and emotions are as frequent as on calls.
     """
     folds = tuple(map(str, FOLDS))
     acted = rows[rows["emotion"].isin(EMOTIONS) & rows["fold"].isin(folds) & (rows["condition"] == TELEPHONE)]
     acted = acted[acted.groupby("corpus")["emotion"].transform("nunique") > 2]
-    truth, on_calls = truth_of(acted), moved(probabilities_of(acted), call_prior)
-    alike = 1 / acted.groupby(["corpus", "emotion"])["emotion"].transform("size").to_numpy(float)
-    weights = np.array(call_prior)[truth] * alike
-    return lowest_kept_right(on_calls.argmax(axis=1) == truth, on_calls.max(axis=1), weights)
+    truth, call_probabilities = truth_of(acted), with_prior(probabilities_of(acted), call_prior)
+    group_weights = 1 / acted.groupby(["corpus", "emotion"])["emotion"].transform("size").to_numpy(float)
+    weights = np.array(call_prior)[truth] * group_weights
+    correct = call_probabilities.argmax(axis=1) == truth
+    return threshold_of_accuracy(correct, call_probabilities.max(axis=1), weights, REQUIRED_ACCURACY)
 
 
-def lowest_kept_right(right: np.ndarray, highest: np.ndarray, weights: np.ndarray) -> float:
-    """Return the lowest of 0.30, 0.35, ... 0.90 at which at least KEPT_RIGHT of the clips that reach it are correct.
-
-    `right` is whether the most probable emotion of a clip is correct, `highest` its probability; all are shaped
-    (clips,).
-    """
-    for level in np.arange(30, 95, 5) / 100:
-        kept = highest >= level
-        if kept.any() and np.average(right[kept], weights=weights[kept]) >= KEPT_RIGHT:
-            return float(level)
-    return 0.9
-
-
-def write_rounded(folder: Path, network: Any, settings: ModelSettings, clips: Sequence[Clip]) -> Rounding:
+def write_quantized(folder: Path, network: Any, settings: ModelSettings, clips: Sequence[Clip]) -> Rounding:
     """Write an int8 network and its settings; compare it with the exact one on clips not used for its quantisation.
 
-    Raises CannotWork if quantisation changes the most probable emotion of too many clips, see KEPT.
+    Raises CannotWork if quantisation changes the most probable emotion of too many clips, see REQUIRED_AGREEMENT.
     """
-    from training.fuse import fuse
-    from training.whisper import EPSILON, SENSITIVE
+    from training.encoders.whisper import EPSILON, SENSITIVE
+    from training.export.fuse import fuse
 
     (folder / SETTINGS_FILE).write_text(settings.to_json(), encoding="utf-8")
-    checked = spread([clip for clip in clips if clip.emotion in EMOTIONS], CHECKED)
-    paths = {clip.path for clip in checked}
-    others = [clip for clip in clips if clip.path not in paths]
+    checked = spread([clip for clip in clips if clip.emotion in EMOTIONS], COMPARISON_CLIPS)
+    checked_paths = {clip.path for clip in checked}
+    others = [clip for clip in clips if clip.path not in checked_paths]
     with tempfile.TemporaryDirectory() as scratch:
-        exact = Path(scratch) / export.NETWORK_FILE
-        export.export_network(network, settings.front_end, exact)
+        exact = Path(scratch) / model_files.NETWORK_FILE
+        model_files.export_network(network, settings.front_end, exact)
         fuse(exact, exact, EPSILON)
-        frames = [_frames(clip, settings.front_end) for clip in spread(others, ROUNDED_BY)]
-        quantize(exact, folder / export.NETWORK_FILE, frames, SENSITIVE)
-        return compare(exact, folder, [_frames(clip, settings.front_end) for clip in checked])
+        frames = [_clip_input(clip, settings.front_end) for clip in spread(others, QUANTIZATION_CLIPS)]
+        quantize(exact, folder / model_files.NETWORK_FILE, frames, SENSITIVE)
+        return compare(exact, folder, [_clip_input(clip, settings.front_end) for clip in checked])
 
 
 def compare(exact: Path, folder: Path, inputs: Sequence[np.ndarray]) -> Rounding:
     """Compare the network in a model's folder with the exact one.
 
-    Raises CannotWork if the most probable emotions of too many inputs differ, see KEPT.
+    Raises CannotWork if the most probable emotions of too many inputs differ, see REQUIRED_AGREEMENT.
     """
     session = encoding.open_network(exact)
     name = session.get_inputs()[0].name
     expected = np.concatenate([session.run(None, {name: frames[None]})[0] for frames in inputs])
-    found = Classifier(folder, "even").probabilities(inputs)
-    eight = slice(len(EMOTIONS))
-    kept = float((found[:, eight].argmax(axis=1) == expected[:, eight].argmax(axis=1)).mean())
-    if kept < KEPT:
-        raise CannotWork(f"rounding to int8 changes the emotion of {1 - kept:.1%} of the clips: nothing was written")
-    return Rounding(len(inputs), float(np.abs(found - expected).max()), kept)
+    actual = Classifier(folder, "even").probabilities(inputs)
+    emotions = slice(len(EMOTIONS))
+    agreement = float((actual[:, emotions].argmax(axis=1) == expected[:, emotions].argmax(axis=1)).mean())
+    if agreement < REQUIRED_AGREEMENT:
+        raise CannotWork(
+            f"rounding to int8 changes the emotion of {1 - agreement:.1%} of the clips: nothing was written"
+        )
+    return Rounding(len(inputs), float(np.abs(actual - expected).max()), agreement)
 
 
 def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
@@ -217,5 +200,5 @@ def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
     return [clips[round(k)] for k in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
 
 
-def _frames(clip: Clip, front_end: FrontEnd) -> np.ndarray:
+def _clip_input(clip: Clip, front_end: FrontEnd) -> np.ndarray:
     return network_input(encoding.sound_of(clip, TELEPHONE, front_end.rate)[0], front_end)

@@ -19,11 +19,11 @@ from openpyxl.worksheet._write_only import WriteOnlyWorksheet
 
 from analyzer.emotions import EMOTIONS
 from analyzer.names import show
-from analyzer.outputs import TIMELINE_COLUMNS
 from analyzer.report.interchange import SPEECH, label
 from analyzer.report.palette import COLOURS, MASKED
 from analyzer.report.sheets import BODY, HIGHEST, LINE_HEIGHT, MOST_ROWS, SECONDS_PER_DAY, header, readable, save
-from analyzer.timeline import Row, Timeline, ordered
+from analyzer.store.outputs import TIMELINE_COLUMNS
+from analyzer.timeline.timeline import Row, Timeline, ordered
 
 _CLOCK = "[h]:mm:ss.0"
 _FORMATS = {
@@ -33,18 +33,18 @@ _FORMATS = {
     "level_db": "0.0",
 }
 #: Widths of columns in characters.
-_NARROWEST, _WIDEST, _ABOUT_WIDTHS = 11, 42, (16, 90)
+_MIN_WIDTH, _MAX_WIDTH, _ABOUT_WIDTHS = 11, 42, (16, 90)
 _WRAPPED = Alignment(horizontal="left", vertical="top", wrap_text=True)
 _CENTRED = Alignment(horizontal="center")
 #: Cell shading: the higher the probability, the darker.
 _SHADES = ColorScaleRule("num", 0, "FFFFFF", "num", 0.3, "EAF1F8", "num", 1, "7DA7D0")
 #: Emotions with dark background colours, whose text is therefore white.
-_DARK = frozenset(("sad", "fearful", "disgust"))
+_DARK_EMOTIONS = frozenset(("sad", "fearful", "disgust"))
 #: Line colours that colour-blind people can distinguish. Their number limits the lines of a chart.
-_LINES = ("1F4E79", "E69F00", "009E73", "CC79A7", "000000", "56B4E9", "D55E00", "7F7F7F")
+_LINE_COLOURS = ("1F4E79", "E69F00", "009E73", "CC79A7", "000000", "56B4E9", "D55E00", "7F7F7F")
 #: Possible tick spacings of the time axis in seconds, and the maximum number of ticks.
-_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800)
-_MOST_MARKS = 8
+_TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 10800)
+_MAX_TICKS = 8
 
 
 def write_workbook(timeline: Timeline, path: Path) -> None:
@@ -52,7 +52,7 @@ def write_workbook(timeline: Timeline, path: Path) -> None:
     book = Workbook(write_only=True)
     about, sheet = book.create_sheet("About"), book.create_sheet("Timeline")
     rows = ordered(timeline.rows)
-    channels = _charted(timeline, rows)
+    channels = _charted_channels(timeline, rows)
     facts = _add_about(about, timeline)
     _add_timeline(sheet, timeline, rows, channels)
     if channels:
@@ -60,21 +60,25 @@ def write_workbook(timeline: Timeline, path: Path) -> None:
     _save(book, path)
 
 
-def _charted(timeline: Timeline, rows: Sequence[Row]) -> list[int]:
-    """Return the channels shown in the chart: the first ones with inferred emotions, one per colour of `_LINES`."""
+def _charted_channels(timeline: Timeline, rows: Sequence[Row]) -> list[int]:
+    """Return the channels shown in the chart: the first with inferred emotions, one per colour of `_LINE_COLOURS`."""
     inferred = {row.channel for row in rows[:MOST_ROWS] if row.probabilities}
-    return [channel for channel in timeline.channels if channel in inferred][: len(_LINES)]
+    return [channel for channel in timeline.channels if channel in inferred][: len(_LINE_COLOURS)]
 
 
 def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
     """Fill the sheet About with the metadata of a recording; return its number of rows."""
     _set_up(sheet, _ABOUT_WIDTHS)
-    length = _cell(sheet, _CLOCK)
+    length = _new_cell(sheet, _CLOCK)
     length.value = timeline.length_s / SECONDS_PER_DAY
-    told = [("recording", timeline.recording), ("length", length), ("speakers", ", ".join(timeline.speakers))]
-    facts = [*told, *timeline.about.items()]
+    recording_facts = [
+        ("recording", timeline.recording),
+        ("length", length),
+        ("speakers", ", ".join(timeline.speakers)),
+    ]
+    facts = [*recording_facts, *timeline.about.items()]
     for k, (name, fact) in enumerate(facts, start=1):
-        cells = header(sheet, name), _text(_cell(sheet), fact) if isinstance(fact, str) else fact
+        cells = header(sheet, name), _fill_text(_new_cell(sheet), fact) if isinstance(fact, str) else fact
         for cell in cells:
             cell.alignment = _WRAPPED
         lines = max(1 + len(str(cell.value)) // width for cell, width in zip(cells, _ABOUT_WIDTHS, strict=True))
@@ -88,9 +92,9 @@ def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[
     shown = rows[:MOST_ROWS]
     negative = [f"negative: {timeline.speakers[channel - 1]}" for channel in channels]
     columns = [*(column.replace("_", " ") for column in TIMELINE_COLUMNS), *negative]
-    wide = {"speaker": max(map(len, timeline.speakers), default=0) + 2}
-    wide |= {column: len(column) // 2 + 5 for column in negative}  # the title wraps to two lines
-    _set_up(sheet, [min(max(_NARROWEST, wide.get(column, 0)), _WIDEST) for column in columns])
+    needed_widths = {"speaker": max(map(len, timeline.speakers), default=0) + 2}
+    needed_widths |= {column: len(column) // 2 + 5 for column in negative}  # the title wraps to two lines
+    _set_up(sheet, [min(max(_MIN_WIDTH, needed_widths.get(column, 0)), _MAX_WIDTH) for column in columns])
     sheet.freeze_panes, sheet.print_title_rows = "A2", "1:1"
     sheet.row_dimensions[1].height = 2 * LINE_HEIGHT + 2
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{len(shown) + 1}"
@@ -108,15 +112,15 @@ class _RowOfCells:
     """Reusable cells of one row. The sheet writes each row at once, so one set serves all rows: styling is slow."""
 
     def __init__(self, sheet: WriteOnlyWorksheet, channels: Sequence[int]) -> None:
-        self._numbers = {column: _cell(sheet, form) for column, form in _FORMATS.items()}
+        self._numbers = {column: _new_cell(sheet, number_format) for column, number_format in _FORMATS.items()}
         self._numbers["channel"].alignment = _CENTRED
-        self._speaker = _cell(sheet)
-        self._emotions = {emotion: _coloured(sheet, emotion) for emotion in (*COLOURS, SPEECH)}
-        self._negative = {channel: _cell(sheet, "0%") for channel in channels}
+        self._speaker = _new_cell(sheet)
+        self._emotions = {emotion: _emotion_cell(sheet, emotion) for emotion in (*COLOURS, SPEECH)}
+        self._negative = {channel: _new_cell(sheet, "0%") for channel in channels}
 
     def holding(self, row: Row, speaker: str) -> list[Cell | None]:
         """Return the cells filled with the values of a row; None for empty cells."""
-        held: dict[str, float | None] = {
+        values: dict[str, float | None] = {
             "start": row.start / SECONDS_PER_DAY,
             "end": row.end / SECONDS_PER_DAY,
             "channel": row.channel,
@@ -124,10 +128,11 @@ class _RowOfCells:
             **dict(zip(EMOTIONS, row.probabilities or [None] * len(EMOTIONS), strict=True)),
             "level_db": row.level_db,
         }
-        cells = {column: _number(cell, held[column]) for column, cell in self._numbers.items()}
-        cells |= {"speaker": _text(self._speaker, speaker), "emotion": self._emotions[label(row)]}
+        cells = {column: _fill_number(cell, values[column]) for column, cell in self._numbers.items()}
+        cells |= {"speaker": _fill_text(self._speaker, speaker), "emotion": self._emotions[label(row)]}
         negative = (
-            _number(cell, row.negative if channel == row.channel else None) for channel, cell in self._negative.items()
+            _fill_number(cell, row.negative if channel == row.channel else None)
+            for channel, cell in self._negative.items()
         )
         return list(chain((cells[column] for column in TIMELINE_COLUMNS), negative))
 
@@ -146,9 +151,11 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
     starts = Reference(sheet, min_col=1, min_row=2, max_row=count + 1)
     for k, channel in enumerate(channels):
         values = Reference(sheet, min_col=len(TIMELINE_COLUMNS) + 1 + k, min_row=2, max_row=count + 1)
-        chart.series.append(_line(Series(values, starts, title=show(timeline.speakers[channel - 1])), _LINES[k]))
+        chart.series.append(
+            _format_line(Series(values, starts, title=show(timeline.speakers[channel - 1])), _LINE_COLOURS[k])
+        )
     length_s = max(timeline.length_s, *(row.end for row in timeline.rows))
-    step_s = next((step for step in _STEPS_S if length_s / step <= _MOST_MARKS), _STEPS_S[-1])
+    step_s = next((step for step in _TICK_STEPS_S if length_s / step <= _MAX_TICKS), _TICK_STEPS_S[-1])
     _set_axis(chart.x_axis, "Time into the call", "[h]:mm:ss", length_s / SECONDS_PER_DAY, step_s / SECONDS_PER_DAY)
     _set_axis(chart.y_axis, "Probability", "0%", 1, 0.25)
     chart.x_axis.axPos, chart.x_axis.majorGridlines = "b", None
@@ -156,7 +163,7 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
     return chart
 
 
-def _line(series: Series, colour: str) -> Series:
+def _format_line(series: Series, colour: str) -> Series:
     """Format a series as straight lines. Points have markers because a single point has no line."""
     series.smooth = False
     series.graphicalProperties.line.solidFill = colour
@@ -166,10 +173,10 @@ def _line(series: Series, colour: str) -> Series:
     return series
 
 
-def _set_axis(axis: NumericAxis, title: str, form: str, most: float, step: float) -> None:
+def _set_axis(axis: NumericAxis, title: str, number_format: str, maximum: float, step: float) -> None:
     axis.title, axis.title.overlay = title, False
-    axis.number_format, axis.majorUnit, axis.majorTickMark = form, step, "out"
-    axis.scaling.min, axis.scaling.max = 0, most
+    axis.number_format, axis.majorUnit, axis.majorTickMark = number_format, step, "out"
+    axis.scaling.min, axis.scaling.max = 0, maximum
     axis.delete = False
 
 
@@ -181,38 +188,38 @@ def _set_up(sheet: WriteOnlyWorksheet, widths: Sequence[float]) -> None:
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
-def _cell(sheet: WriteOnlyWorksheet, form: str | None = None) -> Cell:
+def _new_cell(sheet: WriteOnlyWorksheet, number_format: str | None = None) -> Cell:
     cell = WriteOnlyCell(sheet)
-    if form is not None:
-        cell.number_format = form
+    if number_format is not None:
+        cell.number_format = number_format
     return cell
 
 
-def _number(cell: Cell, value: float | None) -> Cell | None:
+def _fill_number(cell: Cell, value: float | None) -> Cell | None:
     if value is None:
         return None
     cell.value = value
     return cell
 
 
-def _text(cell: Cell, text: str) -> Cell:
+def _fill_text(cell: Cell, text: str) -> Cell:
     cell.value = readable(text)
     cell.data_type = "s"  # a name that begins with = is text, not a formula
     return cell
 
 
-def _coloured(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
+def _emotion_cell(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
     """Return a cell with the name of an emotion in its colour."""
-    cell = _text(_cell(sheet), emotion)
+    cell = _fill_text(_new_cell(sheet), emotion)
     cell.fill = PatternFill("solid", fgColor=COLOURS.get(emotion, MASKED).removeprefix("#"))
-    cell.font = Font(color="FFFFFF" if emotion in _DARK else "000000", **BODY)
+    cell.font = Font(color="FFFFFF" if emotion in _DARK_EMOTIONS else "000000", **BODY)
     return cell
 
 
 def _save(book: Workbook, path: Path) -> None:
     """Save a workbook without the time of the run, which the entries of the ZIP archive would hold, too."""
-    written = BytesIO()
-    save(book, written)
-    with ZipFile(written) as archive, ZipFile(path, "w") as timeless:
+    buffer = BytesIO()
+    save(book, buffer)
+    with ZipFile(buffer) as archive, ZipFile(path, "w") as target:
         for name in archive.namelist():
-            timeless.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED)
+            target.writestr(ZipInfo(name), archive.read(name), ZIP_DEFLATED)

@@ -29,7 +29,7 @@ def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_
     chart = BarChart()
     chart.type, chart.grouping, chart.overlap = "bar", "percentStacked", 100
     chart.title = "Review first: how the speakers sounded"
-    chart.y_axis.title, chart.x_axis.title = "share of the speaker's talk", "call, by its place in Review first"
+    chart.y_axis.title, chart.x_axis.title = "share of the speaker's talk", "call, by its rank in Review first"
     chart.y_axis.number_format, chart.y_axis.majorUnit = "0%", 0.2
     chart.x_axis.scaling.orientation = "maxMin"
     chart.gapWidth = 30
@@ -43,14 +43,14 @@ def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_
     return _laid_out(chart, 6 + 0.55 * rows)
 
 
-def upset_by_day(sheet: Any, rows: int, first_column: int) -> Any:
+def negative_passages_by_day(sheet: Any, rows: int, first_column: int) -> Any:
     """Return a chart of the share of calls with a negative passage by day, with its interval.
 
     The share and both ends of its interval are in three columns of the table, from `first_column` on.
     """
     chart = LineChart()
     chart.title = "Calls with a negative passage, by day"
-    chart.y_axis.title, chart.x_axis.title = "share of the calls heard", "day"
+    chart.y_axis.title, chart.x_axis.title = "share of the calls analysed", "day"
     chart.y_axis.number_format, chart.y_axis.scaling.min, chart.y_axis.scaling.max = "0%", 0, 1
     chart.add_data(
         Reference(sheet, min_col=first_column, max_col=first_column + 2, min_row=1, max_row=rows + 1),

@@ -3,15 +3,15 @@
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+from analyzer.audio.stream import format_duration
 from analyzer.emotions import NEGATIVE
-from analyzer.entry import Entry
-from analyzer.ledger import Ledger
-from analyzer.outputs import format_path, replacing
 from analyzer.report.index_page import IndexRow, write_index
 from analyzer.report.page import link
 from analyzer.report.selection import Period, Selection, newest_day, tomorrow
-from analyzer.report.summary import HEARD, counted, is_agent, selected, strongest_passage
-from analyzer.stream import clock
+from analyzer.report.summary import ANALYSED, counted, is_agent, selected, strongest_passage
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import atomic_write, format_path
 
 FILE_NAME = "html/index.html"
 
@@ -22,11 +22,11 @@ def write(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Selection) -> N
     newest = newest_day(days, tomorrow(zone))
     period = selection.days(newest)
     rows = (row(path, entry, recorded) for entry, recorded in selected(ledger, zone, selection, period))
-    with replacing(path) as temporary:
-        write_index(rows, temporary, _covers(period, newest))
+    with atomic_write(path) as temporary:
+        write_index(rows, temporary, _describe_period(period, newest))
 
 
-def _covers(period: Period, newest: str) -> str:
+def _describe_period(period: Period, newest: str) -> str:
     if not newest:
         return "There are no recordings yet."
     return f"Recordings from {period.since or 'the first one'} to {period.until or newest}."
@@ -34,20 +34,20 @@ def _covers(period: Period, newest: str) -> str:
 
 def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
     """Return the index row of a recording."""
-    heard = entry.status in HEARD
+    analysed = entry.status in ANALYSED
     figures = list((entry.figures or {}).values())
     passage = strongest_passage(entry, recorded)
     return IndexRow(
         recording=entry.identity.shown,
-        href=link(index, format_path(index.parent.parent, entry.identity, "html")) if heard else None,
+        href=link(index, format_path(index.parent.parent, entry.identity, "html")) if analysed else None,
         recorded=recorded,
-        speakers=", ".join(str(told["speaker"]) for told in figures),
+        speakers=", ".join(str(channel_figures["speaker"]) for channel_figures in figures),
         status=entry.status,
         length_s=entry.length_s,
-        talk_s=sum(float(told["talk_s"] or 0) for told in figures) if heard else None,
-        negative=_negative(entry),
+        talk_s=sum(float(channel_figures["talk_s"] or 0) for channel_figures in figures) if analysed else None,
+        negative=_negative_share(entry),
         passage_start_s=passage.start_s if passage else None,
-        passage=f"{passage.emotion} {clock(passage.negative_s)}" if passage else "",
+        passage=f"{passage.emotion} {format_duration(passage.negative_s)}" if passage else "",
         note=entry.reason,
         passage_s=passage.negative_s if passage else None,
         # Without agents: a list that can be sorted must not rank employees.
@@ -55,13 +55,15 @@ def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
     )
 
 
-def _negative(entry: Entry) -> float | None:
+def _negative_share(entry: Entry) -> float | None:
     """Return the share of negative speech on the channels whose emotions are counted; None if they have no speech."""
-    told = list(counted(entry).values())
-    talk_s = sum(float(figures["talk_s"] or 0) for figures in told)
+    counted_figures = list(counted(entry).values())
+    talk_s = sum(float(figures["talk_s"] or 0) for figures in counted_figures)
     if not talk_s:
         return None
     shares = (
-        (float(figures["talk_s"] or 0), float(figures[f"share_{name}"] or 0)) for figures in told for name in NEGATIVE
+        (float(figures["talk_s"] or 0), float(figures[f"share_{name}"] or 0))
+        for figures in counted_figures
+        for name in NEGATIVE
     )
     return sum(seconds * share for seconds, share in shares) / talk_s

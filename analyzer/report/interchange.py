@@ -17,8 +17,8 @@ from analyzer import __version__
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.errors import UsageError
 from analyzer.names import show
-from analyzer.outputs import TIMELINE_COLUMNS
-from analyzer.timeline import Row, Timeline, ordered
+from analyzer.store.outputs import TIMELINE_COLUMNS
+from analyzer.timeline.timeline import Row, Timeline, ordered
 
 #: Label of a segment whose emotion must not be inferred.
 SPEECH = "speech"
@@ -78,17 +78,17 @@ def _tier(name: str, rows: Sequence[Row], length: int) -> Iterator[str]:
 
 def _intervals(rows: Sequence[Row], length: int) -> Iterator[tuple[int, int, str]]:
     """Yield the intervals of a tier, segments and gaps between them: start and end in milliseconds, and text."""
-    done = 0
+    previous_end = 0
     for row in rows:
-        start, end = max(done, _milliseconds(row.start)), _milliseconds(row.end)
+        start, end = max(previous_end, _milliseconds(row.start)), _milliseconds(row.end)
         if end <= start:
             continue
-        if start > done:
-            yield done, start, ""
+        if start > previous_end:
+            yield previous_end, start, ""
         yield start, end, label(row)
-        done = end
-    if done < length:
-        yield done, length, ""
+        previous_end = end
+    if previous_end < length:
+        yield previous_end, length, ""
 
 
 def _bounds(start: int, end: int) -> tuple[str, str]:
@@ -128,10 +128,10 @@ def write_rttm(timeline: Timeline, path: Path) -> None:
     which is not known. Fields are separated by spaces, so whitespace in names becomes `_`.
     """
     recording, speakers = _field(timeline.recording), _distinct(_field(name) for name in timeline.speakers)
-    _write_lines(path, (_turn(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
+    _write_lines(path, (_rttm_line(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
 
 
-def _turn(row: Row, recording: str, speaker: str) -> str:
+def _rttm_line(row: Row, recording: str, speaker: str) -> str:
     onset, end = _milliseconds(row.start), _milliseconds(row.end)
     times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
     return f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>"
@@ -153,9 +153,9 @@ def json_line(recording: str | None, row: Row, speaker: str) -> str:
     There is no key `recording` if `recording` is None. Values that must not be inferred are null. Names are escaped as
     in tables, so that the line is valid UTF-8.
     """
-    named = {} if recording is None else {"recording": show(recording)}
+    recording_field = {} if recording is None else {"recording": show(recording)}
     values = dict(zip(TIMELINE_COLUMNS, _values(row, speaker), strict=True))
-    return json.dumps(named | values, ensure_ascii=False, allow_nan=False)
+    return json.dumps(recording_field | values, ensure_ascii=False, allow_nan=False)
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
@@ -170,14 +170,14 @@ def write_parquet(timeline: Timeline, path: Path) -> None:
     except ImportError as error:
         raise UsageError("the format parquet needs PyArrow: pip install 'call-emotions[parquet]'") from error
     recording, length_s = show(timeline.recording), f"{timeline.length_s:.3f}"
-    kinds = {"recording": pa.string(), **dict.fromkeys(TIMELINE_COLUMNS, pa.float32())}
-    kinds |= {"start": pa.float64(), "end": pa.float64(), "channel": pa.int16()}
-    kinds |= {"speaker": pa.string(), "emotion": pa.string()}
-    known = timeline.about | {"recording": recording, "length_s": length_s, "call-emotions": __version__}
-    schema = pa.schema(kinds.items(), metadata={show(name): show(text) for name, text in known.items()})
+    column_types = {"recording": pa.string(), **dict.fromkeys(TIMELINE_COLUMNS, pa.float32())}
+    column_types |= {"start": pa.float64(), "end": pa.float64(), "channel": pa.int16()}
+    column_types |= {"speaker": pa.string(), "emotion": pa.string()}
+    file_metadata = timeline.about | {"recording": recording, "length_s": length_s, "call-emotions": __version__}
+    schema = pa.schema(column_types.items(), metadata={show(name): show(text) for name, text in file_metadata.items()})
     records = [(recording, *_values(row, timeline.speaker(row))) for row in ordered(timeline.rows)]
-    columns = zip(*records, strict=True) if records else [()] * len(kinds)
-    arrays = [pa.array(values, kind) for values, kind in zip(columns, kinds.values(), strict=True)]
+    columns = zip(*records, strict=True) if records else [()] * len(column_types)
+    arrays = [pa.array(values, column_type) for values, column_type in zip(columns, column_types.values(), strict=True)]
     with open(path, "wb") as handle:  # PyArrow cannot open a path that is not UTF-8
         pq.write_table(pa.Table.from_arrays(arrays, schema=schema), handle)
 

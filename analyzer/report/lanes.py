@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer.envelope import STEP_S, coarser
-from analyzer.figures import together
-from analyzer.timeline import Row, Span, Timeline
+from analyzer.audio.envelope import STEP_S, coarser
+from analyzer.timeline.channel_statistics import together
+from analyzer.timeline.timeline import Row, Span, Timeline
 
 #: Minimum length in seconds of a silence that pictures show; contact centres use the same rule.
 LONG_SILENCE_S = 5.0
@@ -22,7 +22,7 @@ _TICK_PX = 64
 _TICK_STEPS_S = (1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400)
 
 #: Start and end of each stretch in seconds from the start of the recording, in order; none touches the next.
-Stretches = list[tuple[float, float]]
+Intervals = list[tuple[float, float]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +53,7 @@ def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
     The envelope may have more channels than the timeline, because two channels with the same sound count as one.
     Channels without an envelope have a flat waveform.
     """
-    envelope = _told_envelope(timeline)
+    envelope = _timeline_envelope(timeline)
     coarse = coarser(envelope, points)
     return [
         Lane(
@@ -68,32 +68,32 @@ def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
     ]
 
 
-def _told_envelope(timeline: Timeline) -> np.ndarray:
+def _timeline_envelope(timeline: Timeline) -> np.ndarray:
     """Return the envelope of the channels of the timeline, shaped (channels, points, 2)."""
-    known, told = timeline.envelope, len(timeline.speakers)
-    if known.shape[1] == 0:
-        return np.zeros((told, math.ceil(timeline.length_s / STEP_S), 2), np.float32)
-    missing = max(0, told - len(known))
-    return np.pad(known[:told], ((0, missing), (0, 0), (0, 0)))
+    envelope, channel_count = timeline.envelope, len(timeline.speakers)
+    if envelope.shape[1] == 0:
+        return np.zeros((channel_count, math.ceil(timeline.length_s / STEP_S), 2), np.float32)
+    missing = max(0, channel_count - len(envelope))
+    return np.pad(envelope[:channel_count], ((0, missing), (0, 0), (0, 0)))
 
 
-def both_speaking(rows: Sequence[Row]) -> Stretches:
+def both_speaking(rows: Sequence[Row]) -> Intervals:
     """Return the stretches in which two or more channels speak."""
     return joined(together(rows))
 
 
-def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Stretches:
+def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Intervals:
     """Return the stretches of at least `at_least_s` in which no channel has speech or any other sound."""
-    spoken = [(row.start, row.end) for row in timeline.rows]
-    sounding = joined(spoken + [(span.start, span.end) for span in timeline.other])
-    starts = [0.0, *(end for _, end in sounding)]
-    ends = [*(start for start, _ in sounding), timeline.length_s]
+    speech = [(row.start, row.end) for row in timeline.rows]
+    occupied = joined(speech + [(span.start, span.end) for span in timeline.other])
+    starts = [0.0, *(end for _, end in occupied)]
+    ends = [*(start for start, _ in occupied), timeline.length_s]
     return [(start, end) for start, end in zip(starts, ends, strict=True) if round(end - start, 3) >= at_least_s]
 
 
-def joined(stretches: Iterable[tuple[float, float]]) -> Stretches:
+def joined(stretches: Iterable[tuple[float, float]]) -> Intervals:
     """Merge stretches that touch or overlap, and drop those of no length."""
-    result: Stretches = []
+    result: Intervals = []
     for start, end in sorted(stretches):
         if result and start <= result[-1][1]:
             result[-1] = result[-1][0], max(result[-1][1], end)
@@ -126,8 +126,8 @@ class Tick:
 def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
     """Yield the ticks that fit on a timeline `width_px` wide, and fine ones for displays of `ROOMY_PX` or more."""
     roomy_px = max(width_px, ROOMY_PX)
-    coarse = _step(length_s / width_px)
-    fine = _step(length_s / roomy_px, coarse)
+    coarse = _tick_step(length_s / width_px)
+    fine = _tick_step(length_s / roomy_px, coarse)
     yield Tick(0.0, edge="start")
     for at in range(fine, math.ceil(length_s), fine):
         is_fine = at % coarse > 0
@@ -136,10 +136,10 @@ def ticks(length_s: float, width_px: int) -> Iterator[Tick]:
     yield Tick(length_s, edge="end")
 
 
-def _step(s_per_px: float, coarse: int | None = None) -> int:
+def _tick_step(s_per_px: float, coarse: int | None = None) -> int:
     """Return the shortest step in seconds that leaves enough pixels between ticks and that divides the coarse step."""
-    roomy = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
-    return next(roomy, _TICK_STEPS_S[-1])
+    fitting = (step for step in _TICK_STEPS_S if step >= _TICK_PX * s_per_px and (coarse or step) % step == 0)
+    return next(fitting, _TICK_STEPS_S[-1])
 
 
 def kind_of(row: Row) -> str:

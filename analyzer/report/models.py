@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from analyzer.classifier import NOT_STATED, ModelSettings, business_use_in_words
 from analyzer.emotions import SENSITIVITIES
-from analyzer.ledger import Ledger
+from analyzer.model.classifier import NOT_STATED, ModelSettings, business_use_in_words
+from analyzer.store.ledger import Ledger
 
 #: Facts about a model under the settings of a run; empty if the ledger has none.
 Facts = Mapping[str, Any]
@@ -15,7 +15,7 @@ Facts = Mapping[str, Any]
 _NOT_KNOWN = "not known"
 
 
-def remember(ledger: Ledger, fingerprint: str, settings: ModelSettings, sensitivity: str, scores: Facts) -> None:
+def store_facts(ledger: Ledger, fingerprint: str, settings: ModelSettings, sensitivity: str, scores: Facts) -> None:
     """Store in the ledger what reports say about a model, because its folder may be gone when a report is made."""
     known = {
         "name": settings.name,
@@ -26,16 +26,16 @@ def remember(ledger: Ledger, fingerprint: str, settings: ModelSettings, sensitiv
         "licence": settings.licence,
         **scores,
     }
-    ledger.remember(f"model {fingerprint}", json.dumps(known))
+    ledger.state.set_model(fingerprint, json.dumps(known))
 
 
 def facts(ledger: Ledger, fingerprint: str) -> Facts:
     """Return the stored facts of the model and settings with this fingerprint; empty if there are none."""
-    found: Facts = json.loads(ledger.note(f"model {fingerprint}") or "{}")
+    found: Facts = json.loads(ledger.state.model(fingerprint) or "{}")
     return found
 
 
-def in_words(models: Sequence[Facts], say: Callable[[Facts], str]) -> str:
+def join_descriptions(models: Sequence[Facts], say: Callable[[Facts], str]) -> str:
     """Join the descriptions that `say` returns for the models, with the name of each model if there are several."""
     known = [fact for fact in models if fact]
     texts = [say(fact) if len(known) == 1 else f"{fact['name']}: {say(fact)}" for fact in known]
@@ -54,15 +54,15 @@ def sensitivity(fact: Facts) -> str:
     used, points = fact["sensitivity"], fact["sensitivities"]
     if all(point["found"] is point["false"] is None for point in points.values()):
         return f"{used} (used here); how much low, normal and high find was not measured for this model"
-    said = [f"{used} (used here): {_measured(points[used], ' of corpora that training never saw', 'their')}"]
-    return "; ".join([*said, *(f"{name}: {_measured(points[name])}" for name in SENSITIVITIES if name != used)])
+    texts = [f"{used} (used here): {_measured(points[used], ' of corpora left out of training', 'their')}"]
+    return "; ".join([*texts, *(f"{name}: {_measured(points[name])}" for name in SENSITIVITIES if name != used)])
 
 
 def _measured(point: Facts, of_which: str = "", whose: str = "the") -> str:
     """Describe what was measured for a sensitivity; `of_which` and `whose` say on which clips."""
     found, false = point["found"], point["false"]
     parts = [] if found is None else [f"finds {_percent(found)} of the negative clips{of_which}"]
-    parts += [] if false is None else [f"calls {_percent(false)} of {whose} level clips negative"]
+    parts += [] if false is None else [f"calls {_percent(false)} of {whose} neutral and calm clips negative"]
     return ", and ".join(parts) or "not measured"
 
 

@@ -5,9 +5,9 @@ import io
 
 import numpy as np
 
-from analyzer.audio import open_audio, read_at
+from analyzer.audio.reader import open_audio, read_at
+from analyzer.audio.storage import Location
 from analyzer.errors import UnreadableRecording
-from analyzer.storage import Location
 
 #: Sample rate. Opus supports only a few; this one covers telephone and wideband calls completely.
 _RATE = 16_000

@@ -16,9 +16,8 @@ from urllib.parse import quote_from_bytes
 
 import numpy as np
 
+from analyzer.audio.stream import format_duration
 from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
-from analyzer.figures import covered
-from analyzer.passages import Passage, passages
 from analyzer.report import palette
 from analyzer.report.lanes import (
     LONG_SILENCE_S,
@@ -33,16 +32,17 @@ from analyzer.report.lanes import (
     ticks,
     word,
 )
-from analyzer.stream import clock
-from analyzer.timeline import Row, Timeline
+from analyzer.timeline.channel_statistics import covered
+from analyzer.timeline.passages import Passage, passages
+from analyzer.timeline.timeline import Row, Timeline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
 
 #: Minimum width of a drawn timeline: pixels per second, and limits in pixels. One that does not fit is scrolled.
-_PX_PER_S, _NARROWEST_PX, _WIDEST_PX = 2.0, 300, 12_000
+_PX_PER_S, _MIN_WIDTH_PX, _MAX_WIDTH_PX = 2.0, 300, 12_000
 #: Maximum number of listed passages, the most negative ones.
-_MOST_PASSAGES = 8
+_MAX_PASSAGES = 8
 #: Height of the loudest sample, large enough for coordinates in whole numbers.
 _WAVE_UNITS = 100
 
@@ -74,23 +74,23 @@ def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: st
 
     `audio` is the URL of its audio (see `link`) or a `data:` URI. If it is None, `audio_note` says why.
     """
-    write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_told(timeline))
+    write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_template_variables(timeline))
 
 
-def _told(timeline: Timeline) -> dict[str, Any]:
+def _template_variables(timeline: Timeline) -> dict[str, Any]:
     """Return the template variables that are derived from a timeline."""
     length_s = max(timeline.length_s, 0.001)
-    width_px = round(min(max(_PX_PER_S * length_s, _NARROWEST_PX), _WIDEST_PX))
-    drawn = lanes(timeline, points=max(2000, width_px // 2))
-    drawings = [_drawing(lane, scale(drawn)) for lane in drawn]
-    passed = [(drawing.lane.speaker, passage) for drawing in drawings for passage in drawing.passages]
-    both = both_speaking(timeline.rows)
+    width_px = round(min(max(_PX_PER_S * length_s, _MIN_WIDTH_PX), _MAX_WIDTH_PX))
+    all_lanes = lanes(timeline, points=max(2000, width_px // 2))
+    drawings = [_drawing(lane, scale(all_lanes)) for lane in all_lanes]
+    speaker_passages = [(drawing.lane.speaker, passage) for drawing in drawings for passage in drawing.passages]
+    overlaps = both_speaking(timeline.rows)
     kinds = {kind_of(row) for row in timeline.rows}
     return {
         "drawings": drawings,
-        "passages": sorted(passed, key=lambda told: -told[1].negative_s),
-        "both": both,
-        "both_s": covered(both),
+        "passages": sorted(speaker_passages, key=lambda item: -item[1].negative_s),
+        "both": overlaps,
+        "both_s": covered(overlaps),
         "silences": silences(timeline),
         "kinds": [kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
         "ticks": list(ticks(length_s, width_px)),
@@ -99,16 +99,16 @@ def _told(timeline: Timeline) -> dict[str, Any]:
     }
 
 
-def _drawing(lane: Lane, full: float) -> Drawing:
-    """Return the drawing of a lane, with the sample value `full` drawn at full height."""
+def _drawing(lane: Lane, full_scale: float) -> Drawing:
+    """Return the drawing of a lane, with the sample value `full_scale` drawn at full height."""
     talk_s = sum(row.seconds for row in lane.rows)
     segments = "1 segment" if len(lane.rows) == 1 else f"{len(lane.rows):,} segments"
-    caption = f"speaks {clock(talk_s)} in {segments}" if lane.rows else "does not speak"
+    caption = f"speaks {format_duration(talk_s)} in {segments}" if lane.rows else "does not speak"
     return Drawing(
         lane=lane,
         caption=caption,
         shares=_shares(lane.rows, talk_s),
-        wave=_wave(lane.waveform / full),
+        wave=_wave(lane.waveform / full_scale),
         wave_s=len(lane.waveform) * lane.step_s,
         passages=passages(lane.rows),
     )
@@ -128,15 +128,15 @@ def _wave(waveform: np.ndarray) -> str:
     It runs along the maximum samples and back along the minimum ones.
     """
     least, greatest = np.rint(waveform.T * -_WAVE_UNITS).astype(int)  # y grows downwards
-    there = [f"{x},{y}" for x, y in enumerate(greatest)]
-    back = [f"{x},{y}" for x, y in enumerate(least)]
-    return " ".join(there + back[::-1])
+    upper = [f"{x},{y}" for x, y in enumerate(greatest)]
+    lower = [f"{x},{y}" for x, y in enumerate(least)]
+    return " ".join(upper + lower[::-1])
 
 
 def moment(seconds: float) -> str:
     """Format seconds to a tenth, as m:ss.t, or h:mm:ss.t from an hour on."""
     whole, tenth = divmod(round(seconds * 10), 10)
-    return f"{clock(whole)}.{tenth}"
+    return f"{format_duration(whole)}.{tenth}"
 
 
 def percent(share: float | None) -> str:
@@ -153,9 +153,9 @@ def link(from_file: Path, to_file: Path) -> str:
     return quote_from_bytes(os.fsencode(PurePath(relative).as_posix()))
 
 
-def write(template: str, path: Path, **told: object) -> None:
+def write(template: str, path: Path, **fields: object) -> None:
     """Render a template to a file, piece by piece; lone surrogates are escaped."""
-    pieces = environment().get_template(template).generate(**told)
+    pieces = environment().get_template(template).generate(**fields)
     with open(path, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as handle:
         handle.writelines(pieces)
 
@@ -165,23 +165,25 @@ def environment() -> "Environment":
     """Return the Jinja2 environment with the templates and all that they use."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    made = Environment(
+    jinja_environment = Environment(
         loader=PackageLoader("analyzer.report"),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    made.filters.update(clock=clock, moment=moment, percent=percent, kind=kind_of, word=word, csp_hash=csp_hash)
-    made.globals.update(
+    jinja_environment.filters.update(
+        duration=format_duration, moment=moment, percent=percent, kind=kind_of, word=word, csp_hash=csp_hash
+    )
+    jinja_environment.globals.update(
         inlined=_inlined,
         colours={**palette.COLOURS, MASKED: palette.MASKED, OTHER: palette.OTHER, "both": palette.BOTH},
         roomy_px=ROOMY_PX,
-        most_passages=_MOST_PASSAGES,
+        most_passages=_MAX_PASSAGES,
         wave_units=_WAVE_UNITS,
         long_silence_s=LONG_SILENCE_S,
     )
-    return made
+    return jinja_environment
 
 
 def _inlined(name: str) -> str:

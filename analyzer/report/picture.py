@@ -1,67 +1,47 @@
-"""Picture of one recording: its timeline as a PNG, for e-mail and slides.
-
-The layout is in pixels from the top left: a single set of axes covers the figure, and its units are pixels.
-"""
+"""Picture of one recording: its timeline as a PNG, for e-mail and slides."""
 
 import logging
-from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from unicodedata import combining, normalize
 
 import numpy as np
 
+from analyzer.audio.stream import format_duration
 from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
 from analyzer.names import show
-from analyzer.passages import passages
-from analyzer.report import palette
-from analyzer.report.lanes import (
-    LONG_SILENCE_S,
-    MASKED,
-    Lane,
-    Stretches,
-    both_speaking,
-    kind_of,
-    lanes,
-    scale,
-    silences,
-    ticks,
-    word,
-)
-from analyzer.stream import clock
-from analyzer.timeline import Timeline
+from analyzer.report import lanes, palette
+from analyzer.report.lanes import MASKED, Lane, kind_of
+from analyzer.timeline.passages import passages
+from analyzer.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from matplotlib.font_manager import FontProperties
 
-#: Pixels: width of a picture, margin around it, maximum width of names, and space beside them.
-_WIDTH, _MARGIN, _NAMES, _BESIDE = 1600, 48, 280, 28
-#: Pixels per inch: one point is two pixels.
-_DPI = 144
-#: Font sizes in pixels.
-_TITLE, _NAME, _PLAIN, _SMALL = 32, 22, 20, 18
-_INK, _MUTED = "#1D2228", "#59626C"
-#: Kinds of bars, in the order of the legend.
-_KINDS = (*EMOTIONS, UNCERTAIN, MASKED, OTHER)
-#: Kinds of things other than bars.
-_BOTH, _PASSAGE, _SILENCE, _TRACK, _GRID, _WAVE, _EDGE = "both", "passage", "silence", "track", "grid", "wave", "edge"
-_COLOURS = palette.COLOURS | {
-    MASKED: palette.MASKED,
-    OTHER: "#EFF1F3",
-    _BOTH: palette.BOTH,
-    _PASSAGE: "#B3261E",
-    _SILENCE: "#EAF1F8",
-    _TRACK: "#EFF1F3",
-    _GRID: "#DDE1E6",
-    _WAVE: "#8A96A3",
-    _EDGE: "#A9B0B8",
+#: Pixels per inch, so that a point is two pixels; then pixels: width, margin, header, space below a lane.
+_DPI, _WIDTH, _MARGIN, _HEADER, _GAP = 144, 1600, 48, 160, 32
+#: Maximum numbers: characters of a recording's name, of the line below it, of a speaker's name; columns of the legend.
+_MAX_TITLE, _MAX_DETAILS, _MAX_SPEAKER, _MAX_COLUMNS = 72, 112, 24, 7
+_TEXT, _MUTED, _EDGE, _TRACK, _GRID, _WAVE = "#1D2228", "#59626C", "#A9B0B8", "#EFF1F3", "#DDE1E6", "#8A96A3"
+_BARS = (*EMOTIONS, UNCERTAIN, MASKED, OTHER)
+_BOTH, _PASSAGE, _SILENCE = "both", "passage", "silence"
+_MARK_COLOURS = {_BOTH: palette.BOTH, _PASSAGE: "#B3261E", _SILENCE: "#EAF1F8"}
+#: Colours and hatches of bars and marks. Edge colours are those of hatches, and of edges in the legend.
+_LOOKS: dict[str, dict[str, Any]] = {
+    **{kind: {"facecolor": colour, "edgecolor": _EDGE} for kind, colour in (palette.COLOURS | _MARK_COLOURS).items()},
+    UNCERTAIN: {"facecolor": palette.COLOURS[UNCERTAIN], "edgecolor": "#7D858E", "hatch": "////"},
+    MASKED: {"facecolor": palette.MASKED, "edgecolor": _TRACK, "hatch": "\\\\\\\\"},
+    OTHER: {"facecolor": _TRACK, "edgecolor": palette.OTHER, "hatch": "...."},
 }
-#: Hatch patterns over some of these colours, and the colours of the patterns.
-_HATCHES = {UNCERTAIN: ("////", "#7D858E"), MASKED: ("\\\\\\\\", "#EFF1F3"), OTHER: ("....", palette.OTHER)}
-_STYLE: list[str | dict[str, float]] = ["default", {"hatch.linewidth": 0.8}]
-_NOTE = "The taller a bar, the surer the model. It hears what a voice expresses, not what a person feels."
+_NOTE = "Bar height = confidence. The model recognises what a voice expresses, not what a person feels."
+#: Matplotlib's own style, with a plain legend.
+STYLE: list[str | dict[str, Any]] = [
+    "default",
+    {"hatch.linewidth": 0.8, "legend.frameon": False, "legend.borderpad": 0, "legend.borderaxespad": 0}
+    | {"legend.handlelength": 1, "legend.handleheight": 1, "legend.labelcolor": _TEXT},
+]
 
 
 def write_picture(timeline: Timeline, path: Path) -> None:
@@ -70,281 +50,141 @@ def write_picture(timeline: Timeline, path: Path) -> None:
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     import matplotlib.style
 
-    with matplotlib.style.context(_STYLE):
+    with matplotlib.style.context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # the font has a box for it
         draw(timeline).savefig(path, format="png", metadata={"Software": None})
 
 
 def draw(timeline: Timeline) -> "Figure":
-    """Return the timeline of a recording as a figure."""
-    paper, drawn = Paper(), lanes(timeline, points=1200)
-    together = "both speaking" if len(drawn) == 2 else "two or more speaking"
-    told = [paper.width(_talk(lane), _SMALL) for lane in drawn]
-    if len(drawn) > 1:
-        told.append(paper.width(together, _SMALL))
-    names = [paper.width(lane.speaker, _NAME, bold=True) for lane in drawn]
-    axis = Axis(_MARGIN + round(min(_NAMES, max(told + names, default=0))) + _BESIDE, max(timeline.length_s, 0.001))
-    top = _head(paper, timeline) + 42
-    bottom = _lanes(paper, axis, drawn, top + 12, waves=timeline.envelope.size > 0)
-    if len(drawn) > 1:
-        bottom = _together(paper, axis, both_speaking(timeline.rows), together, bottom)
-    _behind(paper, axis, silences(timeline), top, bottom)
-    paper.end(_legend(paper, list(_shown(timeline, together)), bottom + 28))
-    return paper.figure
+    """Return the timeline of a recording as a figure with one set of axes, whose y counts pixels from the top."""
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
-
-@dataclass(frozen=True)
-class Axis:
-    """The time axis: `left` is a whole pixel, and the recording ends at the right margin."""
-
-    left: int
-    length_s: float
-
-    @property
-    def width(self) -> int:
-        """Width in pixels."""
-        return _WIDTH - _MARGIN - self.left
-
-    def at(self, seconds: Any) -> Any:
-        """Convert seconds to pixels, of a single number or an array."""
-        return self.left + np.asarray(seconds) * (self.width / self.length_s)
-
-    def boxes(self, stretches: Stretches, top: float, bottom: float, least: float = 0) -> np.ndarray:
-        """Return boxes of stretches of time for `Paper.fill`, each at least `least` pixels wide."""
-        starts, ends = self.at(np.reshape(stretches, (-1, 2))).T
-        return boxes(starts, top, np.maximum(ends, starts + least), bottom)
-
-
-def boxes(left: Any, top: Any, right: Any, bottom: Any) -> np.ndarray:
-    """Return boxes shaped (boxes, 4) from their sides; each side is one number, or one per box."""
-    return np.stack(np.broadcast_arrays(left, top, right, bottom), axis=-1).reshape(-1, 4)
-
-
-class Paper:
-    """A canvas with positions in pixels from its top left; its height is set at the end."""
-
-    def __init__(self) -> None:
-        from matplotlib import get_data_path
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
-        from matplotlib.figure import Figure
-        from matplotlib.font_manager import FontProperties, get_font
-
-        self.figure = Figure((_WIDTH / _DPI, 1), dpi=_DPI, facecolor="white")
-        self._renderer = FigureCanvasAgg(self.figure).get_renderer()
-        self._axes = self.figure.add_axes((0, 0, 1, 1), xlim=(0, _WIDTH))
-        self._axes.set_axis_off()
-        # Font files instead of families, so that the installed fonts make no difference.
-        files = [Path(get_data_path(), "fonts", "ttf", name) for name in ("DejaVuSans.ttf", "DejaVuSans-Bold.ttf")]
-        self._fonts = [FontProperties(fname=file) for file in files]
-        self._glyphs = [get_font(file).get_char_index for file in files]
-
-    def end(self, height: float) -> None:
-        """Cut the canvas at this height."""
-        self.figure.set_size_inches(_WIDTH / _DPI, round(height) / _DPI)
-        self._axes.set_ylim(round(height), 0)
-
-    def fill(self, what: np.ndarray, kind: str, *, behind: bool = False) -> None:
-        """Fill boxes shaped (boxes, 4), each its left, top, right and bottom, in the style of `kind`."""
-        from matplotlib.path import Path as Corners
-
-        corners = what[:, [0, 1, 2, 1, 2, 3, 0, 3, 0, 1]].reshape(-1, 2)
-        codes = [Corners.MOVETO, Corners.LINETO, Corners.LINETO, Corners.LINETO, Corners.CLOSEPOLY]
-        self._add(Corners(corners, np.tile(codes, len(what))), kind, zorder=0 if behind else 1)
-
-    def outline(self, corners: np.ndarray, kind: str) -> None:
-        """Fill a polygon with corners shaped (corners, 2); a thin line keeps a flat one visible."""
-        from matplotlib.path import Path as Corners
-
-        self._add(Corners(corners), kind, linewidth=0.5)
-
-    def _add(self, shape: Any, kind: str, linewidth: float = 0, zorder: int = 1) -> None:
-        from matplotlib.patches import PathPatch
-
-        hatch, over = _HATCHES.get(kind, (None, _COLOURS[kind]))
-        patch = PathPatch(
-            shape,
-            facecolor=_COLOURS[kind],
-            edgecolor=over,
-            hatch=hatch,
-            linewidth=linewidth,
-            zorder=zorder,
-        )
-        patch.set_snap(False)
-        self._axes.add_artist(patch)
-
-    def text(
-        self, x: float, y: float, told: str, size: float, *, bold: bool = False, colour: str = _INK, align: str = "left"
-    ) -> None:
-        """Write a line of text on the baseline `y`; `size` is in pixels."""
-        self._axes.text(
-            x,
-            y,
-            self._drawable(told, bold),
-            fontproperties=self._font(size, bold),
-            color=colour,
-            ha=align,
-            va="baseline",
-            parse_math=False,
-        )
-
-    def width(self, told: str, size: float, *, bold: bool = False) -> float:
-        """Return the width of a line of text in pixels."""
-        line, font = self._drawable(told, bold), self._font(size, bold)
-        return float(self._renderer.get_text_width_height_descent(line, font, ismath=False)[0])
-
-    def fitted(self, told: str, room: float, size: float, *, bold: bool = False) -> str:
-        """Return a line of text, its middle replaced by an ellipsis if it is wider than `room` pixels."""
-
-        def shortened(kept: int) -> str:
-            return f"{told[: kept - kept // 2]}\N{HORIZONTAL ELLIPSIS}{told[len(told) - kept // 2 :]}"
-
-        def width(kept: int) -> float:
-            return self.width(shortened(kept), size, bold=bold)
-
-        if self.width(told, size, bold=bold) <= room:
-            return told
-        return shortened(bisect_right(range(len(told)), room, key=width) - 1)
-
-    def _font(self, size: float, bold: bool) -> Any:
-        font = self._fonts[bold].copy()
-        font.set_size(size * 72 / _DPI)
-        return font
-
-    def _drawable(self, told: str, bold: bool) -> str:
-        """Return a text that stays within its line: no stacked accents, and squares for missing glyphs."""
-        composed = [one for one in normalize("NFC", show(told)) if not combining(one)]
-        return "".join(one if self._glyphs[bold](ord(one)) else "\N{WHITE SQUARE}" for one in composed)
-
-
-def _head(paper: Paper, timeline: Timeline) -> float:
-    """Draw the name and the details of the recording; return the y coordinate of the end."""
-    room = _WIDTH - 2 * _MARGIN
+    all_lanes, end = lanes.lanes(timeline, points=1200), max(timeline.length_s, 0.001)
+    names = [_shortened(lane.speaker, _MAX_SPEAKER) for lane in all_lanes]
+    overlap_label = "two or more speaking" if len(all_lanes) > 2 else "both speaking"
+    entries = _legend(timeline, all_lanes, overlap_label)
+    bar = min(76, max(24, 400 // max(1, len(all_lanes))))
+    wave, bar = (bar, bar) if timeline.envelope.size else (0, max(48, bar))
+    lanes_height = len(all_lanes) * (wave + bar + _GAP)
+    full_height = lanes_height + (_GAP if len(all_lanes) > 1 else 1)
+    legend_rows = -(-len(entries) // _MAX_COLUMNS)
+    footer = 88 + 36 * legend_rows
+    height = _HEADER + full_height + footer
+    left = _MARGIN + max(20 + 10 * len(overlap_label), 16 * max(map(len, names), default=0))
+    figure = Figure((_WIDTH / _DPI, height / _DPI), dpi=_DPI)
+    _write(figure, height - 70, _shortened(timeline.recording, _MAX_TITLE), 14, bold=True)
     recorded, note = timeline.about.get("recorded"), timeline.about.get("note")
-    told = (f"recorded {recorded}" if recorded else "", f"length {clock(timeline.length_s)}", note)
-    paper.text(_MARGIN, 70, paper.fitted(timeline.recording, room, _TITLE, bold=True), _TITLE, bold=True)
-    line = "  \N{MIDDLE DOT}  ".join(filter(None, told))
-    paper.text(_MARGIN, 106, paper.fitted(line, room, _PLAIN), _PLAIN, colour=_MUTED)
-    return 110
+    details = (recorded and f"recorded {recorded}", f"length {format_duration(timeline.length_s)}", note)
+    line = _shortened("  \N{MIDDLE DOT}  ".join(filter(None, details)), _MAX_DETAILS)
+    _write(figure, height - 106, line, 10, colour=_MUTED)
+    _write(figure, 36, _NOTE, 9, colour=_MUTED)
+    place, columns = (_MARGIN / _WIDTH, 72 / height), -(-len(entries) // max(1, legend_rows))
+    handles = [Patch(label=label, linewidth=0.5, **_LOOKS[kind]) for kind, label in entries]
+    figure.legend(handles=handles, loc="lower left", bbox_to_anchor=place, ncols=columns, prop=_font(10))
+    area = left / _WIDTH, footer / height, 1 - (left + _MARGIN) / _WIDTH, full_height / height
+    axes = figure.add_axes(area, xlim=(0, end), ylim=(full_height, 0), yticks=[], frame_on=False)
+    _draw_times(axes, timeline)
+    full_scale = lanes.scale(all_lanes)
+    for number, (lane, name) in enumerate(zip(all_lanes, names, strict=True)):
+        top = number * (wave + bar + _GAP)
+        if wave:
+            times = np.linspace(0, min(len(lane.waveform) * lane.step_s, end), len(lane.waveform))
+            low, high = top + wave / 2 * (1 - lane.waveform.T / full_scale)
+            axes.fill_between(times, low, high, color=_WAVE, linewidth=0.5)
+        _draw_bars(axes, lane, top + wave + 4, top + wave + bar, _WIDTH - _MARGIN - left)
+        middle = height - _HEADER - top - (wave + bar) / 2
+        _write(figure, middle + 4, name, 10, bold=True)
+        talk = f"speaks {format_duration(sum(row.seconds for row in lane.rows))}" if lane.rows else "does not speak"
+        _write(figure, middle - 22, talk, 9, colour=_MUTED)
+    if len(all_lanes) > 1:
+        _write(figure, footer + _GAP - 14, overlap_label, 9, colour=_MUTED)
+        _fill(axes, [(0, end)], lanes_height, lanes_height + 14, facecolor=_TRACK)
+        _fill(axes, lanes.both_speaking(timeline.rows), lanes_height, lanes_height + 14, snap=False, **_LOOKS[_BOTH])
+    return figure
 
 
-def _behind(paper: Paper, axis: Axis, silent: Stretches, top: float, bottom: float) -> None:
-    """Draw silences and ticks behind the lanes, and the times of the ticks above them."""
-    paper.fill(axis.boxes(silent, top, bottom), _SILENCE, behind=True)
-    # Half as many as on a page of this width, because the font is twice as large here.
-    marks = [mark for mark in ticks(axis.length_s, axis.width // 2) if not mark.fine]
-    at = np.minimum(np.rint(axis.at([mark.at for mark in marks])), _WIDTH - _MARGIN - 1)
-    paper.fill(boxes(at, top, at + 1, bottom), _GRID, behind=True)
-    for mark, x in zip(marks, at, strict=True):
-        align = "right" if mark.edge == "end" else "center"
-        paper.text(x, top - 10, clock(mark.at), _SMALL, colour=_MUTED, align=align)
+def _draw_times(axes: "Axes", timeline: Timeline) -> None:
+    """Draw the time axis above the lanes, and long silences behind them."""
+    marks = [mark.at for mark in lanes.ticks(axes.get_xlim()[1], 650) if not mark.fine]
+    axes.set_xticks(marks, labels=map(format_duration, marks), font=_font(9), color=_MUTED)
+    axes.xaxis.tick_top()
+    axes.get_xticklabels()[-1].set_horizontalalignment("right")
+    axes.tick_params(length=0)
+    axes.grid(color=_GRID, linewidth=0.5)
+    axes.set_axisbelow(True)
+    _fill(axes, lanes.silences(timeline), *axes.get_ylim(), snap=False, zorder=0, **_LOOKS[_SILENCE])
 
 
-def _lanes(paper: Paper, axis: Axis, drawn: Sequence[Lane], top: float, *, waves: bool) -> float:
-    """Draw the lanes one below the other, with waveforms if `waves`; return the y coordinate of the end."""
-    bar = min(76, max(24, 400 // max(1, len(drawn))))
-    wave, full = bar if waves else 0, scale(drawn)
-    for lane in drawn:
-        _lane(paper, axis, lane, full, top, wave, bar)
-        top += wave + bar + 16 + bar // 4
-    return top
+def _write(figure: "Figure", y: float, text: str, size: float, *, bold: bool = False, colour: str = _TEXT) -> None:
+    """Write a line of text at the left margin, `y` pixels from the bottom."""
+    figure.text(_MARGIN, y, text, transform=None, font=_font(size, bold=bold), color=colour, parse_math=False)
 
 
-def _lane(paper: Paper, axis: Axis, lane: Lane, full: float, top: float, wave: float, bar: float) -> None:
-    """Draw a lane: waveform, bars and negative passages, and the name of the speaker beside them."""
-    middle, bars, base = top + wave / 2, top + wave + 4, top + wave + 4 + bar
-    if wave:
-        at = axis.at(np.linspace(0, min(len(lane.waveform) * lane.step_s, axis.length_s), len(lane.waveform)))
-        least, greatest = (middle - lane.waveform / full * (wave / 2)).T
-        paper.outline(np.stack([np.append(at, at[::-1]), np.append(greatest, least[::-1])], axis=1), _WAVE)
-    paper.fill(boxes(axis.left, bars, axis.left + axis.width, base), _TRACK)
-    for kind, what in _bars(lane, axis, bars, base):
-        paper.fill(what, kind)
-    paper.fill(axis.boxes([(p.start, p.end) for p in passages(lane.rows)], base + 3, base + 7, least=2), _PASSAGE)
-    name = paper.fitted(lane.speaker, _NAMES, _NAME, bold=True)
-    if base - top < 64:
-        paper.text(_MARGIN, (top + base) / 2 + 8, name, _NAME, bold=True)
-    else:
-        paper.text(_MARGIN, (top + base) / 2 - 6, name, _NAME, bold=True)
-        paper.text(_MARGIN, (top + base) / 2 + 22, _talk(lane), _SMALL, colour=_MUTED)
+def _font(size: float, *, bold: bool = False) -> "FontProperties":
+    """Return the font in a size in points; it is a file, so that installed fonts make no difference."""
+    from matplotlib import font_manager, get_data_path
+
+    file = Path(get_data_path(), "fonts", "ttf", "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf")
+    return font_manager.FontProperties(fname=file, size=size)
 
 
-def _talk(lane: Lane) -> str:
-    """Describe how long the speaker of a lane speaks."""
-    return f"speaks {clock(sum(row.seconds for row in lane.rows))}" if lane.rows else "does not speak"
+def _shortened(text: str, most: int) -> str:
+    """Return a text as printable characters, its middle replaced by an ellipsis if it has more than `most`."""
+    shown = show(text)
+    return shown if len(shown) <= most else f"{shown[: most // 2]}\N{HORIZONTAL ELLIPSIS}{shown[1 - most // 2 :]}"
 
 
-def _bars(lane: Lane, axis: Axis, top: float, bottom: float) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield the bars of a lane, as their kind and the boxes of that kind."""
-    shown, heights = _columns(lane, axis)
-    starts = np.flatnonzero(np.diff(shown, prepend=-2) | (np.diff(heights, prepend=-1) != 0))
-    ends = np.append(starts[1:], axis.width)
-    what = boxes(axis.left + starts, bottom - heights[starts] * (bottom - top), axis.left + ends, bottom)
-    for k in np.unique(shown[shown >= 0]):
-        yield _KINDS[k], what[shown[starts] == k]
+def _fill(axes: "Axes", stretches: Any, tops: Any, bottom: float, **look: Any) -> None:
+    """Fill boxes over stretches of time; `tops` is one number, or one per box."""
+    from matplotlib.collections import PolyCollection
+
+    boxes = [
+        [(start, bottom), (start, top), (end, top), (end, bottom)]
+        for (start, end), top in zip(stretches, np.broadcast_to(tops, len(stretches)), strict=True)
+    ]
+    axes.add_collection(PolyCollection(boxes, linewidth=0, **look), autolim=False)
 
 
-def _columns(lane: Lane, axis: Axis) -> tuple[np.ndarray, np.ndarray]:
-    """Return kind and height of the bar in each column of pixels, both shaped (columns,).
+def _draw_bars(axes: "Axes", lane: Lane, top: float, bottom: float, columns: int) -> None:
+    """Draw the bars of a lane in columns of pixels, and lines below its negative passages."""
+    edges = np.linspace(0, axes.get_xlim()[1], columns + 1)
+    kinds, heights = _columns(lane, edges)
+    first = np.flatnonzero(np.diff(kinds, prepend=-2) | (np.diff(heights, prepend=-1) != 0))
+    stretches = np.stack([edges[first], edges[np.append(first[1:], columns)]], axis=1)
+    tops = bottom - heights[first] * (bottom - top)
+    _fill(axes, [(0, edges[-1])], top, bottom, facecolor=_TRACK)
+    for k in np.unique(kinds[kinds >= 0]):
+        _fill(axes, stretches[kinds[first] == k], tops[kinds[first] == k], bottom, **_LOOKS[_BARS[k]])
+    negative = [(passage.start, max(passage.end, passage.start + 2 * edges[1])) for passage in passages(lane.rows)]
+    _fill(axes, negative, bottom + 3, bottom + 7, **_LOOKS[_PASSAGE])
 
-    The kind is an index in `_KINDS`, or -1 for none; the height is from 0 to 1. In a long recording many segments share
-    a column. It shows the kind that lasts longest there, at its mean probability: drawing all of them over one another
-    would mix colours that stand for nothing.
+
+def _columns(lane: Lane, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return kind (index in `_BARS`, or -1) and height (0 to 1) of the bar in each column of pixels.
+
+    Of many segments in a column, it shows the kind that lasts longest, at its mean probability, and mixes no colours.
     """
-    edges = np.linspace(0, axis.length_s, axis.width + 1)
     pieces = [(kind_of(row), row.start, row.end, row.probability or 1.0) for row in lane.rows]
     pieces += [(OTHER, span.start, span.end, 1.0) for span in lane.other]
-    seconds, weighed = np.zeros((2, len(_KINDS), axis.width))
-    for k, kind in enumerate(_KINDS):
-        of_it = np.array([piece[1:] for piece in pieces if piece[0] == kind]).reshape(-1, 3)
-        if len(of_it):
-            seconds[k] = _within(of_it[:, :2], np.ones(len(of_it)), edges)
-            weighed[k] = _within(of_it[:, :2], of_it[:, 2], edges)
-    most = seconds.argmax(axis=0)
-    its_seconds, its_weight = (np.take_along_axis(of, most[None], axis=0)[0] for of in (seconds, weighed))
-    sounds = its_seconds > 1e-6
-    heights = np.divide(its_weight, its_seconds, out=np.zeros(axis.width), where=sounds)
-    return np.where(sounds, most, -1), heights.round(4)
+    totals = np.zeros((2, len(_BARS), len(edges) - 1))  # seconds in each column, then the same times probability
+    for k, kind in enumerate(_BARS):
+        of_kind = np.array([(0.0, 0.0, 0.0), *(piece[1:] for piece in pieces if piece[0] == kind)])
+        times, seconds = of_kind[:, :2], np.diff(of_kind[:, :2], prepend=of_kind[:, :1])
+        for total, weights in zip(totals, (1.0, of_kind[:, 2:]), strict=True):
+            total[k] = np.diff(np.interp(edges, times.ravel(), np.cumsum(seconds * weights)))
+    longest = totals[0].argmax(axis=0)
+    seconds, weighted = totals[:, longest, np.arange(len(longest))]
+    return np.where(seconds > 1e-6, longest, -1), (weighted / np.maximum(seconds, 1e-6)).round(4)
 
 
-def _within(stretches: np.ndarray, weights: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the weighted seconds between adjacent edges, of ordered stretches shaped (stretches, 2)."""
-    lengths = weights * (stretches[:, 1] - stretches[:, 0])
-    by_then = np.cumsum(np.stack([np.zeros_like(lengths), lengths], axis=1))
-    return np.diff(np.interp(edges, stretches.ravel(), by_then))
-
-
-def _together(paper: Paper, axis: Axis, both: Stretches, called: str, top: float) -> float:
-    """Draw where several speakers speak at once; return the y coordinate of the end."""
-    paper.text(_MARGIN, top + 13, called, _SMALL, colour=_MUTED)
-    paper.fill(boxes(axis.left, top, axis.left + axis.width, top + 14), _TRACK)
-    paper.fill(axis.boxes(both, top, top + 14), _BOTH)
-    return top + 26
-
-
-def _shown(timeline: Timeline, together: str) -> Iterator[tuple[str, str]]:
-    """Yield the kinds of things that occur in a picture, and their display names."""
+def _legend(timeline: Timeline, all_lanes: list[Lane], overlap_label: str) -> list[tuple[str, str]]:
+    """Return the kinds of bars and marks that occur, and their labels."""
     kinds = {kind_of(row) for row in timeline.rows}
-    yield from ((kind, word(kind)) for kind in _KINDS if kind in kinds)
-    if timeline.other:
-        yield OTHER, "other sound"
-    if both_speaking(timeline.rows):
-        yield _BOTH, together
-    if any(passages([row for row in timeline.rows if row.channel == channel]) for channel in timeline.channels):
-        yield _PASSAGE, "negative passage"
-    if silences(timeline):
-        yield _SILENCE, f"silence of {LONG_SILENCE_S:g} s or more"
-
-
-def _legend(paper: Paper, shown: Sequence[tuple[str, str]], top: float) -> float:
-    """Draw the legend, in as many lines as it needs, and a note; return the height of the picture."""
-    x, y = float(_MARGIN), top
-    for kind, called in shown:
-        width = 30 + paper.width(called, _PLAIN)
-        if x + width > _WIDTH - _MARGIN:
-            x, y = _MARGIN, y + 36
-        paper.fill(boxes(x, y, x + 20, y + 20), _EDGE)
-        paper.fill(boxes(x + 1, y + 1, x + 19, y + 19), kind)
-        paper.text(x + 30, y + 17, called, _PLAIN)
-        x += width + 34
-    y += 36 if shown else 0
-    paper.text(_MARGIN, y + 18, _NOTE, _SMALL, colour=_MUTED)
-    return y + 18 + 34
+    marks = (
+        (OTHER, "other sound", timeline.other),
+        (_BOTH, overlap_label, lanes.both_speaking(timeline.rows)),
+        (_PASSAGE, "negative passage", any(passages(lane.rows) for lane in all_lanes)),
+        (_SILENCE, f"silence of {lanes.LONG_SILENCE_S:g} s or more", lanes.silences(timeline)),
+    )
+    return [(kind, lanes.word(kind)) for kind in _BARS if kind in kinds] + [mark[:2] for mark in marks if mark[2]]

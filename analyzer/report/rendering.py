@@ -15,35 +15,45 @@ from typing import NamedTuple
 
 import numpy as np
 
-from analyzer import __version__, envelope, storage, workers
-from analyzer.entry import Entry
+from analyzer import __version__
+from analyzer.audio import envelope, storage
+from analyzer.audio.storage import Location
 from analyzer.errors import CallEmotionsError
-from analyzer.formats import EXTENSIONS
-from analyzer.isolation import Failure, in_words, is_machines, isolated, traceback_of
-from analyzer.ledger import Ledger
-from analyzer.logs import LOGGER
 from analyzer.names import Identity, show
-from analyzer.outputs import clear_unfinished, format_path, format_paths, read_timeline, replacing, timeline_path
-from analyzer.report import models, opus, page, tables
-from analyzer.report.selection import LATEST, Selection, stored_mask
-from analyzer.report.summary import HEARD
-from analyzer.signals import StopSignals
-from analyzer.storage import Location
-from analyzer.timeline import Sketch, Timeline
+from analyzer.report import models, opus, page
+from analyzer.report.selection import LATEST, Selection
+from analyzer.report.summary import ANALYSED
+from analyzer.runtime.isolation import Failure, format_error, is_fatal, isolated, traceback_of
+from analyzer.runtime.logs import LOGGER
+from analyzer.runtime.pool import map_unordered
+from analyzer.runtime.signals import StopSignals
+from analyzer.store.entry import Entry
+from analyzer.store.formats import EXTENSIONS
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import (
+    atomic_write,
+    clear_unfinished,
+    format_path,
+    format_paths,
+    read_timeline,
+    timeline_path,
+)
+from analyzer.store.time_zone import time_zone
+from analyzer.timeline.timeline import DrawingData, Timeline
 
 log = logging.getLogger(LOGGER)
 
 #: Version of the appearance of files. Increase it by hand when that changes; all files are then written again.
-_LOOK = f"{__version__}.2"
+_RENDER_VERSION = f"{__version__}.2"
 #: A page with embedded audio, which the ledger stores as a format of its own.
-_WITH_SOUND = "html with sound"
+_HTML_WITH_AUDIO = "html with sound"
 #: Recordings that one ledger transaction marks as written. After a killed run at most so many are written again.
-_TOGETHER = 10
+_BATCH_SIZE = 10
 #: Minimum number of recordings for which starting worker processes is worthwhile.
-_FEW = 8
+_MIN_PARALLEL = 8
 #: Prefix, in the reason of a ledger entry, of why the files of a recording are not written.
-_PROBLEM = "pages and the like are not written: "
-_EMBEDDED = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
+_PROBLEM_PREFIX = "its pages or other files were not written: "
+_EMBEDDED_AUDIO = re.compile(rb'src="(data:audio/ogg;base64,[A-Za-z0-9+/=]*)"')
 
 
 @dataclass(frozen=True)
@@ -56,7 +66,7 @@ class Task:
 
     output: Path
     entry: Entry
-    sketch: Sketch | None
+    drawing: DrawingData | None
     recorded: str
     formats: frozenset[str]
     sound: Location | None
@@ -75,12 +85,11 @@ class Outcome(NamedTuple):
     traceback: str = ""
 
 
-_DIED = Outcome("the process that wrote its pages and the like died twice: is memory short?")
+_WORKER_DIED = Outcome("the process that wrote its files died twice; the machine may be out of memory")
 
 
-def bring_up_to_date(
+def write_if_stale(
     ledger: Ledger,
-    output: Path,
     formats: Collection[str],
     processes: int,
     stop: StopSignals,
@@ -94,55 +103,54 @@ def bring_up_to_date(
     `check` looks whether files written earlier still exist. Why a recording could not be written is logged as a
     warning, and is part of the reason in its ledger entry until it is written.
     """
-    wanted = frozenset(formats) & EXTENSIONS.keys()
-    if ledger.note("look") != _LOOK:
-        ledger.nothing_is_written()
-        ledger.remember("look", _LOOK)
-    if not wanted:
+    requested = frozenset(formats) & EXTENSIONS.keys()
+    if ledger.state.render_version != _RENDER_VERSION:
+        ledger.mark_all_unwritten()
+        ledger.state.render_version = _RENDER_VERSION
+    if not requested:
         return 0
     failures, done = list[Failure](), list[Identity]()
     failed = 0
-    names = wanted | ({_WITH_SOUND} if embed and "html" in wanted else set())
-    tasks = _tasks(ledger, output, wanted, names, embed, selection, check, failures)
+    names = requested | ({_HTML_WITH_AUDIO} if embed and "html" in requested else set())
+    tasks = _pending_tasks(ledger, requested, names, embed, selection, check, failures)
     try:
-        with closing(tasks), closing(_written(tasks, processes, stop)) as written:
-            for task, outcome in written:
-                if said := outcome.problem or outcome.oddity:
-                    log.warning("%s: %s", task.entry.identity.shown, said, extra={"traceback": outcome.traceback})
-                _note(ledger, task.entry, outcome.problem)
+        with closing(tasks), closing(_run_tasks(tasks, processes, stop)) as outcomes:
+            for task, outcome in outcomes:
+                if message := outcome.problem or outcome.oddity:
+                    log.warning("%s: %s", task.entry.identity.shown, message, extra={"traceback": outcome.traceback})
+                _record_problem(ledger, task.entry, outcome.problem)
                 if outcome.problem:
                     failed += 1
                 else:
                     done.append(task.entry.identity)
-                if len(done) >= _TOGETHER:
+                if len(done) >= _BATCH_SIZE:
                     ledger.note_written(done, names)
                     done = []
                 stop.check()
     finally:
         ledger.note_written(done, names)
     for failure in failures:
-        failure.tell()
+        failure.log()
     return failed + len(failures)
 
 
-def _note(ledger: Ledger, entry: Entry, problem: str) -> None:
+def _record_problem(ledger: Ledger, entry: Entry, problem: str) -> None:
     """Add a problem to the reason in the ledger entry of a recording, or remove the earlier one if there is none."""
-    mask, before = stored_mask(ledger), without_problem(entry.reason)
-    told = f"{_PROBLEM}{mask.text(problem) if mask else problem}" if problem else ""
-    reason = "; ".join(filter(None, (before, told)))
+    mask, other_reason = ledger.mask(), without_problem(entry.reason)
+    problem_text = f"{_PROBLEM_PREFIX}{mask.text(problem) if mask else problem}" if problem else ""
+    reason = "; ".join(filter(None, (other_reason, problem_text)))
     if reason != entry.reason:
         ledger.note_reason(entry.identity, reason)
 
 
 def without_problem(reason: str) -> str:
     """Return the reason in a ledger entry without the problem of writing files."""
-    return reason.partition(_PROBLEM)[0].removesuffix("; ")
+    return reason.partition(_PROBLEM_PREFIX)[0].removesuffix("; ")
 
 
-def _tasks(
+def _pending_tasks(
     ledger: Ledger,
-    output: Path,
-    wanted: frozenset[str],
+    requested: frozenset[str],
     names: Collection[str],
     embed: bool,
     selection: Selection,
@@ -150,40 +158,49 @@ def _tasks(
     failures: list[Failure],
 ) -> Generator[Task, None, None]:
     """Yield the pending tasks in the order of the ledger; add errors of single recordings to `failures`."""
-    zone, folders, mask = tables.time_zone(ledger), _folders(ledger), stored_mask(ledger)
+    zone, folders, mask = time_zone(ledger), _folders(ledger), ledger.mask()
     unwritten = ledger.not_written(names)
     if not unwritten and not check:
         return  # nothing is pending, and reading every entry of a large archive takes seconds
     for entry in ledger.entries():
-        if entry.status not in HEARD or not selection.fits(entry.identity.shown):
+        if entry.status not in ANALYSED or not selection.fits(entry.identity.shown):
             continue
-        task, wrong = None, list[Failure]()
-        with isolated(entry.identity.shown, output, wrong, mask):
+        task, entry_failures = None, list[Failure]()
+        with isolated(entry.identity.shown, ledger.output, entry_failures, mask):
             recorded, _ = entry.when(zone)
             if selection.period and not selection.period.holds(recorded[:10]):
                 continue
             missing = unwritten.get(entry.identity, set())
             if check:
-                gone = {name for name in wanted if not format_path(output, entry.identity, name).exists()}
-                if "html" in gone - missing:
+                deleted = {name for name in requested if not format_path(ledger.output, entry.identity, name).exists()}
+                if "html" in deleted - missing:
                     # Audio that was embedded in the page is gone, too.
-                    ledger.note_unwritten([entry.identity], [_WITH_SOUND])
-                missing |= gone
+                    ledger.note_unwritten([entry.identity], [_HTML_WITH_AUDIO])
+                missing |= deleted
             if missing:
-                formats = frozenset("html" if name == _WITH_SOUND else name for name in missing)
-                place = _place(entry.identity, folders)
-                used = models.facts(ledger, entry.fingerprint).get("sensitivity", "")
-                task = Task(output, entry, ledger.sketch(entry.identity), recorded, formats, place, embed, used)
-        for failure in wrong:
-            _note(ledger, entry, failure.reason)
-        failures += wrong
+                formats = frozenset("html" if name == _HTML_WITH_AUDIO else name for name in missing)
+                location = _place(entry.identity, folders)
+                sensitivity = models.facts(ledger, entry.fingerprint).get("sensitivity", "")
+                task = Task(
+                    ledger.output,
+                    entry,
+                    ledger.drawing(entry.identity),
+                    recorded,
+                    formats,
+                    location,
+                    embed,
+                    sensitivity,
+                )
+        for failure in entry_failures:
+            _record_problem(ledger, entry, failure.reason)
+        failures += entry_failures
         if task:
             yield task
 
 
 def _folders(ledger: Ledger) -> dict[str, Location]:
     """Return the folder of each label; empty if names are masked, because paths would reveal them."""
-    if ledger.note("masked with") is not None:
+    if ledger.state.mask_pattern is not None:
         return {}
     return {label: folder if storage.is_address(folder) else Path(folder) for label, folder in ledger.labels()}
 
@@ -195,19 +212,19 @@ def _place(identity: Identity, folders: Mapping[str, Location]) -> Location | No
     return folder / identity.path if isinstance(folder, Path) else f"{folder.rstrip('/')}/{identity.path}"
 
 
-def _written(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
+def _run_tasks(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
     """Run the tasks; yield each one when it is done, with its outcome. A few tasks run in this process."""
     tasks = iter(tasks)
-    first = list(islice(tasks, _FEW))
-    if len(first) < _FEW or processes == 1:
+    first = list(islice(tasks, _MIN_PARALLEL))
+    if len(first) < _MIN_PARALLEL or processes == 1:
         for task in chain(first, tasks):
             yield task, write(task)
         return
-    for task, outcome in workers.each(write, chain(first, tasks), processes, stop):
+    for task, outcome in map_unordered(write, chain(first, tasks), processes, stop):
         if outcome is None:
             for path in format_paths(task.output, task.entry.identity):
                 clear_unfinished(path.parent)
-        yield task, outcome or _DIED
+        yield task, outcome or _WORKER_DIED
 
 
 def write(task: Task) -> Outcome:
@@ -216,40 +233,40 @@ def write(task: Task) -> Outcome:
     Raises errors that would affect every recording, such as CannotWork if the file system refuses to write any file.
     """
     try:
-        timeline = told(task)
+        timeline = load_timeline(task)
     except Exception as error:  # its timeline was deleted, or changed by hand
-        return _outcome(task, error, "told")
+        return _failed_outcome(task, error, "read")
     oddity = ""
     for name in sorted(task.formats):
         path = format_path(task.output, task.entry.identity, name)
         try:
             if name == "html":
-                sound, why_none, oddity = _sound(task, path)
-                with replacing(path) as temporary:
-                    page.write_page(timeline, temporary, sound, why_none)
+                audio, audio_note, oddity = _page_audio(task, path)
+                with atomic_write(path) as temporary:
+                    page.write_page(timeline, temporary, audio, audio_note)
             else:
-                with replacing(path) as temporary:
+                with atomic_write(path) as temporary:
                     _writer(name)(timeline, temporary)
         except Exception as error:  # no content of a timeline may end the run
-            return _outcome(task, error, f"written as {name}")
+            return _failed_outcome(task, error, f"written as {name}")
     return Outcome(oddity=oddity)
 
 
-def _outcome(task: Task, error: Exception, what: str) -> Outcome:
+def _failed_outcome(task: Task, error: Exception, action: str) -> Outcome:
     """Return the outcome of a task that failed with an error; raise errors that would affect every recording."""
-    if is_machines(error, task.output):
+    if is_fatal(error, task.output):
         raise error
-    said = in_words(error)
-    problem = said if isinstance(error, CallEmotionsError) else f"it cannot be {what} ({said})"
+    message = format_error(error)
+    problem = message if isinstance(error, CallEmotionsError) else f"it cannot be {action} ({message})"
     return Outcome(problem, traceback=traceback_of(error))
 
 
-def told(task: Task) -> Timeline:
+def load_timeline(task: Task) -> Timeline:
     """Load the full Timeline of a recording from its timeline file and its ledger entry.
 
     Raises DamagedResult, which is a CannotWork, if the timeline file is missing or damaged.
     """
-    entry, sketch = task.entry, task.sketch
+    entry, drawing = task.entry, task.drawing
     figures = entry.figures or {}
     channels = entry.channels or len(figures)
     about = {
@@ -263,10 +280,10 @@ def told(task: Task) -> Timeline:
     return Timeline(
         recording=entry.identity.shown,
         length_s=entry.length_s or 0.0,
-        speakers=tuple(str(told["speaker"]) for told in figures.values()),
+        speakers=tuple(str(channel_figures["speaker"]) for channel_figures in figures.values()),
         rows=tuple(read_timeline(timeline_path(task.output, entry.identity))),
-        other=sketch.other if sketch else (),
-        envelope=envelope.unpack(sketch.envelope, channels) if sketch else np.empty((0, 0, 2), np.float32),
+        other=drawing.other if drawing else (),
+        envelope=envelope.unpack(drawing.envelope, channels) if drawing else np.empty((0, 0, 2), np.float32),
         about={key: value for key, value in about.items() if value},
     )
 
@@ -287,15 +304,15 @@ def _writer(name: str) -> Callable[[Timeline, Path], None]:
     return writer
 
 
-def _sound(task: Task, path: Path) -> tuple[str | None, str, str]:
+def _page_audio(task: Task, path: Path) -> tuple[str | None, str, str]:
     """Return the audio of a page, the reason if there is none, and a warning if it could not be embedded.
 
     Audio that is already embedded in the page is kept.
     """
-    if embedded := _embedded(path):
+    if embedded := _embedded_audio(path):
         return embedded, "", ""
     if task.sound is None:
-        return None, "Names are masked, and to link the recording would tell its own.", ""
+        return None, "The link to the audio is hidden, because names are masked.", ""
     oddity = ""
     if task.embed and task.entry.present:
         try:
@@ -303,14 +320,14 @@ def _sound(task: Task, path: Path) -> tuple[str | None, str, str]:
         except Exception as error:  # decoders may raise any exception
             oddity = f"its sound is not put into the page: {show(str(error))}"
     if isinstance(task.sound, str):
-        why_none = "The recording lies in object storage, which a page cannot play from: see --embed-audio."
-        return None, why_none, oddity
+        audio_note = "The recording lies in object storage, which a page cannot play from: see --embed-audio."
+        return None, audio_note, oddity
     return page.link(path, task.sound), "", oddity
 
 
-def _embedded(path: Path) -> str | None:
+def _embedded_audio(path: Path) -> str | None:
     try:
-        found = _EMBEDDED.search(path.read_bytes())
+        match = _EMBEDDED_AUDIO.search(path.read_bytes())
     except OSError:
         return None
-    return found[1].decode() if found else None
+    return match[1].decode() if match else None

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from analyzer.ledger import Ledger
-from analyzer.masking import NUMBER, Mask
+from analyzer.inputs.masking import NUMBER, Mask
+from analyzer.store.ledger import Ledger
 
 #: Splits a pattern into numbers that may be masked and single characters.
 _PIECES = re.compile(f"{NUMBER.pattern}|.", re.DOTALL)
@@ -68,9 +68,9 @@ def newest_day(days: Iterable[str], latest: str) -> str:
 LATEST = Selection()
 
 
-def told_of_nothing_found(ledger: Ledger, pattern: str) -> str | None:
+def no_match_hint(ledger: Ledger, pattern: str) -> str | None:
     """Return a hint if a pattern may match no name because numbers in names are masked; None otherwise."""
-    if ledger.note("masked with") is None or not re.search(r"\d", pattern):
+    if ledger.state.mask_pattern is None or not re.search(r"\d", pattern):
         return None
     return "numbers in these names are masked: only a whole number finds its recordings, no part of it"
 
@@ -80,7 +80,7 @@ def name_pattern(pattern: str, ledger: Ledger) -> re.Pattern[str]:
 
     If numbers in names are masked, a number in the pattern also matches its mask.
     """
-    mask = stored_mask(ledger)
+    mask = ledger.mask()
     first, *others = re.split(r"\*+", pattern)
     written = _literally(first, mask)
     for k, part in enumerate(others, start=1):
@@ -91,11 +91,6 @@ def name_pattern(pattern: str, ledger: Ledger) -> re.Pattern[str]:
         atomic = k < len(others) and "(?:" not in literal
         written += f"(?>.*?{literal})" if atomic else f".*{literal}"
     return re.compile(f"(?s:{written})\\Z")
-
-
-def stored_mask(ledger: Ledger) -> Mask | None:
-    """Return the mask of numbers in the names of a ledger; None if they are not masked."""
-    return Mask(ledger.key()) if ledger.note("masked with") is not None else None
 
 
 def _literally(part: str, mask: Mask | None) -> str:

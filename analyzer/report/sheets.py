@@ -27,14 +27,14 @@ from analyzer.names import show
 #: Rows that fit on a sheet, less the header and one line that says where the other rows are.
 MOST_ROWS = 1_048_576 - 2
 #: Limits of spreadsheet programs: characters of a text and of an address, and height of a row in points.
-_MOST_TEXT, _LONGEST_ADDRESS, HIGHEST = 32_767, 2_079, 400
+_MAX_TEXT_LENGTH, _MAX_ADDRESS_LENGTH, HIGHEST = 32_767, 2_079, 400
 #: The underscore of text that a spreadsheet reads as an escaped character, such as _x000D_.
 _ESCAPE = re.compile("_(?=x[0-9A-Fa-f]{4}_)")
 #: Width of a printed page in characters.
 _PAGE_WIDTH = 290
 SECONDS_PER_DAY = 86400
 #: Creation time of every workbook.
-_EPOCH = datetime(1980, 1, 1)
+_CREATION_TIME = datetime(1980, 1, 1)
 #: Number format of each kind of column; text has none.
 _FORMATS = {
     "text": None,
@@ -105,19 +105,19 @@ def add_table(
     for k, column in enumerate(columns, start=1):
         letter = get_column_letter(k)
         sheet.column_dimensions[letter].width = column.width
-        places = f"{letter}2:{letter}{MOST_ROWS + 1}"
+        cell_range = f"{letter}2:{letter}{MOST_ROWS + 1}"
         if column.shaded:
             shades = _CHANGE_SHADES if column.kind == "change" else _SHADES
-            sheet.conditional_formatting.add(places, ColorScaleRule(*shades))
+            sheet.conditional_formatting.add(cell_range, ColorScaleRule(*shades))
         if column.barred:
-            sheet.conditional_formatting.add(places, DataBarRule("num", 0, "num", 1, "9DC3E6"))
+            sheet.conditional_formatting.add(cell_range, DataBarRule("num", 0, "num", 1, "9DC3E6"))
     shown = min(count, most, MOST_ROWS)
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{shown + 1}"
     sheet.append([header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
-    texts = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
+    text_columns = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
     for number, values in enumerate(islice(rows, shown), start=2):
-        if (lines := max(_lines(values[k], width) for k, width in texts)) > 1:
+        if (lines := max(_line_count(values[k], width) for k, width in text_columns)) > 1:
             sheet.row_dimensions[number].height = min(lines * LINE_HEIGHT, HIGHEST)
         sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
     if count > shown:
@@ -134,23 +134,23 @@ def add_page(book: Workbook, title: str, widths: Sequence[int]) -> Any:
     return sheet
 
 
-def append_told(sheet: Any, title: str, told: Sequence[tuple[str, str]], widths: Sequence[int]) -> int:
+def append_facts(sheet: Any, title: str, facts: Sequence[tuple[str, str]], widths: Sequence[int]) -> int:
     """Append a title, and rows of a topic and a text merged over all other columns; return the number of rows.
 
     Row heights are set here because not every program adjusts them to the text.
     """
-    cell = _text(sheet, title)
+    cell = _text_cell(sheet, title)
     cell.font = _TITLE_FONT
     sheet.append([cell])
     sheet.append([])
-    for number, (about, text) in enumerate(told, start=3):
-        label, words = _text(sheet, about), _text(sheet, text)
-        label.font, label.alignment, words.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
-        sheet.row_dimensions[number].height = _lines(text, sum(widths[1:])) * LINE_HEIGHT + 3
+    for number, (topic, text) in enumerate(facts, start=3):
+        label, content = _text_cell(sheet, topic), _text_cell(sheet, text)
+        label.font, label.alignment, content.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
+        sheet.row_dimensions[number].height = _line_count(text, sum(widths[1:])) * LINE_HEIGHT + 3
         sheet.merged_cells.add(f"B{number}:{get_column_letter(len(widths))}{number}")
-        sheet.append([label, words])
+        sheet.append([label, content])
     sheet.append([])
-    return len(told) + 3
+    return len(facts) + 3
 
 
 def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
@@ -168,7 +168,7 @@ def _set_up_page(sheet: Any, orientation: str = "landscape", pages_wide: int = 1
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
-def _lines(value: Any, width: int) -> int:
+def _line_count(value: Any, width: int) -> int:
     """Return the number of lines that a text takes in a column of this width in characters."""
     text = value.text if isinstance(value, Link) else value
     return -(-len(text) // (width - 2)) if text else 1
@@ -176,10 +176,10 @@ def _lines(value: Any, width: int) -> int:
 
 def readable(text: str) -> str:
     """Return a text that every spreadsheet program opens: escaped as names in tables, and not too long."""
-    return _ESCAPE.sub("_x005F_", show(text))[:_MOST_TEXT]
+    return _ESCAPE.sub("_x005F_", show(text))[:_MAX_TEXT_LENGTH]
 
 
-def _text(sheet: Any, text: str) -> WriteOnlyCell:
+def _text_cell(sheet: Any, text: str) -> WriteOnlyCell:
     cell = WriteOnlyCell(sheet, readable(text))
     cell.data_type = "s"  # a name that begins with = is text, not a formula
     return cell
@@ -192,12 +192,12 @@ def _header_height(columns: Sequence[Column]) -> int:
 
 def header(sheet: Any, title: str) -> WriteOnlyCell:
     """Return the header cell of a column."""
-    cell = _text(sheet, title)
+    cell = _text_cell(sheet, title)
     cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
     return cell
 
 
-class _StyledCell(Cell):
+class _StyledCell(Cell):  # type: ignore[misc]  # openpyxl has no types
     """A cell with a fixed style and column: openpyxl would look up both again for each of millions of cells."""
 
     has_style = True
@@ -220,12 +220,12 @@ class TableCell:
 
     def __init__(self, sheet: Any, column: Column, number: int) -> None:
         self._sheet, self._is_text = sheet, column.kind == "text"
-        pattern = WriteOnlyCell(sheet)
-        pattern.alignment = _WRAPPED if self._is_text else _TOP
+        template = WriteOnlyCell(sheet)
+        template.alignment = _WRAPPED if self._is_text else _TOP
         if number_format := _FORMATS[column.kind]:
-            pattern.number_format = number_format
+            template.number_format = number_format
         self._cell = _StyledCell(sheet, row=1, column=number)
-        self._cell.style_id, self._cell.letter = pattern.style_id, get_column_letter(number)
+        self._cell.style_id, self._cell.letter = template.style_id, get_column_letter(number)
         self._cell.data_type = "s" if self._is_text else "n"  # a name that begins with = is text, not a formula
         self._divisor = {"clock": SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
 
@@ -234,21 +234,25 @@ class TableCell:
         if value is None or value == "":
             return None
         if self._is_text:
-            return _link(self._sheet, value) if isinstance(value, Link) else self._cell.hold(readable(value))
+            return _link_cell(self._sheet, value) if isinstance(value, Link) else self._cell.hold(readable(value))
         return self._cell.hold(value / self._divisor)
 
 
 def save(book: Workbook, target: Path | BytesIO) -> None:
     """Save a workbook without the time of the run."""
-    book.properties.creator, book.properties.created, book.properties.modified = "call-emotions", _EPOCH, _EPOCH
+    book.properties.creator, book.properties.created, book.properties.modified = (
+        "call-emotions",
+        _CREATION_TIME,
+        _CREATION_TIME,
+    )
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         ExcelWriter(book, archive).write_data()
 
 
-def _link(sheet: Any, link: Link) -> WriteOnlyCell:
-    cell = _text(sheet, link.text)
+def _link_cell(sheet: Any, link: Link) -> WriteOnlyCell:
+    cell = _text_cell(sheet, link.text)
     cell.alignment = _WRAPPED
-    if len(link.target) + len(link.place) < _LONGEST_ADDRESS:
+    if len(link.target) + len(link.place) < _MAX_ADDRESS_LENGTH:
         cell.hyperlink = Hyperlink(ref="", target=link.target, location=link.place)
         cell.font = _LINK_FONT
     return cell

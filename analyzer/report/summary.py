@@ -10,16 +10,16 @@ from datetime import date, timedelta
 from zoneinfo import ZoneInfo
 
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.entry import Entry
-from analyzer.figures import Figures
-from analyzer.ledger import Ledger
 from analyzer.names import Identity
 from analyzer.report.selection import Period, Selection, newest_day, tomorrow
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.timeline.channel_statistics import Figures
 
 #: The speaker role, and the kind of group, whose emotions are not counted.
 AGENT = "agent"
 LABELS = (*EMOTIONS, UNCERTAIN)
-HEARD, FAILED = ("ok", "no_speech"), ("failed", "given_up")
+ANALYSED, FAILED = ("ok", "no_speech"), ("failed", "given_up")
 
 
 @dataclass
@@ -30,8 +30,8 @@ class Tally:
     ----------
     recordings, failed, waiting : number of all recordings, of those that could not be analysed, and of incomplete ones.
     rows : number of their rows in recordings.csv.
-    heard : number of recordings with at least one channel whose emotions are counted.
-    upset : number of those with a negative passage.
+    analysed : number of recordings with at least one channel whose emotions are counted.
+    with_negative_passage : number of those with a negative passage.
     length_s : seconds of audio in the analysed recordings.
     emotion_s : seconds of speech whose emotions are counted, by label.
     """
@@ -40,8 +40,8 @@ class Tally:
     failed: int = 0
     waiting: int = 0
     rows: int = 0
-    heard: int = 0
-    upset: int = 0
+    analysed: int = 0
+    with_negative_passage: int = 0
     length_s: float = 0.0
     emotion_s: dict[str, float] = field(default_factory=lambda: dict.fromkeys(LABELS, 0.0))
 
@@ -56,21 +56,21 @@ class Tally:
 
     def add(self, entry: Entry) -> None:
         """Count a recording."""
-        told = counted(entry)
+        counted_channels = counted(entry)
         self.recordings += 1
         self.failed += entry.status in FAILED
         self.waiting += entry.status == "incomplete"
         self.rows += len(entry.figures or ()) or 1
-        self.heard += bool(told)
-        self.upset += any(figures["passages"] for figures in told.values())
-        self.length_s += (entry.length_s or 0.0) if entry.status in HEARD else 0.0
-        for figures in told.values():
+        self.analysed += bool(counted_channels)
+        self.with_negative_passage += any(figures["passages"] for figures in counted_channels.values())
+        self.length_s += (entry.length_s or 0.0) if entry.status in ANALYSED else 0.0
+        for figures in counted_channels.values():
             for label in LABELS:
                 self.emotion_s[label] += _number(figures["talk_s"]) * _number(figures[f"share_{label}"])
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of another tally."""
-        for name in ("recordings", "failed", "waiting", "rows", "heard", "upset", "length_s"):
+        for name in ("recordings", "failed", "waiting", "rows", "analysed", "with_negative_passage", "length_s"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for label in LABELS:
             self.emotion_s[label] += other.emotion_s[label]
@@ -78,7 +78,7 @@ class Tally:
 
 def counted(entry: Entry) -> dict[int, Figures]:
     """Return the figures of the channels whose emotions are counted, by channel."""
-    if entry.status not in HEARD:
+    if entry.status not in ANALYSED:
         return {}
     return {
         channel: figures
@@ -119,10 +119,10 @@ class Passage:
 
 def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
     """Return the strongest negative passage of a recording; None if there is none."""
-    told = {channel: figures for channel, figures in counted(entry).items() if figures["passages"]}
-    if not told:
+    with_passages = {channel: figures for channel, figures in counted(entry).items() if figures["passages"]}
+    if not with_passages:
         return None
-    channel, figures = max(told.items(), key=lambda item: _number(item[1]["passage_negative_s"]))
+    channel, figures = max(with_passages.items(), key=lambda item: _number(item[1]["passage_negative_s"]))
     return Passage(
         identity=entry.identity,
         recorded=recorded,
@@ -133,7 +133,7 @@ def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
         emotion=str(figures["passage_emotion"]),
         negative_s=_number(figures["passage_negative_s"]),
         mean=_number(figures["passage_mean"]),
-        more=int(sum(_number(figures["passages"]) for figures in told.values())) - 1,
+        more=int(sum(_number(figures["passages"]) for figures in with_passages.values())) - 1,
         shares={label: _number(figures[f"share_{label}"]) for label in LABELS},
     )
 
@@ -174,12 +174,12 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
         by_day.setdefault(day, Tally()).add(entry)
         for group in entry.groups.items():
             groups.setdefault(day, {}).setdefault(group, Tally()).add(entry)
-        if entry.status in HEARD:
+        if entry.status in ANALYSED:
             model = (entry.model, entry.fingerprint)
-            of_day = models.setdefault(day, {})
-            of_day[model] = of_day.get(model, 0) + 1
-        allowed = selection.period is None or selection.period.holds(day)
-        if allowed and day == newest_day((day, latest), limit) and counted(entry):
+            day_models = models.setdefault(day, {})
+            day_models[model] = day_models.get(model, 0) + 1
+        in_period = selection.period is None or selection.period.holds(day)
+        if in_period and day == newest_day((day, latest), limit) and counted(entry):
             review = [] if day != latest else review
             latest = day
             if passage := strongest_passage(entry, recorded):
@@ -190,10 +190,10 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
     days = [day for day in sorted(by_day) if period.holds(day)]
     return Summary(
         period=period,
-        total=_together(by_day[day] for day in days),
+        total=_sum_tallies(by_day[day] for day in days),
         days={day: by_day[day] for day in days},
-        groups=_grouped(groups.get(day, {}) for day in days),
-        models=_summed(models.get(day, {}) for day in days),
+        groups=_sum_groups(groups.get(day, {}) for day in days),
+        models=_sum_models(models.get(day, {}) for day in days),
         review_day=latest,
         review=sorted(review, key=lambda passage: (-passage.negative_s, passage.identity.sort_key)),
         longest_name=longest,
@@ -215,27 +215,27 @@ def selected(
             yield entry, recorded
 
 
-def _together(tallies: Iterator[Tally]) -> Tally:
+def _sum_tallies(tallies: Iterator[Tally]) -> Tally:
     total = Tally()
     for tally in tallies:
         total.merge(tally)
     return total
 
 
-def _grouped(days: Iterator[dict[tuple[str, str], Tally]]) -> dict[tuple[str, str], Tally]:
-    found = dict[tuple[str, str], Tally]()
+def _sum_groups(days: Iterator[dict[tuple[str, str], Tally]]) -> dict[tuple[str, str], Tally]:
+    totals = dict[tuple[str, str], Tally]()
     for groups in days:
         for group, tally in groups.items():
-            found.setdefault(group, Tally()).merge(tally)
-    return dict(sorted(found.items()))
+            totals.setdefault(group, Tally()).merge(tally)
+    return dict(sorted(totals.items()))
 
 
-def _summed(days: Iterator[dict[tuple[str, str], int]]) -> dict[tuple[str, str], int]:
-    found = dict[tuple[str, str], int]()
+def _sum_models(days: Iterator[dict[tuple[str, str], int]]) -> dict[tuple[str, str], int]:
+    totals = dict[tuple[str, str], int]()
     for models in days:
         for model, count in models.items():
-            found[model] = found.get(model, 0) + count
-    return dict(sorted(found.items()))
+            totals[model] = totals.get(model, 0) + count
+    return dict(sorted(totals.items()))
 
 
 @dataclass(frozen=True)
@@ -253,9 +253,9 @@ class Week:
 
 def weeks(days: dict[str, Tally]) -> list[Week]:
     """Return the weeks of the given days, in order; unknown days are left out."""
-    found: dict[str, list[Tally]] = {}
+    by_monday: dict[str, list[Tally]] = {}
     for day, tally in days.items():
         if day:
-            moment = date.fromisoformat(day)
-            found.setdefault((moment - timedelta(moment.weekday())).isoformat(), []).append(tally)
-    return [Week(monday, len(tallies), _together(iter(tallies))) for monday, tallies in sorted(found.items())]
+            day_date = date.fromisoformat(day)
+            by_monday.setdefault((day_date - timedelta(day_date.weekday())).isoformat(), []).append(tally)
+    return [Week(monday, len(tallies), _sum_tallies(iter(tallies))) for monday, tallies in sorted(by_monday.items())]

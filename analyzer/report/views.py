@@ -8,11 +8,11 @@ from zoneinfo import ZoneInfo
 
 import pandas as pd
 
-from analyzer import outputs
 from analyzer.emotions import EMOTIONS, UNCERTAIN
-from analyzer.entry import Entry
-from analyzer.ledger import Ledger
-from analyzer.outputs import harmless, number
+from analyzer.store import outputs
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import escape_formula, number
 
 RECORDINGS_FILE, FILES_FILE = "recordings.csv", "files.csv"
 
@@ -37,7 +37,7 @@ DECIMALS = {
 
 
 #: Number of rows in memory at a time.
-_CHUNK = 5_000
+_CHUNK_ROWS = 5_000
 
 
 @dataclass(frozen=True)
@@ -56,23 +56,23 @@ class View:
     def tables(self) -> Iterator[pd.DataFrame]:
         """Yield the rows in order as data frames with numeric columns; at least one, which may be empty."""
         rows, first = self.rows(), True
-        while (chunk := list(islice(rows, _CHUNK))) or first:
+        while (chunk := list(islice(rows, _CHUNK_ROWS))) or first:
             first = False
             yield _table(chunk, self.columns)
 
 
-def listened(models: Mapping[tuple[str, str], int]) -> str:
+def describe_models(models: Mapping[tuple[str, str], int]) -> str:
     """Return the names of the models that made the results, with a warning if there are several.
 
     `models` has the form of `Ledger.models`.
     """
     if not models:
         return "no model yet"
-    told = [f"{model} ({count:,} recordings)" for (model, _), count in sorted(models.items())]
-    if len(told) == 1:
-        return told[0]
+    labels = [f"{model} ({count:,} recordings)" for (model, _), count in sorted(models.items())]
+    if len(labels) == 1:
+        return labels[0]
     return (
-        f"MIXED: {', '.join(told)}. Figures of different models, versions or settings do not compare; what is still "
+        f"MIXED: {', '.join(labels)}. Figures of different models, versions or settings do not compare; what is still "
         "there is analysed again by the next run that comes to its end"
     )
 
@@ -84,8 +84,8 @@ def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
     """
 
     def rows() -> Iterator[Mapping[str, object]]:
-        heard = (entry for entry in ledger.entries() if entry.status != "skipped")
-        return (row for entry in heard for row in _recording_rows(entry, zone))
+        entries = (entry for entry in ledger.entries() if entry.status != "skipped")
+        return (row for entry in entries for row in _recording_rows(entry, zone))
 
     return View(RECORDINGS_COLUMNS, rows)
 
@@ -143,11 +143,11 @@ def write_csv(view: View, path: Path) -> None:
 
 
 def _as_texts(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    written = (_as_text(table[column], DECIMALS.get(str(column))) for column in table.columns)
-    return zip(*written, strict=True)
+    text_columns = (_as_text(table[column], DECIMALS.get(str(column))) for column in table.columns)
+    return zip(*text_columns, strict=True)
 
 
 def _as_text(values: pd.Series, decimals: int | None) -> list[str]:
     if decimals is None:
-        return [harmless(value) for value in values]
+        return [escape_formula(value) for value in values]
     return [number(None if pd.isna(value) else value, decimals) for value in values]

@@ -9,18 +9,16 @@ from zoneinfo import ZoneInfo
 
 from openpyxl import Workbook
 
+from analyzer.audio.stream import format_duration
 from analyzer.emotions import NEGATIVE
-from analyzer.entry import Entry
-from analyzer.ledger import Ledger
 from analyzer.names import Identity
-from analyzer.outputs import format_path, replacing
 from analyzer.report import charts, models, views
 from analyzer.report.intervals import difference_interval, share_interval
 from analyzer.report.selection import Selection
-from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, append_told, save
+from analyzer.report.sheets import Column, Link, add_page, add_table, append_facts, append_table, save
 from analyzer.report.summary import (
     AGENT,
-    HEARD,
+    ANALYSED,
     LABELS,
     Passage,
     Summary,
@@ -31,41 +29,43 @@ from analyzer.report.summary import (
     summarise,
     weeks,
 )
-from analyzer.stream import clock
+from analyzer.store.entry import Entry
+from analyzer.store.ledger import Ledger
+from analyzer.store.outputs import atomic_write, format_path
 
 FILE_NAME = "summary.xlsx"
 #: Minimum number of recordings of a group that is shown: a smaller one could reveal single people.
 LEAST_IN_GROUP = 10
 #: Minimum number of calls with counted emotions in each of two weeks, for a verdict on their difference.
-_LEAST_TO_COMPARE = 10
+_MIN_TO_COMPARE = 10
 _OVERVIEW_WIDTHS = (28, *(14,) * 7)
 #: Maximum width of the column of names in characters.
-_WIDEST_NAME = 70
+_MAX_NAME_WIDTH = 70
 #: Maximum number of calls on the sheet Review first.
 _MOST_TO_REVIEW = 200
 
-_WHOSE = (
-    f"everybody's but those of speakers called {AGENT} and of channels that --only leaves out. A call counts as heard "
-    "where somebody's do"
+_COUNTED_SPEAKERS = (
+    f"all except those called {AGENT} and the channels that --only excludes. A call counts as analysed if at least one "
+    "speaker is included"
 )
 _NEGATIVE_PASSAGE = (
-    "somebody sounds sad, angry, fearful or disgusted for three seconds of speech or more, with twelve seconds at most "
-    "in between. Review first has the strongest"
+    "three or more seconds of speech of one speaker that is labelled sad, angry, fearful or disgusted, with pauses of "
+    "at most twelve seconds. The sheet Review first lists the strongest"
 )
-_WHAT_IT_IS_NOT = (
-    "what a person feels, or a fact about them: it is which acted emotion a voice resembles. Listen before you "
-    "conclude, and decide nothing about a person by it"
+_LIMITATIONS = (
+    "the labels say which acted emotion a voice resembles, not what a person feels. Listen to a call before you draw a "
+    "conclusion, and base no decision about a person on them"
 )
 
 _EMOTION_COLUMNS = tuple(Column(label, "percent", 10, shaded=label in NEGATIVE) for label in LABELS)
-_UPSET_COLUMNS = (
-    Column("calls heard", "count"),
+_PASSAGE_COLUMNS = (
+    Column("calls analysed", "count"),
     Column("with a negative passage", "count", 12),
-    Column("share of the calls heard", "percent", 12, barred=True),
+    Column("share of the calls analysed", "percent", 12, barred=True),
     Column("95 % interval, from", "percent", 12),
     Column("95 % interval, to", "percent", 12),
 )
-_COUNTED_COLUMNS = (
+_COUNT_COLUMNS = (
     Column("recordings", "count", 12),
     Column("not analysed", "count"),
     Column("hours", "hours"),
@@ -85,10 +85,10 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
     _add_groups(book, summary)
     _add_files(book, ledger, selection)
     _add_settings(book, ledger)
-    told = list(what_to_know(summary, ledger, zone))
-    rows = append_told(overview, "Emotions heard in calls", told, _OVERVIEW_WIDTHS)
+    facts = list(what_to_know(summary, ledger, zone))
+    rows = append_facts(overview, "Emotions in calls", facts, _OVERVIEW_WIDTHS)
     _add_charts(overview, rows + 1, summary, review, days)
-    with replacing(path) as temporary:
+    with atomic_write(path) as temporary:
         save(book, temporary)
 
 
@@ -96,59 +96,61 @@ def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[t
     """Yield the topics that a reader should know first, each with its text."""
     total = summary.total
     facts = [models.facts(ledger, fingerprint) for _, fingerprint in summary.models]
-    yield "Period", _period(summary, zone)
-    yield "Recordings", _recordings(total)
+    yield "Period", _describe_period(summary, zone)
+    yield "Recordings", _describe_recordings(total)
     yield (
         "Hours",
-        f"{total.length_s / 3600:,.1f} of sound; {total.talk_s / 3600:,.1f} of talk whose emotions were heard",
+        f"{total.length_s / 3600:,.1f} of audio; {total.talk_s / 3600:,.1f} of analysed speech",
     )
-    yield "Whose emotions count", _WHOSE
-    yield "Model", views.listened(summary.models)
-    yield "Business use of the model", models.in_words(facts, models.business_use)
-    yield "How well it hears strangers", _told_of_models(facts, "on_strangers")
-    yield "How often it cries wolf", _told_of_models(facts, "on_level_voices")
-    yield "Sensitivity", models.in_words(facts, models.sensitivity)
-    yield "What uncertain means", _uncertain(total, facts)
+    yield "Speakers included", _COUNTED_SPEAKERS
+    yield "Model", views.describe_models(summary.models)
+    yield "Business use of the model", models.join_descriptions(facts, models.business_use)
+    yield "Accuracy on unseen speakers", _format_measurements(facts, "on_unseen_speakers")
+    yield "False-alarm rate", _format_measurements(facts, "false_alarms_on_read_speech")
+    yield "Sensitivity", models.join_descriptions(facts, models.sensitivity)
+    yield "What uncertain means", _describe_uncertain(total, facts)
     yield "What a negative passage is", _NEGATIVE_PASSAGE
-    yield "What it is not", _WHAT_IT_IS_NOT
+    yield "Limitations", _LIMITATIONS
 
 
-def _recordings(total: Tally) -> str:
+def _describe_recordings(total: Tally) -> str:
     analysed = total.recordings - total.failed - total.waiting
-    told = f"{total.recordings:,}, of which {analysed:,} were analysed"
-    told += f"; {total.failed:,} failed (Files has these, and those of other days)" if total.failed else "; none failed"
-    return told + (f"; {total.waiting:,} not whole yet" if total.waiting else "")
+    text = f"{total.recordings:,}, {analysed:,} of them analysed"
+    text += (
+        f"; {total.failed:,} failed (see the sheet Files, which covers all days)" if total.failed else "; none failed"
+    )
+    return text + (f"; {total.waiting:,} incomplete" if total.waiting else "")
 
 
-def _uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
+def _describe_uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
     chosen = (fact["sensitivities"][fact["sensitivity"]] for fact in facts if "sensitivity" in fact)
-    negative = _limits([point["negative_from"] for point in chosen])
-    other = _limits([fact["uncertain_below"] for fact in facts if fact])
+    negative = _format_limits([point["negative_from"] for point in chosen])
+    other = _format_limits([fact["uncertain_below"] for fact in facts if fact])
     share = total.share("uncertain") or 0
     return (
-        f"sad, angry, fearful and disgusted together are too improbable to call a segment negative{negative}, and none "
-        f"of the other emotions is the most probable of all and probable enough to be named{other}. That is so for "
-        f"{share:.0%} of the talk here"
+        f"sad, angry, fearful and disgusted together did not reach the limit for negative{negative}, and none of "
+        f"the other emotions was the most probable and reached the limit for a label{other}. This applies to "
+        f"{share:.0%} of the speech here"
     )
 
 
-def _limits(limits: Sequence[float]) -> str:
+def _format_limits(limits: Sequence[float]) -> str:
     """Format limits below which a probability is too low, in brackets; empty if none is known."""
     percents = dict.fromkeys(f"{limit:.0%}" for limit in sorted(limits))
-    return f" (under {' or '.join(percents)})" if percents else ""
+    return f" ({' or '.join(percents)})" if percents else ""
 
 
-def _period(summary: Summary, zone: ZoneInfo) -> str:
+def _describe_period(summary: Summary, zone: ZoneInfo) -> str:
     days = [day for day in summary.days if day]
     if not days:
-        return "not known: nothing tells the days of these recordings" if summary.days else "no recordings"
+        return "not known: these recordings have no dates" if summary.days else "no recordings"
     since, until = summary.period.since or days[0], summary.period.until or days[-1]
     return f"{since} to {until}, local time {zone.key}; there are recordings of {len(days):,} of these days"
 
 
-def _told_of_models(facts: Sequence[Mapping[str, Any]], key: str) -> str:
-    told = (f"{fact['name']} {fact.get(key) or 'was not measured: see its card'}" for fact in facts if fact)
-    return "; ".join(dict.fromkeys(told)) or "not known"
+def _format_measurements(facts: Sequence[Mapping[str, Any]], key: str) -> str:
+    texts = (f"{fact['name']} {fact.get(key) or 'was not measured: see its card'}" for fact in facts if fact)
+    return "; ".join(dict.fromkeys(texts)) or "not known"
 
 
 def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any) -> None:
@@ -161,32 +163,32 @@ def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any
         sheet.add_chart(charts.talk_by_emotion(sheet, start, len(LABELS)), f"D{start}")
         start += charts.rows_of(charts.LOW_CM)
     if len(summary.days) > 1:
-        sheet.add_chart(charts.upset_by_day(days, len(summary.days), 8), f"A{start}")
+        sheet.add_chart(charts.negative_passages_by_day(days, len(summary.days), 8), f"A{start}")
         start += charts.rows_of(charts.LOW_CM)
     if shown := min(len(summary.review), charts.MOST_CALLS):
         sheet.add_chart(charts.emotion_shares(review, shown, 11, len(LABELS), 1), f"A{start}")
 
 
 def _name_column(summary: Summary) -> Column:
-    return Column("recording", width=min(max(summary.longest_name + 4, 20), _WIDEST_NAME))
+    return Column("recording", width=min(max(summary.longest_name + 4, 20), _MAX_NAME_WIDTH))
 
 
 def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
     """Add the calls to review first, with links to their pages if the output folder is given."""
     columns = (
-        Column("place", "count", 7),
+        Column("rank", "count", 7),
         _name_column(summary),
         Column("recorded", width=21),
         Column("speaker", width=13),
         Column("from", "clock", 10),
         Column("to", "clock", 10),
         Column("emotion", width=11),
-        Column("negative for", "clock", 10),
+        Column("negative time", "clock", 10),
         Column("mean probability", "percent", 12),
         Column("why it is listed", width=48),
         *_EMOTION_COLUMNS,
     )
-    rows = (_review_row(place, passage, output) for place, passage in enumerate(summary.review, start=1))
+    rows = (_review_row(rank, passage, output) for rank, passage in enumerate(summary.review, start=1))
     count = len(summary.review)
     sheet = add_table(book, "Review first", columns, rows, count, "Recordings", _MOST_TO_REVIEW)
     if not count:
@@ -195,16 +197,16 @@ def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
     return sheet
 
 
-def _review_row(place: int, passage: Passage, output: Path | None) -> tuple[Any, ...]:
+def _review_row(rank: int, passage: Passage, output: Path | None) -> tuple[Any, ...]:
     name = passage.identity.shown
     link = Link(name, _page_address(output, passage.identity), f"t={passage.start_s}") if output else name
-    seconds = clock(passage.negative_s)
-    lasted = clock(passage.end_s - passage.start_s)
+    seconds = format_duration(passage.negative_s)
+    duration = format_duration(passage.end_s - passage.start_s)
     more = f"; {passage.more} more in this call" if passage.more else ""
-    why = f"mostly {passage.emotion}, negative for {seconds} within {lasted}{more}"
-    told = (passage.recorded, passage.speaker, passage.start_s, passage.end_s, passage.emotion)
+    reason = f"mostly {passage.emotion}, negative for {seconds} within {duration}{more}"
+    details = (passage.recorded, passage.speaker, passage.start_s, passage.end_s, passage.emotion)
     shares = (passage.shares[label] for label in LABELS)
-    return (place, link, *told, passage.negative_s, passage.mean, why, *shares)
+    return (rank, link, *details, passage.negative_s, passage.mean, reason, *shares)
 
 
 def _page_address(output: Path, identity: Identity) -> str:
@@ -246,10 +248,10 @@ def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a recording on the sheet Recordings, one per channel."""
     figures: dict[Any, dict[str, Any]] = {**entry.figures} if entry.figures else {None: {}}
     name = entry.identity.shown
-    for channel, told in figures.items():
-        get = told.get
+    for channel, values in figures.items():
+        get = values.get
         shares = [get(f"share_{label}") for label in LABELS]
-        negative = None if shares[0] is None else sum(told[f"share_{label}"] for label in NEGATIVE)
+        negative = None if shares[0] is None else sum(values[f"share_{label}"] for label in NEGATIVE)
         first, last = get("first_third"), get("last_third")
         change = None if first is None or last is None else last - first
         yield (
@@ -261,21 +263,27 @@ def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _add_days(book: Any, summary: Summary) -> Any:
-    columns = (Column("day", width=14), *_COUNTED_COLUMNS, *_UPSET_COLUMNS, *_EMOTION_COLUMNS)
+    columns = (Column("day", width=14), *_COUNT_COLUMNS, *_PASSAGE_COLUMNS, *_EMOTION_COLUMNS)
     rows = (
-        (day or "not known", *_counted(tally), *_upset(tally), *_shares(tally)) for day, tally in summary.days.items()
+        (day or "not known", *_counts(tally), *_with_negative_passage(tally), *_shares(tally))
+        for day, tally in summary.days.items()
     )
     return add_table(book, "Days", columns, rows, len(summary.days))
 
 
-def _counted(tally: Tally) -> tuple[Any, ...]:
+def _counts(tally: Tally) -> tuple[Any, ...]:
     return tally.recordings, tally.failed + tally.waiting, tally.length_s, tally.talk_s
 
 
-def _upset(tally: Tally) -> tuple[Any, ...]:
-    if not tally.heard:
+def _with_negative_passage(tally: Tally) -> tuple[Any, ...]:
+    if not tally.analysed:
         return 0, 0, None, None, None
-    return tally.heard, tally.upset, tally.upset / tally.heard, *share_interval(tally.upset, tally.heard)
+    return (
+        tally.analysed,
+        tally.with_negative_passage,
+        tally.with_negative_passage / tally.analysed,
+        *share_interval(tally.with_negative_passage, tally.analysed),
+    )
 
 
 def _shares(tally: Tally) -> tuple[Any, ...]:
@@ -286,41 +294,50 @@ def _add_weeks(book: Any, summary: Summary) -> None:
     columns = (
         Column("week from Monday", width=14),
         Column("days with calls", "count"),
-        *_COUNTED_COLUMNS,
-        *_UPSET_COLUMNS,
+        *_COUNT_COLUMNS,
+        *_PASSAGE_COLUMNS,
         Column("change to the week before", "change", 12),
         Column("95 % interval, from", "change", 12),
         Column("95 % interval, to", "change", 12),
-        Column("what that says", width=58),
+        Column("interpretation", width=58),
         *_EMOTION_COLUMNS,
     )
-    found = weeks(summary.days)
-    rows = [_week_row(before, week) for before, week in zip([None, *found], found, strict=False)]
+    all_weeks = weeks(summary.days)
+    rows = [_week_row(previous, week) for previous, week in zip([None, *all_weeks], all_weeks, strict=False)]
     add_table(book, "Weeks", columns, rows, len(rows))
 
 
-def _week_row(before: Week | None, week: Week) -> tuple[Any, ...]:
+def _week_row(previous: Week | None, week: Week) -> tuple[Any, ...]:
     tally = week.tally
-    return week.monday, week.days, *_counted(tally), *_upset(tally), *_change(week, before), *_shares(tally)
+    return (
+        week.monday,
+        week.days,
+        *_counts(tally),
+        *_with_negative_passage(tally),
+        *_change(week, previous),
+        *_shares(tally),
+    )
 
 
-def _change(week: Week, before: Week | None) -> tuple[Any, ...]:
+def _change(week: Week, previous: Week | None) -> tuple[Any, ...]:
     """Return the change of the share of calls with a negative passage, its interval, and a verdict in words."""
-    if before is None or not week.follows(before) or not before.tally.heard:
+    if previous is None or not week.follows(previous) or not previous.tally.analysed:
         return None, None, None, "no week before to compare with"
-    if not week.tally.heard:
-        return None, None, None, "nothing heard to compare"
-    now, then = week.tally, before.tally
-    low, high = difference_interval(now.upset, now.heard, then.upset, then.heard)
-    change = now.upset / now.heard - then.upset / then.heard
-    if min(now.heard, then.heard) < _LEAST_TO_COMPARE:
-        verdict = f"no trend: fewer than {_LEAST_TO_COMPARE} calls in one of the weeks"
+    if not week.tally.analysed:
+        return None, None, None, "nothing analysed to compare"
+    current, earlier = week.tally, previous.tally
+    low, high = difference_interval(
+        current.with_negative_passage, current.analysed, earlier.with_negative_passage, earlier.analysed
+    )
+    change = current.with_negative_passage / current.analysed - earlier.with_negative_passage / earlier.analysed
+    if min(current.analysed, earlier.analysed) < _MIN_TO_COMPARE:
+        verdict = f"no trend: fewer than {_MIN_TO_COMPARE} calls in one of the weeks"
     elif low > 0:
         verdict = "more calls with a negative passage than the week before"
     elif high < 0:
         verdict = "fewer calls with a negative passage than the week before"
     else:
-        verdict = "no change that these numbers of calls could show"
+        verdict = "no statistically significant change"
     return change, low, high, verdict
 
 
@@ -328,15 +345,15 @@ def _add_groups(book: Any, summary: Summary) -> None:
     columns = (
         Column("group", width=16),
         Column("name", width=28),
-        *_COUNTED_COLUMNS,
-        *_UPSET_COLUMNS,
+        *_COUNT_COLUMNS,
+        *_PASSAGE_COLUMNS,
         *_EMOTION_COLUMNS,
     )
     shown = {group: tally for group, tally in summary.groups.items() if tally.recordings >= LEAST_IN_GROUP}
     rows = [(*group, *_group_row(group[0], tally)) for group, tally in shown.items()]
     sheet = add_table(book, "Groups", columns, rows, len(rows))
     if hidden := len(summary.groups) - len(shown):
-        sheet.append([f"not shown: {hidden} of fewer than {LEAST_IN_GROUP} recordings"])
+        sheet.append([f"{hidden} groups hidden (under {LEAST_IN_GROUP} recordings each)"])
     if not summary.groups:
         sheet.append(["none: --name-pattern finds groups in names, --metadata gives them"])
 
@@ -344,8 +361,8 @@ def _add_groups(book: Any, summary: Summary) -> None:
 def _group_row(kind: str, tally: Tally) -> tuple[Any, ...]:
     """Return the counts of a group; for a group of employees only the numbers and hours of recordings."""
     if is_agent(kind):
-        return *_counted(tally)[:3], None, *(None,) * (len(_UPSET_COLUMNS) + len(LABELS))
-    return *_counted(tally), *_upset(tally), *_shares(tally)
+        return *_counts(tally)[:3], None, *(None,) * (len(_PASSAGE_COLUMNS) + len(LABELS))
+    return *_counts(tally), *_with_negative_passage(tally), *_shares(tally)
 
 
 def _add_files(book: Any, ledger: Ledger, selection: Selection) -> None:
@@ -359,14 +376,14 @@ def _add_files(book: Any, ledger: Ledger, selection: Selection) -> None:
     rows = [
         (entry.identity.shown, entry.status, entry.reason, "yes" if entry.present else "no", entry.size)
         for entry in ledger.entries()
-        if entry.status not in (*HEARD, "skipped") and selection.fits(entry.identity.shown)
+        if entry.status not in (*ANALYSED, "skipped") and selection.fits(entry.identity.shown)
     ]
     sheet = add_table(book, "Files", columns, rows, len(rows), views.FILES_FILE)
     if not rows:
-        sheet.append(["nothing failed, and nothing waits"])
+        sheet.append(["no failed or incomplete files"])
 
 
 def _add_settings(book: Any, ledger: Ledger) -> None:
-    told: dict[str, Any] = json.loads(ledger.note("settings") or "{}")
-    rows = [(key, str(value)) for key, value in told.items()]
+    settings: dict[str, Any] = json.loads(ledger.state.settings or "{}")
+    rows = [(key, str(value)) for key, value in settings.items()]
     add_table(book, "Settings", (Column("setting", width=30), Column("value", width=80)), rows, len(rows))

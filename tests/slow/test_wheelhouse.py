@@ -1,4 +1,4 @@
-"""The wheelhouse for a server without a network: what it holds, and that it is sufficient."""
+"""The wheelhouse for a server without a network: its content, and that it is sufficient."""
 
 import os
 import re
@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.nights import contents, read_csv
+from tests.helpers.runs import contents, read_csv
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 
 ROOT = Path(__file__).parents[2]
 #: An environment without settings of pip, which must find everything in the wheelhouse.
-BARE = {"PATH": os.defpath, "PIP_CONFIG_FILE": os.devnull}
+BARE_ENVIRONMENT = {"PATH": os.defpath, "PIP_CONFIG_FILE": os.devnull}
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +36,13 @@ def tool(wheelhouse: Path) -> Path:
 
 def run(*command: object) -> str:
     """Run a command that must succeed, in a folder without files of this project; return its output."""
-    words = [os.fspath(word) for word in command]
-    ended = subprocess.run(words, cwd="/", env=BARE, capture_output=True, text=True, check=False)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    return ended.stdout
+    arguments = [os.fspath(argument) for argument in command]
+    completed = subprocess.run(arguments, cwd="/", env=BARE_ENVIRONMENT, capture_output=True, text=True, check=False)
+    assert completed.returncode == 0, completed.stdout + completed.stderr
+    return completed.stdout
 
 
-def test_the_wheelhouse_holds_wheels_alone_each_once_and_in_the_pinned_version(wheelhouse: Path) -> None:
+def test_wheelhouse_contains_pinned_wheels(wheelhouse: Path) -> None:
     assert {path.suffix for path in wheelhouse.iterdir()} == {".whl"}
     names = [path.name.split("-")[:2] for path in wheelhouse.iterdir()]
     collected = {name.lower().replace("_", "-"): version for name, version in names}
@@ -51,20 +51,20 @@ def test_the_wheelhouse_holds_wheels_alone_each_once_and_in_the_pinned_version(w
     assert all((name, version) in pinned for name, version in collected.items() if name != "call-emotions")
 
 
-def test_the_wheelhouse_holds_nothing_for_training(wheelhouse: Path) -> None:
+def test_wheelhouse_has_no_training_packages(wheelhouse: Path) -> None:
     names = {path.name.partition("-")[0].lower() for path in wheelhouse.iterdir()}
     assert "call_emotions" in names
     assert not names & {"tensorflow", "keras", "librosa", "seaborn", "pytest", "distributed", "s3fs"}
 
 
-def test_the_tool_that_was_installed_from_the_wheelhouse_is_well(tool: Path) -> None:
-    said = run(tool, "doctor").splitlines()
-    assert said
-    assert all(line.startswith("ok ") for line in said)
-    assert any(f"in {tool.parents[1]}" in line for line in said)  # the tool's own model, not the checkout's
+def test_installed_tool_passes_doctor(tool: Path) -> None:
+    checks = run(tool, "doctor").splitlines()
+    assert checks
+    assert all(line.startswith("ok ") for line in checks)
+    assert any(f"in {tool.parents[1]}" in line for line in checks)  # the tool's own model, not the checkout's
 
 
-def test_the_tool_that_was_installed_from_the_wheelhouse_gives_the_same_bytes(tool: Path, tmp_path: Path) -> None:
+def test_installed_tool_gives_same_bytes(tool: Path, tmp_path: Path) -> None:
     options = [ROOT / "examples" / "calls", "--quiet", "--format", "csv,xlsx,html,png,jsonl"]
     run(tool, "analyze", *options, "--output", tmp_path / "there")
     run(Path(sys.executable).with_name("call-emotions"), "analyze", *options, "--output", tmp_path / "here")
@@ -72,9 +72,9 @@ def test_the_tool_that_was_installed_from_the_wheelhouse_gives_the_same_bytes(to
     assert [row["status"] for row in rows] == ["ok", "ok", "ok", "no_speech"]
     assert contents(tmp_path / "there") == contents(tmp_path / "here")
     for name, count in (("html", 5), ("png", 4), ("jsonl", 4)):
-        made = sorted(path for path in (tmp_path / "there" / name).rglob("*") if path.is_file())
-        assert len(made) == count
+        files = sorted(path for path in (tmp_path / "there" / name).rglob("*") if path.is_file())
+        assert len(files) == count
         assert all(
             path.read_bytes() == (tmp_path / "here" / path.relative_to(tmp_path / "there")).read_bytes()
-            for path in made
+            for path in files
         )

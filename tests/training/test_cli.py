@@ -1,4 +1,4 @@
-"""The command checks its arguments before it starts, and answers quickly."""
+"""The command line: checks of arguments before training, exit status, and a fast start."""
 
 import subprocess
 import sys
@@ -15,8 +15,8 @@ def status_of(*arguments: object) -> int:
         return int(stopped.code or 0)
 
 
-def test_help_answers_without_importing_any_heavy_library():
-    found = subprocess.run(
+def test_help_imports_no_heavy_library():
+    completed = subprocess.run(
         [
             sys.executable,
             "-X",
@@ -29,9 +29,9 @@ def test_help_answers_without_importing_any_heavy_library():
         text=True,
         check=True,
     )
-    assert "fit" in found.stdout and "export" in found.stdout
+    assert "fit" in completed.stdout and "export" in completed.stdout
     for library in ("tensorflow", "keras", "librosa", "matplotlib", "sklearn", "scipy"):
-        assert f" {library}\n" not in found.stderr
+        assert f" {library}\n" not in completed.stderr
 
 
 @pytest.mark.parametrize(
@@ -48,11 +48,11 @@ def test_help_answers_without_importing_any_heavy_library():
         ["--learning-rate", "x"],
     ],
 )
-def test_a_value_out_of_range_or_an_unknown_option_is_a_usage_error(options, tmp_path):
+def test_invalid_option_is_usage_error(options, tmp_path):
     assert status_of("fit", "--ravdess", tmp_path, "-o", tmp_path / "model", *options) == 2
 
 
-def test_a_command_is_needed_and_an_output_too(tmp_path):
+def test_command_and_output_are_required(tmp_path):
     assert status_of() == 2
     assert status_of("fit", "--ravdess", tmp_path) == 2
 
@@ -65,65 +65,65 @@ def test_a_command_is_needed_and_an_output_too(tmp_path):
         ([], "give at least one of --ravdess, --tess and --manifest"),
     ],
 )
-def test_a_corpus_that_cannot_be_read_ends_with_a_message_and_status_2(options, message, tmp_path, capsys):
+def test_unreadable_corpus_is_usage_error(options, message, tmp_path, capsys):
     assert status_of("fit", "-o", tmp_path / "model", *options) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
 @pytest.mark.parametrize("recipe", MODELS)
-@pytest.mark.parametrize("given", [(), ("--corpora", "here"), ("--cache", "here")])
-def test_the_recipes_of_the_models_that_ship_need_corpora_and_a_cache(recipe, given, tmp_path, capsys):
-    assert status_of("fit", "--recipe", recipe, *given, "-o", tmp_path / "model") == 2
+@pytest.mark.parametrize("options", [(), ("--corpora", "here"), ("--cache", "here")])
+def test_recipes_need_corpora_and_cache(recipe, options, tmp_path, capsys):
+    assert status_of("fit", "--recipe", recipe, *options, "-o", tmp_path / "model") == 2
     assert f"--recipe {recipe} needs --corpora and --cache" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
-def test_a_recipe_that_nobody_knows_is_a_usage_error_that_lists_those_there_are(tmp_path, capsys):
+def test_unknown_recipe_error_lists_recipes(tmp_path, capsys):
     assert status_of("fit", "--recipe", "best", "-o", tmp_path / "model") == 2
-    said = capsys.readouterr().err
-    assert all(name in said for name in ("plain", "default", "accurate"))
+    errors = capsys.readouterr().err
+    assert all(name in errors for name in ("plain", "default", "accurate"))
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_the_recipe_that_is_asked_for_is_released(name, tmp_path, monkeypatch, capsys):
+def test_fit_releases_the_recipe(name, tmp_path, monkeypatch, capsys):
     from training import release
 
-    asked = []
-    monkeypatch.setattr(release, "release", lambda *given: asked.append(given) or tmp_path / "card.md")
-    folders = [tmp_path / part for part in ("corpora", "cache", "model", "probabilities")]
+    calls = []
+    monkeypatch.setattr(release, "release", lambda *arguments: calls.append(arguments) or tmp_path / "card.md")
+    folders = [tmp_path / folder for folder in ("corpora", "cache", "model", "probabilities")]
     corpora, cache, output, probabilities = folders
     assert status_of(
         "fit", "--recipe", name, "--corpora", corpora, "--cache", cache, "-o", output, "--probabilities", probabilities
     ) == 0  # fmt: skip
-    ((recipe, *given),) = asked
-    assert given == folders
+    ((recipe, *arguments),) = calls
+    assert arguments == folders
     assert recipe.name == name
     assert str(tmp_path / "card.md") in capsys.readouterr().out
 
 
-def test_a_speaker_that_is_not_there_is_a_usage_error_that_lists_those_who_are(tiny_ravdess, tmp_path, capsys):
+def test_unknown_speaker_error_lists_speakers(tiny_ravdess, tmp_path, capsys):
     assert status_of("fit", "--ravdess", tiny_ravdess, "-o", tmp_path / "m", "--test-speakers", "ravdess-77") == 2
-    assert "ravdess-77" in (said := capsys.readouterr().err) and "ravdess-06" in said
+    assert "ravdess-77" in (errors := capsys.readouterr().err) and "ravdess-06" in errors
 
 
-def test_an_output_that_cannot_be_made_ends_with_status_3_before_the_training(tiny_ravdess, tmp_path, capsys):
+def test_unwritable_output_fails_before_training(tiny_ravdess, tmp_path, capsys):
     (tmp_path / "file").touch()
     assert status_of("fit", "--ravdess", tiny_ravdess, "-o", tmp_path / "file" / "model") == 3
     assert "choose another folder" in capsys.readouterr().err
 
 
-def test_exporting_what_is_no_model_ends_with_status_3(tmp_path, capsys):
+def test_export_without_model_fails(tmp_path, capsys):
     assert status_of("export", tmp_path) == 3
     assert str(tmp_path) in capsys.readouterr().err
 
 
-def test_the_command_on_the_card_has_placeholders_for_folders(tmp_path):
+def test_card_command_has_placeholders(tmp_path):
     from training.cli import _parser
 
     arguments = ["fit", "--ravdess", "/home/me/r", "--manifest", "/home/me/own.csv", "-o", str(tmp_path / "mine")]
-    chosen = _parser().parse_args([*arguments, "--test-speakers", "own-1,own-2"])
-    assert command(chosen) == (
+    parsed = _parser().parse_args([*arguments, "--test-speakers", "own-1,own-2"])
+    assert command(parsed) == (
         "python -m training fit --ravdess RAVDESS --manifest own.csv --epochs 25 --batch 64 --seed 1 "
         "--test-speakers own-1,own-2 -o models/mine"
     )

@@ -1,4 +1,4 @@
-"""Readers accept the corpora in the layouts in which people store them."""
+"""Readers of corpora: layouts of folders, names of files, and manifests."""
 
 import shutil
 from pathlib import Path
@@ -7,18 +7,11 @@ import pytest
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UsageError
-from training.corpora import read_corpora, read_manifest, read_ravdess, read_tess
+from tests.helpers.clips import touch
+from training.data.corpora import read_corpora, read_manifest, read_ravdess, read_tess
 
 
-def touch(folder: Path, *names: str) -> Path:
-    folder.mkdir(parents=True, exist_ok=True)
-    for name in names:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).touch()
-    return folder
-
-
-def test_ravdess_names_carry_emotion_and_speaker(tmp_path):
+def test_ravdess_names_give_emotion_and_speaker(tmp_path):
     for number in range(1, 9):
         touch(tmp_path, f"Actor_12/03-01-{number:02d}-01-01-01-12.wav")
     assert tuple(clip.emotion for clip in read_ravdess(tmp_path)) == EMOTIONS
@@ -27,19 +20,19 @@ def test_ravdess_names_carry_emotion_and_speaker(tmp_path):
 
 @pytest.mark.parametrize("extension", ["wav", "WAV", "flac", "ogg", "opus", "Opus"])
 @pytest.mark.parametrize("folder", ["Audio_Speech_Actors_01-24/Actor_01", "Actor_01", "a/b/c d/actor_01", "."])
-def test_ravdess_is_found_at_any_depth_and_in_any_format(tmp_path, folder, extension):
+def test_ravdess_is_read_at_any_depth_and_format(tmp_path, folder, extension):
     touch(tmp_path, f"{folder}/03-01-05-02-01-01-01.{extension}")
     (clip,) = read_ravdess(tmp_path)
     assert (clip.emotion, clip.speaker, clip.corpus) == ("angry", "ravdess-01", "ravdess")
 
 
-def test_songs_films_and_other_files_beside_ravdess_speech_are_left_out(tmp_path):
+def test_ravdess_reader_skips_other_files(tmp_path):
     touch(tmp_path, "03-01-05-01-01-01-01.wav", "03-02-05-01-01-01-01.wav", "01-01-05-01-01-01-01.mp4")
     touch(tmp_path, "02-01-05-01-01-01-01.wav", "._03-01-05-01-01-01-01.wav", "README.md", "03-01-09-01-01-01-01.wav")
     assert len(read_ravdess(tmp_path)) == 1
 
 
-def test_a_copy_of_ravdess_that_holds_everything_twice_counts_once(tmp_path):
+def test_duplicate_ravdess_clips_count_once(tmp_path):
     touch(tmp_path, "Actor_01/03-01-05-01-01-01-01.wav", "Actor_01/03-01-06-01-01-01-01.wav")
     shutil.copytree(tmp_path / "Actor_01", tmp_path / "audio_speech_actors_01-24" / "Actor_01")
     assert len(read_ravdess(tmp_path)) == 2
@@ -59,24 +52,24 @@ def test_a_copy_of_ravdess_that_holds_everything_twice_counts_once(tmp_path):
         ("all in one/YAF_young_happy.ogg", "tess-yaf", "happy"),
     ],
 )
-def test_tess_file_names_carry_the_label_whatever_the_folder_is_called(tmp_path, name, speaker, emotion):
+def test_tess_file_names_give_labels(tmp_path, name, speaker, emotion):
     (clip,) = read_tess(touch(tmp_path, name))
     assert (clip.speaker, clip.emotion, clip.corpus) == (speaker, emotion, "tess")
 
 
-def test_a_copy_of_tess_that_holds_itself_counts_once(tmp_path):
+def test_duplicate_tess_clips_count_once(tmp_path):
     touch(tmp_path, "OAF_angry/OAF_back_angry.wav", "TESS data/OAF_angry/OAF_back_angry.wav", "x/OAF_bite_neutral.wav")
     assert len(read_tess(touch(tmp_path, "OAF_neutral/OA_bite_neutral.wav"))) == 2
 
 
 @pytest.mark.parametrize(("reader", "expected"), [(read_ravdess, "Actor_01/03-01"), (read_tess, "OAF_angry/OAF_back")])
-def test_a_folder_without_a_clip_is_refused_with_the_layout_that_is_expected(tmp_path, reader, expected):
+def test_folder_without_clips_error_states_layout(tmp_path, reader, expected):
     with pytest.raises(UsageError, match=expected):
         reader(touch(tmp_path, "song.wav", "notes.txt"))
 
 
 @pytest.mark.parametrize("reader", [read_ravdess, read_tess])
-def test_a_corpus_that_is_not_there_is_a_usage_error(tmp_path, reader):
+def test_missing_corpus_is_usage_error(tmp_path, reader):
     with pytest.raises(UsageError, match="is not a folder"):
         reader(tmp_path / "nowhere")
 
@@ -88,7 +81,7 @@ def manifest(folder: Path, text: str, encoding: str = "utf-8") -> Path:
     return path
 
 
-def test_a_manifest_names_clips_relative_to_itself(tmp_path):
+def test_manifest_paths_are_relative_to_it(tmp_path):
     text = f"speaker,path,emotion,note\nAnn,a.wav,Happy,\nBob,{tmp_path}/sub/b.wav,sad,x\n"
     first, second = read_manifest(manifest(tmp_path, text))
     assert (first.path, first.emotion, first.speaker, first.corpus) == (
@@ -97,11 +90,11 @@ def test_a_manifest_names_clips_relative_to_itself(tmp_path):
     assert (second.path, second.speaker) == (tmp_path / "sub" / "b.wav", "mine-Bob")
 
 
-def test_a_manifest_saved_by_a_spreadsheet_with_a_byte_order_mark_is_read(tmp_path):
+def test_manifest_may_have_byte_order_mark(tmp_path):
     assert len(read_manifest(manifest(tmp_path, "path,emotion,speaker\r\na.wav,calm,1\r\n", "utf-8-sig"))) == 1
 
 
-def test_a_clip_named_twice_in_a_manifest_counts_once(tmp_path):
+def test_duplicate_manifest_rows_count_once(tmp_path):
     assert len(read_manifest(manifest(tmp_path, "path,emotion,speaker\na.wav,calm,1\na.wav,calm,1\n"))) == 1
 
 
@@ -119,24 +112,24 @@ def test_a_clip_named_twice_in_a_manifest_counts_once(tmp_path):
         ("", "no column path"),
     ],
 )
-def test_a_fault_in_a_manifest_is_a_usage_error_that_names_the_row(tmp_path, text, message):
+def test_invalid_manifest_error_names_row(tmp_path, text, message):
     with pytest.raises(UsageError, match=message):
         read_manifest(manifest(tmp_path, text))
 
 
-def test_a_manifest_that_is_not_text_is_a_usage_error(tmp_path):
+def test_binary_manifest_is_usage_error(tmp_path):
     path = tmp_path / "mine.csv"
     path.write_bytes(b"path,emotion,speaker\n\xff\xfe\x00.wav,calm,1\n")
     with pytest.raises(UsageError, match="CSV in UTF-8"):
         read_manifest(path)
 
 
-def test_no_corpus_at_all_is_a_usage_error():
+def test_no_corpus_is_usage_error():
     with pytest.raises(UsageError, match="--ravdess, --tess and --manifest"):
         read_corpora(None, None)
 
 
-def test_two_corpora_of_one_name_are_refused_as_their_speakers_could_not_be_told_apart(tmp_path):
+def test_two_corpora_of_one_name_are_refused(tmp_path):
     first = manifest(tmp_path / "x", "path,emotion,speaker\na.wav,calm,1\n")
     second = manifest(tmp_path / "y", "path,emotion,speaker\na.wav,calm,1\n")
     with pytest.raises(UsageError, match="two corpora are called mine"):

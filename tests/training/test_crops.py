@@ -6,71 +6,73 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS, OTHER
-from training import telephone
-from training.corpora import Clip
-from training.crops import READ, TARGETS, Mixture, draw_batch, target
-from training.drawn import DrawnFrames
-from training.sounds import Sounds
+from training.data import telephone
+from training.data.corpora import Clip
+from training.data.crops import READ, TARGETS, Mixture, draw_batch, target
+from training.data.drawn import DrawnFrames
+from training.data.sounds import Sounds
 
 
 def sounds(*clips: tuple[str, str | None, str], seconds: float = 1.0) -> Sounds:
     """Noise for each (corpus, label, speaker)."""
     length = int(seconds * telephone.RATE)
     samples = np.random.default_rng(1).integers(-9000, 9000, length * len(clips)).astype(np.int16)
-    made = tuple(Clip(f"{k}.wav", label, speaker, corpus) for k, (corpus, label, speaker) in enumerate(clips))
-    return Sounds(made, samples, np.arange(len(clips) + 1) * length)
+    numbered = tuple(
+        Clip(f"{number}.wav", label, speaker, corpus) for number, (corpus, label, speaker) in enumerate(clips)
+    )
+    return Sounds(numbered, samples, np.arange(len(clips) + 1) * length)
 
 
 MIXED = sounds(
-    *(("acted", emotion, f"a{k}") for k, emotion in enumerate(("happy", "angry") * 3)),
-    *(("read", "neutral", f"r{k}") for k in range(4)),
-    *(("street", OTHER, f"s{k}") for k in range(2)),
+    *(("acted", emotion, f"a{number}") for number, emotion in enumerate(("happy", "angry") * 3)),
+    *(("read", "neutral", f"r{number}") for number in range(4)),
+    *(("street", OTHER, f"s{number}") for number in range(2)),
     ("elsewhere", "sad", "e"),
 )
 SHARES = {"acted": 2.0, "read": 1.0, "street": 1.0}
 
 
-def test_a_batch_holds_every_corpus_in_proportion_to_its_share():
+def test_batch_follows_corpus_shares():
     mixture = Mixture(MIXED, SHARES)
-    drawn = [MIXED.clips[k].corpus for k in mixture.draw(40, np.random.default_rng(1))]
+    drawn = [MIXED.clips[number].corpus for number in mixture.draw(40, np.random.default_rng(1))]
     assert {corpus: drawn.count(corpus) for corpus in SHARES} == {"acted": 20, "read": 10, "street": 10}
 
 
-def test_emotions_of_a_corpus_are_drawn_equally_often():
-    many = sounds(*(("acted", "happy", "a") for _ in range(30)), ("acted", "angry", "a"))
-    drawn = Mixture(many, {"acted": 1}).draw(400, np.random.default_rng(1))
+def test_emotions_are_drawn_equally_often():
+    noises = sounds(*(("acted", "happy", "a") for _ in range(30)), ("acted", "angry", "a"))
+    drawn = Mixture(noises, {"acted": 1}).draw(400, np.random.default_rng(1))
     assert 150 < drawn.count(30) < 250
 
 
-def test_clips_of_excluded_speakers_are_never_drawn():
+def test_excluded_speakers_are_never_drawn():
     mixture = Mixture(MIXED, SHARES, excluded=frozenset({"a0", "a1", "r3"}))
-    drawn = {MIXED.clips[k].speaker for k in mixture.draw(500, np.random.default_rng(1))}
+    drawn = {MIXED.clips[number].speaker for number in mixture.draw(500, np.random.default_rng(1))}
     assert drawn == {"a2", "a3", "a4", "a5", "r0", "r1", "r2", "s0", "s1"}
-    assert sorted({MIXED.clips[k].speaker for k in mixture.numbers}) == sorted(drawn)
+    assert sorted({MIXED.clips[number].speaker for number in mixture.numbers}) == sorted(drawn)
 
 
-def test_a_label_constrains_only_the_emotions_of_its_corpus():
-    found = target("angry", ["happy", "angry"])
-    wanted, possible = found[: len(EMOTIONS)], found[len(EMOTIONS) : -1]
+def test_label_constrains_emotions_of_its_corpus():
+    encoded = target("angry", ["happy", "angry"])
+    probabilities, possible = encoded[: len(EMOTIONS)], encoded[len(EMOTIONS) : -1]
     assert possible.tolist() == [float(emotion in ("happy", "angry")) for emotion in EMOTIONS]
-    assert wanted[EMOTIONS.index("angry")] == pytest.approx(0.95)
-    assert wanted[EMOTIONS.index("happy")] == pytest.approx(0.05)
-    assert found[-1] == 0
+    assert probabilities[EMOTIONS.index("angry")] == pytest.approx(0.95)
+    assert probabilities[EMOTIONS.index("happy")] == pytest.approx(0.05)
+    assert encoded[-1] == 0
 
 
 @given(st.lists(st.sampled_from(EMOTIONS), min_size=1), st.data())
-def test_what_is_wanted_sums_to_one_over_possible_emotions(labels, data):
-    found = target(data.draw(st.sampled_from(labels)), labels)
-    assert found[: len(EMOTIONS)].sum() == pytest.approx(1, abs=1e-6)
-    assert not found[: len(EMOTIONS)][found[len(EMOTIONS) : -1] == 0].any()
+def test_target_sums_to_one(labels, data):
+    encoded = target(data.draw(st.sampled_from(labels)), labels)
+    assert encoded[: len(EMOTIONS)].sum() == pytest.approx(1, abs=1e-6)
+    assert not encoded[: len(EMOTIONS)][encoded[len(EMOTIONS) : -1] == 0].any()
 
 
-def test_speech_without_a_label_and_non_speech_constrain_no_emotion():
+def test_unlabelled_clips_constrain_no_emotion():
     assert not target("", ["", "sad"]).any()
     assert target(OTHER, [OTHER]).tolist() == [0.0] * (TARGETS - 1) + [1.0]
 
 
-def test_read_speech_is_neutral_or_calm_and_no_emotion_is_ruled_out():
+def test_read_speech_is_neutral_or_calm():
     assert READ[: len(EMOTIONS)].sum() == pytest.approx(1)
     assert READ[EMOTIONS.index("neutral")] > READ[EMOTIONS.index("calm")] > 0.25
     assert READ[len(EMOTIONS) : -1].all()
@@ -84,7 +86,7 @@ def drawn_frames(clips: int) -> DrawnFrames:
     return DrawnFrames(frames, np.arange(clips + 1) * 100, np.full(clips, 100), np.arange(clips + 1))
 
 
-def test_a_batch_depends_on_its_random_numbers_alone():
+def test_batch_depends_only_on_random_numbers():
     frames = drawn_frames(len(MIXED.clips))
     first, second, other = (
         draw_batch(Mixture(MIXED, SHARES), frames, 48, 8, np.random.default_rng(seed)) for seed in (1, 1, 2)
@@ -95,7 +97,7 @@ def test_a_batch_depends_on_its_random_numbers_alone():
     assert (first[0] != other[0]).any()
 
 
-def test_some_bands_of_every_crop_are_masked():
+def test_bands_of_every_crop_are_masked():
     inputs, _ = draw_batch(Mixture(MIXED, SHARES), drawn_frames(len(MIXED.clips)), 48, 8, np.random.default_rng(1))
     masked = np.ptp(inputs, axis=1) == 0
     assert (masked.sum(axis=1) >= 2).all()

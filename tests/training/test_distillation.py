@@ -5,16 +5,16 @@ import numpy as np
 import pytest
 
 from analyzer.emotions import EMOTIONS
-from tests.training.random_whisper import random_weights
-from training import distillation, small_network, whisper
-from training.corpora import Clip
-from training.crops import TARGETS, Mixture, target
-from training.distillation import STRIDE, TeacherOutputs, draw_batch, frames_loss, logits_loss, teacher_outputs
-from training.drawn import DrawnFrames
-from training.emotion_network import OUTPUTS, build_network, with_statistics
-from training.encoding import Encoder, encoder_file
+from tests.helpers.random_whisper import random_weights
+from training.data.corpora import Clip
+from training.data.crops import TARGETS, Mixture, target
+from training.data.drawn import DrawnFrames
+from training.data.sounds import Sounds
+from training.encoders import distillation, small_network, whisper
+from training.encoders.distillation import STRIDE, TeacherOutputs, draw_batch, frames_loss, logits_loss, teacher_outputs
+from training.encoders.emotion_network import OUTPUTS, build_network, with_statistics
+from training.encoders.encoding import Encoder, encoder_file
 from training.recipes import FRONT_END, Size
-from training.sounds import Sounds
 
 
 def copies_of(*lengths):
@@ -30,19 +30,19 @@ def network():
 
 
 @pytest.mark.parametrize("frames", [8, 9, 61, 500])
-def test_the_small_network_gives_a_frame_for_each_four(network, frames):
+def test_small_network_reduces_frames_by_four(network, frames):
     logits, predicted = network(np.zeros((2, frames, 80), np.float32))
     assert logits.shape == (2, OUTPUTS)
     assert predicted.shape == (2, -(-frames // 4), whisper.WIDTH)
 
 
-def test_the_small_encoder_has_fewer_than_a_million_weights(network):
+def test_small_encoder_has_under_a_million_weights(network):
     encoder = small_network.with_statistics(network)
     assert encoder.count_params() < 1_000_000
     assert encoder.output.shape == (None, 3 * 2 * 256)
 
 
-def test_a_teacher_gives_its_statistics_and_normalised_frames():
+def test_teacher_outputs_statistics_and_frames():
     encoder = with_statistics(build_network(random_weights(1), Size(blocks=1, pairs_after=0)))
     inputs = np.random.default_rng(2).normal(size=(1, 40, 80)).astype(np.float32)
     statistics, frames = distillation.with_frames(encoder)(inputs)
@@ -61,61 +61,62 @@ def outputs(tmp_path_factory):
     path = encoder_file(Encoder("teacher", FRONT_END, lambda: teacher), folder)
     copies, used = copies_of(48, 52, 60), np.array([True, False, True])
     kernel = np.random.default_rng(3).normal(size=(1024, 8))
-    found = teacher_outputs(path, lambda statistics: statistics @ kernel, copies, used, folder / "outputs.npz")
-    again = teacher_outputs(path, None, copies, used, folder / "outputs.npz")
-    assert np.array_equal(again.logits, found.logits)
-    return copies, found, teacher
+    stored = teacher_outputs(path, lambda statistics: statistics @ kernel, copies, used, folder / "outputs.npz")
+    cached = teacher_outputs(path, None, copies, used, folder / "outputs.npz")
+    assert np.array_equal(cached.logits, stored.logits)
+    return copies, stored, teacher
 
 
-def test_a_teachers_frames_are_kept_within_half_a_step(outputs):
-    copies, found, teacher = outputs
+def test_frames_are_stored_within_half_a_step(outputs):
+    copies, stored, teacher = outputs
     inputs = distillation.whisper_scaled(copies.frames[100:160].astype(np.float32))
     expected = np.asarray(teacher(inputs[None])[1])[0]
-    kept = found.frames[found.starts[2] : found.starts[2] + 15] / 24
-    assert kept == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
+    frames = stored.frames[stored.starts[2] : stored.starts[2] + 15] / 24
+    assert frames == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
 
 
-def test_a_teachers_logits_have_one_scale(outputs):
-    _, found, _ = outputs
-    assert found.logits[[0, 2]].std() == pytest.approx(distillation.SCALE, rel=1e-4)
-    assert not found.logits[1].any()
-    assert found.logits.mean(axis=1) == pytest.approx(0, abs=1e-5)
+def test_logits_have_one_scale(outputs):
+    _, stored, _ = outputs
+    assert not stored.logits[1].any()
+    assert stored.logits[[0, 2]].std() == pytest.approx(distillation.SCALE, rel=1e-4)
+    assert stored.logits.mean(axis=1) == pytest.approx(0, abs=1e-5)
 
 
-def test_the_frames_of_a_crop_are_those_of_its_own_time(outputs, monkeypatch):
-    copies, found, _ = outputs
+def test_frames_match_their_crop(outputs, monkeypatch):
+    copies, stored, _ = outputs
     monkeypatch.setattr(distillation, "masked", lambda frames, random: frames)
-    clips = tuple(
-        Clip(name, emotion, f"nemo-{name}", "nemo") for name, emotion in (("a", "sad"), ("u", "sad"), ("b", "happy"))
-    )
+    emotions = {"a": "sad", "unused": "sad", "b": "happy"}
+    clips = tuple(Clip(name, emotion, f"nemo-{name}", "nemo") for name, emotion in emotions.items())
     sounds = Sounds(clips, np.zeros(1), np.zeros(4, int))
-    mixture = Mixture(sounds, {"nemo": 1.0}, excluded=frozenset({"nemo-u"}))
-    marked = TeacherOutputs(found.logits, np.arange(len(found.frames))[:, None] * np.ones((1, 512)), found.starts)
-    inputs, (targets, frames) = draw_batch(mixture, copies, marked, 16, 32, np.random.default_rng(4))
+    mixture = Mixture(sounds, {"nemo": 1.0}, excluded=frozenset({"nemo-unused"}))
+    numbered = TeacherOutputs(stored.logits, np.arange(len(stored.frames))[:, None] * np.ones((1, 512)), stored.starts)
+    inputs, (targets, frames) = draw_batch(mixture, copies, numbered, 16, 32, np.random.default_rng(4))
     assert targets.shape == (32, TARGETS + 8)
-    for crop, own in zip(inputs, frames, strict=True):
-        place = round(float(own[0, 0]) * 24)
-        copy = 2 * int(place >= found.starts[2])
-        start = copies.starts[copy] + STRIDE * (place - found.starts[copy])
+    for crop, crop_frames in zip(inputs, frames, strict=True):
+        place = round(float(crop_frames[0, 0]) * 24)
+        copy = 2 * int(place >= stored.starts[2])
+        start = copies.starts[copy] + STRIDE * (place - stored.starts[copy])
         expected = distillation.whisper_scaled(copies.frames[start : start + 16].astype(np.float32))
         assert crop == pytest.approx(expected, abs=1e-6)
 
 
-def test_the_loss_is_least_for_the_label_and_the_teacher():
-    wanted = np.concatenate([target("sad", EMOTIONS), 4.0 * np.eye(8)[3]])[None].astype(np.float32)
-    losses = [float(np.asarray(logits_loss(wanted, np.float32(4 * np.eye(OUTPUTS)[[k]])))[0]) for k in range(8)]
+def test_loss_is_least_for_label_and_teacher():
+    targets = np.concatenate([target("sad", EMOTIONS), 4.0 * np.eye(8)[3]])[None].astype(np.float32)
+    losses = [
+        float(np.asarray(logits_loss(targets, np.float32(4 * np.eye(OUTPUTS)[[number]])))[0]) for number in range(8)
+    ]
     assert int(np.argmin(losses)) == 3
     frames = np.ones((1, 3, 4), np.float32)
     assert float(np.asarray(frames_loss(frames, frames))[0]) == 0
     assert float(np.asarray(frames_loss(frames, frames + 2))[0]) == pytest.approx(4)
 
 
-def test_a_small_network_learns_its_teachers_frames(outputs):
-    copies, found, _ = outputs
+def test_small_network_learns_teacher_frames(outputs):
+    copies, stored, _ = outputs
     keras.utils.set_random_seed(1)
     network = small_network.build_network()
     inputs = distillation.whisper_scaled(copies.frames[:48].astype(np.float32))[None]
-    frames = (found.frames[:12].astype(np.float32) / 24)[None]
+    frames = (stored.frames[:12].astype(np.float32) / 24)[None]
     network.compile(keras.optimizers.Adam(3e-3), loss=[None, frames_loss])
     first = network.train_on_batch(inputs, [np.zeros((1, OUTPUTS), np.float32), frames])
     for _ in range(30):
@@ -123,7 +124,7 @@ def test_a_small_network_learns_its_teachers_frames(outputs):
     assert np.ravel(last)[0] < np.ravel(first)[0] / 2
 
 
-def test_a_teachers_frames_are_those_of_the_blocks_after_pairs_were_averaged():
+def test_frames_come_from_blocks_after_pairing():
     encoder = with_statistics(build_network(random_weights(2), Size(blocks=2, pairs_after=1)))
     inputs = np.random.default_rng(2).normal(size=(1, 40, 80)).astype(np.float32)
     last = distillation.keras.Model(encoder.input, encoder.get_layer("block2").output)

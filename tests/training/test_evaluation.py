@@ -1,4 +1,4 @@
-"""Evaluation: figures match their definitions, leaks are refused, and the report covers everything it was made from."""
+"""Evaluation: figures match their definitions, leaks are refused, and the report covers all models."""
 
 import gzip
 from pathlib import Path
@@ -12,57 +12,69 @@ from sklearn.metrics import accuracy_score, f1_score, recall_score
 
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, EVEN_PRIOR
 from analyzer.errors import UsageError
-from training import evaluation_measures as measures
-from training import evaluation_tables as tables
 from training.cli import main
-from training.corpora import Clip
-from training.evaluation import evaluate
-from training.evaluation_rows import COLUMNS, TrainingData, read_rows, read_trained_on, refuse_leaks, write_rows
-from training.splits import RAVDESS_FOLDS, Leak
+from training.data.corpora import Clip
+from training.data.splits import RAVDESS_FOLDS, Leak
+from training.evaluation import measures, tables
+from training.evaluation.report import evaluate
+from training.evaluation.rows import COLUMNS, TrainingData, read_rows, read_trained_on, refuse_leaks, write_rows
 
 FOLD_OF = {f"ravdess-{actor}": str(fold) for fold, actors in RAVDESS_FOLDS.items() if fold < 6 for actor in actors}
 
 
 def row(acted: str, predicted: str, confidence: float = 0.9, **others: object) -> dict:
     """A row in which one emotion has the probability `confidence`, and the other seven share the rest."""
-    eight = dict.fromkeys(EMOTIONS, (1 - confidence) / 7) | {predicted: confidence}
-    made = {"corpus": "x", "clip": "1", "speaker": "x-1", "sex": "", "emotion": acted, "fold": "1", "seed": 1}
-    return {**made, "condition": "telephone", "length_s": 2.0, **eight, "other": np.nan, **others}
+    probabilities = dict.fromkeys(EMOTIONS, (1 - confidence) / 7) | {predicted: confidence}
+    defaults = {"corpus": "x", "clip": "1", "speaker": "x-1", "sex": "", "emotion": acted, "fold": "1", "seed": 1}
+    return {**defaults, "condition": "telephone", "length_s": 2.0, **probabilities, "other": np.nan, **others}
 
 
 def frame(*rows: dict) -> pd.DataFrame:
     """Return rows of different clips as a table, as read_rows does."""
-    numbered = [{**one, "clip": str(number)} if one["clip"] == "1" else one for number, one in enumerate(rows)]
+    numbered = [
+        {**fields, "clip": str(number)} if fields["clip"] == "1" else fields for number, fields in enumerate(rows)
+    ]
     return pd.DataFrame(numbered, columns=list(COLUMNS))
 
 
-def many(skill: float, seed: int, conditions=("studio", "telephone"), copies: int = 1, with_other=True) -> pd.DataFrame:
-    """Rows of all kinds from a model that recognises a share `skill` of the clips, with about that confidence."""
+def random_rows(
+    skill: float, seed: int, conditions=("studio", "telephone"), copies: int = 1, with_other=True
+) -> pd.DataFrame:
+    """Random rows of all kinds of a model that recognises a share `skill` of the clips, with about that confidence."""
     random = np.random.default_rng(seed)
     clips = [
-        ("ravdess", f"03-01-{e + 1:02d}-01-01-{take:02d}-{name[-2:]}", name, e, fold)
+        ("ravdess", f"03-01-{index + 1:02d}-01-01-{take:02d}-{name[-2:]}", name, index, fold)
         for name, fold in FOLD_OF.items()
-        for e in range(8)
+        for index in range(8)
         for take in range(copies)
     ]
-    six = [e for e, emotion in enumerate(EMOTIONS) if emotion not in ("calm", "disgust")]
-    clips += [("nemo", f"{s}-{e}-{t}", f"nemo-{s}", e, "nemo") for s in range(9) for e in six for t in range(copies)]
-    clips += [("neutral-speech", f"{s}-{t}", f"neutral-speech-{s}", 0, str(s % 5 + 1)) for s in range(20) for t in "ab"]
-    clips += [("ami", f"{s}", f"ami-{s}", None, str(s % 5 + 1)) for s in range(20)]
-    clips += [("non-speech", f"{s}", "", "other", str(s % 5 + 1)) for s in range(20)]
-    found = []
+    six = [index for index, emotion in enumerate(EMOTIONS) if emotion not in ("calm", "disgust")]
+    clips += [
+        ("nemo", f"{voice}-{index}-{repeat}", f"nemo-{voice}", index, "nemo")
+        for voice in range(9)
+        for index in six
+        for repeat in range(copies)
+    ]
+    clips += [
+        ("neutral-speech", f"{voice}-{repeat}", f"neutral-speech-{voice}", 0, str(voice % 5 + 1))
+        for voice in range(20)
+        for repeat in "ab"
+    ]
+    clips += [("ami", f"{voice}", f"ami-{voice}", None, str(voice % 5 + 1)) for voice in range(20)]
+    clips += [("non-speech", f"{voice}", "", "other", str(voice % 5 + 1)) for voice in range(20)]
+    rows = []
     for corpus, clip, speaker, emotion, fold in clips:
         for condition in conditions if corpus == "ravdess" else ("telephone",):
-            truth = emotion if isinstance(emotion, int) else 0
+            target = emotion if isinstance(emotion, int) else 0
             logits = random.normal(size=8)
-            logits[truth if random.random() < skill else random.integers(8)] += 3
-            eight = np.exp(logits) / np.exp(logits).sum()
-            sound = random.beta(8, 2) if emotion == "other" else random.beta(1, 9)
+            logits[target if random.random() < skill else random.integers(8)] += 3
+            probabilities = np.exp(logits) / np.exp(logits).sum()
+            non_speech = random.beta(8, 2) if emotion == "other" else random.beta(1, 9)
             label = EMOTIONS[emotion] if isinstance(emotion, int) else emotion or ""
             sex = ("female", "male")[int(speaker[-2:]) % 2] if corpus == "ravdess" else ""
             key = (corpus, clip, speaker, sex, label, fold, 1, condition, random.uniform(0.8, 4))
-            found.append((*key, *eight, sound if with_other else np.nan))
-    return pd.DataFrame(found, columns=list(COLUMNS))
+            rows.append((*key, *probabilities, non_speech if with_other else np.nan))
+    return pd.DataFrame(rows, columns=list(COLUMNS))
 
 
 # Measures
@@ -70,95 +82,95 @@ def many(skill: float, seed: int, conditions=("studio", "telephone"), copies: in
 
 @settings(deadline=None, max_examples=30)
 @given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 7)), min_size=1, max_size=30))
-def test_the_measures_are_those_of_scikit_learn(pairs):
+def test_measures_equal_scikit_learn(pairs):
     truth, predicted = zip(*pairs, strict=True)
-    found = tables.scored(frame(*(row(EMOTIONS[t], EMOTIONS[h]) for t, h in pairs)))
-    acted = sorted(set(truth))
-    options = {"labels": acted, "average": "macro", "zero_division": 0}
-    assert found["uar"] == pytest.approx(recall_score(truth, predicted, **options))
-    assert found["macro_f1"] == pytest.approx(f1_score(truth, predicted, **options))
-    assert found["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
+    scores = tables.scored(frame(*(row(EMOTIONS[actual], EMOTIONS[guess]) for actual, guess in pairs)))
+    labels = sorted(set(truth))
+    options = {"labels": labels, "average": "macro", "zero_division": 0}
+    assert scores["uar"] == pytest.approx(recall_score(truth, predicted, **options))
+    assert scores["macro_f1"] == pytest.approx(f1_score(truth, predicted, **options))
+    assert scores["accuracy"] == pytest.approx(accuracy_score(truth, predicted))
 
 
-def test_seeds_are_averaged_and_not_pooled_as_clips():
+def test_seeds_are_averaged():
     first = [row("happy", "happy"), row("sad", "happy")]
     second = [{**row("happy", "happy"), "seed": 2}, {**row("sad", "sad"), "seed": 2}]
     both = pd.concat([frame(*first), frame(*second)])
-    found = tables.scored(both)
-    assert (found["uar"], found["clips"], found["seeds"]) == (0.75, 2, 2)
+    scores = tables.scored(both)
+    assert (scores["uar"], scores["clips"], scores["seeds"]) == (0.75, 2, 2)
 
 
-def test_an_interval_holds_its_figure_is_repeatable_and_wide_where_speakers_differ():
-    def scored(right_of_speaker: tuple[float, ...]) -> dict:
+def test_interval_reflects_speaker_differences():
+    def scored(accuracies: tuple[float, ...]) -> dict:
         rows = [
-            row("happy", "happy" if take < 10 * right else "sad", speaker=f"x-{speaker}")
-            for speaker, right in enumerate(right_of_speaker)
+            row("happy", "happy" if take < 10 * accuracy else "sad", speaker=f"x-{speaker}")
+            for speaker, accuracy in enumerate(accuracies)
             for take in range(10)
         ]
         return tables.scored(frame(*rows))
 
-    alike, apart = scored((0.5,) * 8), scored((1.0, 0.0) * 4)
-    assert alike["uar"] == apart["uar"] == 0.5
-    assert alike["uar_low"] < 0.5 < alike["uar_high"]
-    assert apart["uar_high"] - apart["uar_low"] > 1.5 * (alike["uar_high"] - alike["uar_low"])
-    assert scored((0.5,) * 8) == alike
+    equal, different = scored((0.5,) * 8), scored((1.0, 0.0) * 4)
+    assert equal["uar"] == different["uar"] == 0.5
+    assert equal["uar_low"] < 0.5 < equal["uar_high"]
+    assert different["uar_high"] - different["uar_low"] > 1.5 * (equal["uar_high"] - equal["uar_low"])
+    assert scored((0.5,) * 8) == equal
 
 
-def test_posteriors_are_moved_by_the_ratio_of_the_priors():
-    even = np.array([[0.2, 0.1, 0.1, 0.1, 0.3, 0.1, 0.05, 0.05]])
-    assert measures.moved(even, EVEN_PRIOR) == pytest.approx(even)
-    found = measures.moved(even, CALL_PRIOR)[0]
-    assert found.sum() == pytest.approx(1)
-    assert found[0] / found[4] == pytest.approx(0.2 * CALL_PRIOR[0] / (0.3 * CALL_PRIOR[4]))
+def test_posteriors_follow_ratio_of_priors():
+    posteriors = np.array([[0.2, 0.1, 0.1, 0.1, 0.3, 0.1, 0.05, 0.05]])
+    assert measures.with_prior(posteriors, EVEN_PRIOR) == pytest.approx(posteriors)
+    adjusted = measures.with_prior(posteriors, CALL_PRIOR)[0]
+    assert adjusted.sum() == pytest.approx(1)
+    assert adjusted[0] / adjusted[4] == pytest.approx(0.2 * CALL_PRIOR[0] / (0.3 * CALL_PRIOR[4]))
 
 
-def test_the_calibration_error_is_the_weighted_gap_of_the_bins():
+def test_calibration_error_is_weighted_gap():
     # Six clips at 0.9, three right: gap 0.4. Four at 0.5, all right: gap 0.5.
-    found = pd.DataFrame(
+    predictions = pd.DataFrame(
         {"confidence": [0.9] * 6 + [0.5] * 4, "correct": [True] * 3 + [False] * 3 + [True] * 4, "seed": 1}
     )
-    assert measures.expected_calibration_error(found) == pytest.approx(0.6 * 0.4 + 0.4 * 0.5)
+    assert measures.expected_calibration_error(predictions) == pytest.approx(0.6 * 0.4 + 0.4 * 0.5)
 
 
-def test_calibration_is_measured_under_the_shares_of_the_clips():
+def test_calibration_uses_shares_of_clips():
     # Eight of ten clips are happy. Under an even prior, happy and sad have 0.5 each; happy then has 0.8.
-    eight = dict.fromkeys(EMOTIONS, 0.0) | {"happy": 0.5, "sad": 0.5}
-    rows = frame(*({**row(acted, "happy"), **eight} for acted in ["happy"] * 8 + ["sad"] * 2))
-    found = tables.calibration({"m": rows}, "x").set_index("fold").loc["all"]
-    assert found["confidence"] == pytest.approx(0.8, abs=1e-6)
-    assert found["accuracy"] == 0.8
-    assert found["ece"] == pytest.approx(0, abs=1e-6)
+    probabilities = dict.fromkeys(EMOTIONS, 0.0) | {"happy": 0.5, "sad": 0.5}
+    rows = frame(*({**row(acted, "happy"), **probabilities} for acted in ["happy"] * 8 + ["sad"] * 2))
+    result = tables.calibration({"m": rows}, "x").set_index("fold").loc["all"]
+    assert result["confidence"] == pytest.approx(0.8, abs=1e-6)
+    assert result["accuracy"] == 0.8
+    assert result["ece"] == pytest.approx(0, abs=1e-6)
 
 
-def test_accuracy_at_a_coverage_is_that_of_the_surest_clips():
-    found = pd.DataFrame({"confidence": [0.9, 0.8, 0.7, 0.6], "correct": [True, True, False, False]})
-    accuracy, threshold = measures.surest(found, (1.0, 0.75, 0.5))
+def test_coverage_keeps_most_confident_clips():
+    predictions = pd.DataFrame({"confidence": [0.9, 0.8, 0.7, 0.6], "correct": [True, True, False, False]})
+    accuracy, threshold = measures.accuracy_at_coverage(predictions, (1.0, 0.75, 0.5))
     assert accuracy == pytest.approx([0.5, 2 / 3, 1])
     assert threshold == pytest.approx([0.6, 0.7, 0.8])
 
 
-def test_clips_that_are_equally_sure_are_kept_in_parts_whatever_their_order():
-    found = pd.DataFrame({"confidence": [0.9] * 4, "correct": [True, False, False, False]})
-    for order in (found, found[::-1]):
-        assert measures.surest(order, (1.0, 0.5))[0] == pytest.approx([0.25, 0.25])
+def test_equal_confidence_does_not_depend_on_order():
+    predictions = pd.DataFrame({"confidence": [0.9] * 4, "correct": [True, False, False, False]})
+    for order in (predictions, predictions[::-1]):
+        assert measures.accuracy_at_coverage(order, (1.0, 0.5))[0] == pytest.approx([0.25, 0.25])
 
 
 # Tables
 
 
-def test_the_mean_over_folds_counts_each_fold_alike():
+def test_folds_have_equal_weight():
     rows = frame(
         row("happy", "happy"),
         row("happy", "happy"),
         row("happy", "happy"),
         row("happy", "sad", fold="2", speaker="x-2"),
     )
-    found = tables.by_fold({"m": rows}, "x").set_index("fold")["uar"]
-    assert (found["1"], found["2"], found["mean"]) == (1, 0, 0.5)
-    assert np.isnan(found["3"])
+    uar_by_fold = tables.by_fold({"m": rows}, "x").set_index("fold")["uar"]
+    assert (uar_by_fold["1"], uar_by_fold["2"], uar_by_fold["mean"]) == (1, 0, 0.5)
+    assert np.isnan(uar_by_fold["3"])
 
 
-def test_sexes_and_lengths_are_told_apart():
+def test_results_by_sex_and_length():
     rows = frame(
         row("happy", "happy", sex="female", length_s=1.49),
         row("happy", "sad", sex="male", length_s=1.5),
@@ -169,85 +181,87 @@ def test_sexes_and_lengths_are_told_apart():
     assert tables.by_length({"m": rows}, "x")[["clips", "uar"]].values.tolist() == [[1, 1], [2, 0.5], [1, 1]]
 
 
-def test_each_emotion_has_recall_precision_and_f1():
+def test_results_by_emotion():
     rows = frame(row("happy", "happy"), row("happy", "sad"), row("sad", "sad"))
-    found = tables.by_emotion({"m": rows}, "x").set_index("emotion")
-    assert found.loc["sad", ["clips", "recall", "precision"]].tolist() == [1, 1, 0.5]
-    assert found.loc["sad", "f1"] == pytest.approx(2 / 3)
-    assert np.isnan(found.loc["calm", "recall"])
+    results = tables.by_emotion({"m": rows}, "x").set_index("emotion")
+    assert results.loc["sad", ["clips", "recall", "precision"]].tolist() == [1, 1, 0.5]
+    assert results.loc["sad", "f1"] == pytest.approx(2 / 3)
+    assert np.isnan(results.loc["calm", "recall"])
 
 
-def test_the_confusion_matrix_has_what_is_acted_in_rows():
-    found = tables.confusion({"m": frame(row("happy", "sad"), row("happy", "sad"))}, "x")
-    cell = found[(found["acted"] == "happy") & (found["predicted"] == "sad")].iloc[0]
-    assert (cell["clips"], cell["share"]) == (2, 1) and found["clips"].sum() == 2
+def test_confusion_rows_are_acted_emotions():
+    confusion = tables.confusion({"m": frame(row("happy", "sad"), row("happy", "sad"))}, "x")
+    cell = confusion[(confusion["acted"] == "happy") & (confusion["predicted"] == "sad")].iloc[0]
+    assert (cell["clips"], cell["share"]) == (2, 1) and confusion["clips"].sum() == 2
 
 
 def left_out_rows(corpus, *pairs):
-    """Rows of a left-out corpus from tuples of acted emotion, recognised emotion, and its probability."""
+    """Rows of a held-out corpus from tuples of acted emotion, recognised emotion, and its probability."""
     return [
-        row(acted, found, share, corpus=corpus, fold=corpus, clip=f"{k}")
-        for k, (acted, found, share) in enumerate(pairs)
+        row(acted, recognised, probability, corpus=corpus, fold=corpus, clip=f"{number}")
+        for number, (acted, recognised, probability) in enumerate(pairs)
     ]
 
 
-def test_a_corpus_left_out_is_scored_by_a_threshold_from_the_others():
-    others = left_out_rows("banglaser", *(("neutral", "angry", 0.3 + k / 100) for k in range(40)))
+def test_threshold_comes_from_other_corpora():
+    others = left_out_rows("banglaser", *(("neutral", "angry", 0.3 + number / 100) for number in range(40)))
     rows = left_out_rows(
         "nemo", ("angry", "angry", 0.95), ("fearful", "sad", 0.6), ("neutral", "sad", 0.8), ("neutral", "neutral", 0.9),
         ("happy", "calm", 0.9),
     )  # fmt: skip
-    found = tables.left_out({"m": frame(*others, *rows)}).set_index("corpus").loc["nemo"]
-    assert found["clips"] == 5
+    result = tables.left_out({"m": frame(*others, *rows)}).set_index("corpus").loc["nemo"]
+    assert result["clips"] == 5
     # The threshold is the 95th percentile of neutral clips of the other corpus: angry with 0.67, under an even prior.
-    assert (found["found"], found["false"]) == (0.5, 0.5)
-    assert found["roc_area"] == pytest.approx(3 / 4)
+    assert (result["found"], result["false"]) == (0.5, 0.5)
+    assert result["roc_area"] == pytest.approx(3 / 4)
     alone = tables.left_out({"m": frame(*rows)}).iloc[0]
     assert np.isnan(alone["found"])
     assert alone["roc_area"] == pytest.approx(3 / 4)
 
 
-def test_meld_takes_no_part_in_any_threshold():
-    level = left_out_rows("meld", *(("neutral", "angry", 0.5) for _ in range(9)))
-    assert np.isnan(tables.normal_threshold("m", frame(*level)))
+def test_meld_does_not_affect_thresholds():
+    neutral = left_out_rows("meld", *(("neutral", "angry", 0.5) for _ in range(9)))
+    assert np.isnan(tables.normal_threshold("m", frame(*neutral)))
     assert tables.calibrated_on("open-accurate") == ("crema-d", "banglaser")
 
 
-def test_speech_of_a_corpus_left_out_that_is_dropped_is_counted():
+def test_dropped_speech_is_counted():
     rows = frame(*(row("sad", "sad", corpus="nemo", fold="nemo", other=share) for share in (0.1, 0.6, 0.2, 0.3)))
     assert tables.left_out({"m": rows})["dropped"].tolist() == [0.25]
 
 
-def test_the_roc_area_is_the_share_of_pairs_in_the_right_order():
-    out = {"corpus": "nemo", "fold": "nemo"}
+def test_roc_area_is_share_of_ordered_pairs():
+    held_out = {"corpus": "nemo", "fold": "nemo"}
     rows = frame(
-        *(row("angry", "angry", c, **out) for c in (0.9, 0.5)), *(row("calm", "sad", c, **out) for c in (0.7, 0.3))
+        *(row("angry", "angry", confidence, **held_out) for confidence in (0.9, 0.5)),
+        *(row("calm", "sad", confidence, **held_out) for confidence in (0.7, 0.3)),
     )
     assert tables.left_out({"m": rows})["roc_area"].iloc[0] == pytest.approx(3 / 4)
 
 
-def test_a_corpus_is_scored_among_the_emotions_that_it_has():
-    out = {"corpus": "nemo", "fold": "nemo"}
-    of_out = frame({**row("happy", "calm", 0.5, **out), "happy": 0.4}, row("sad", "sad", **out))
-    assert tables.left_out({"m": of_out})["uar"].tolist() == [1]
-    of_folds = frame({**row("happy", "calm", 0.5), "happy": 0.4}, row("sad", "sad"))
-    assert tables.by_corpus({"m": of_folds})["uar"].tolist() == [1]
+def test_missing_emotions_are_not_scored():
+    held_out = {"corpus": "nemo", "fold": "nemo"}
+    held_out_rows = frame({**row("happy", "calm", 0.5, **held_out), "happy": 0.4}, row("sad", "sad", **held_out))
+    assert tables.left_out({"m": held_out_rows})["uar"].tolist() == [1]
+    fold_rows = frame({**row("happy", "calm", 0.5), "happy": 0.4}, row("sad", "sad"))
+    assert tables.by_corpus({"m": fold_rows})["uar"].tolist() == [1]
 
 
-def test_the_calibration_error_of_a_corpus_left_out_is_among_its_emotions():
-    out = {"corpus": "nemo", "fold": "nemo"}
+def test_calibration_error_ignores_missing_emotions():
+    held_out = {"corpus": "nemo", "fold": "nemo"}
     rows = frame(
-        *({**row("happy", "happy", 0.6, **out), "sad": 0.2} for _ in range(3)), row("sad", "sad", 0.999, **out)
+        *({**row("happy", "happy", 0.6, **held_out), "sad": 0.2} for _ in range(3)),
+        row("sad", "sad", 0.999, **held_out),
     )
     confidence = (3 * 0.6 / 0.8 + 1) / 4
     assert tables.left_out({"m": rows})["calibration_error"][0] == pytest.approx(1 - confidence, abs=0.01)
 
 
-def test_false_alarms_are_counted_by_time_on_speech_in_which_nobody_acts():
+def test_false_alarms_are_shares_of_time():
     read = {"corpus": "read"}
-    level = left_out_rows("nemo", *(("neutral", "neutral", 0.5) for _ in range(9)))
+    neutral = left_out_rows("nemo", *(("neutral", "neutral", 0.5) for _ in range(9)))
     rows = frame(
-        *level,
+        *neutral,
         row("", "angry", 0.99, length_s=1.0, **read),
         row("", "neutral", 0.9, length_s=3.0, **read),
         row("", "neutral", 0.99, length_s=4.0, **read),
@@ -256,46 +270,46 @@ def test_false_alarms_are_counted_by_time_on_speech_in_which_nobody_acts():
         row("angry", "angry", corpus="acted"),
         row("neutral", "angry", corpus="acted"),
     )
-    found = tables.false_alarms({"m": rows}).set_index("corpus")["negative"]
-    assert found.to_dict() == pytest.approx({"read": 1 / 8, "labelled": 1 / 4})
+    shares = tables.false_alarms({"m": rows}).set_index("corpus")["negative"]
+    assert shares.to_dict() == pytest.approx({"read": 1 / 8, "labelled": 1 / 4})
     assert tables.by_corpus({"m": rows})["corpus"].tolist() == ["acted"]
     assert tables.false_alarms({"m": rows[rows["fold"] == "1"]})["negative"].isna().all()
 
 
-def test_sounds_and_speech_lost_to_other_are_counted():
+def test_clips_classified_as_other_are_counted():
     rows = frame(
         row("other", "calm", corpus="noise", other=0.6),
         row("other", "calm", corpus="noise", other=0.5),
         row("happy", "happy", other=0.7),
         *(row("happy", "happy", other=0.1) for _ in range(3)),
     )
-    found = tables.not_speech({"m": rows}).set_index(["sound", "corpus"])["called_other"]
-    assert (found["other", "all"], found["other", "noise"], found["speech", "x"]) == (0.5, 0.5, 0.25)
-    deaf = tables.not_speech({"m": rows.assign(other=np.nan)})
-    assert deaf["called_other"].isna().all()
+    shares = tables.not_speech({"m": rows}).set_index(["sound", "corpus"])["called_other"]
+    assert (shares["other", "all"], shares["other", "noise"], shares["speech", "x"]) == (0.5, 0.5, 0.25)
+    without_other = tables.not_speech({"m": rows.assign(other=np.nan)})
+    assert without_other["called_other"].isna().all()
 
 
 # The file
 
 
-def test_rows_come_back_as_they_were_written_from_the_same_bytes_whatever_their_order(tmp_path):
-    rows = many(0.7, 1)
+def test_row_file_does_not_depend_on_order(tmp_path):
+    rows = random_rows(0.7, 1)
     write_rows(tmp_path / "a.csv.gz", rows)
     write_rows(tmp_path / "b.csv.gz", rows.sample(frac=1, random_state=3))
     assert (tmp_path / "a.csv.gz").read_bytes() == (tmp_path / "b.csv.gz").read_bytes()
     assert (tmp_path / "a.csv.gz").read_bytes()[4:8] == b"\0" * 4, "gzip's time"
-    found = read_rows(tmp_path / "a.csv.gz")
+    loaded = read_rows(tmp_path / "a.csv.gz")
     expected = rows.sort_values(["corpus", "clip", "fold", "seed", "condition"], ignore_index=True)
-    assert found["emotion"].tolist() == expected["emotion"].tolist()
-    eight = [*EMOTIONS, "other", "length_s"]
-    assert np.abs(found[eight].to_numpy() - expected[eight].to_numpy()).max() <= 0.00005001
+    assert loaded["emotion"].tolist() == expected["emotion"].tolist()
+    columns = [*EMOTIONS, "other", "length_s"]
+    assert np.abs(loaded[columns].to_numpy() - expected[columns].to_numpy()).max() <= 0.00005001
     text = gzip.decompress((tmp_path / "a.csv.gz").read_bytes()).decode()
     assert text.splitlines()[0] == ",".join(COLUMNS)
     assert not list(tmp_path.glob("*.part"))
 
 
 @pytest.mark.parametrize(
-    ("change", "says"),
+    ("change", "message"),
     [
         ({"emotion": "bored"}, "emotion is 'bored'"),
         ({"condition": "carrier pigeon"}, "condition is"),
@@ -314,7 +328,7 @@ def test_rows_come_back_as_they_were_written_from_the_same_bytes_whatever_their_
         ({"clip": "0", "seed": 2, "speaker": "x-2"}, "stood before with another"),
     ],
 )
-def test_a_faulty_row_is_refused_with_its_line(change, says, tmp_path):
+def test_invalid_row_error_names_line(change, message, tmp_path):
     rows = frame(row("happy", "happy"), row("sad", "sad")).astype(object)
     for column, value in change.items():
         rows.loc[1, column] = value
@@ -323,10 +337,10 @@ def test_a_faulty_row_is_refused_with_its_line(change, says, tmp_path):
         rows.to_csv(lines, index=False)
     with pytest.raises(UsageError, match="line 3") as raised:
         read_rows(path)
-    assert says in str(raised.value)
+    assert message in str(raised.value)
 
 
-def test_a_file_that_is_none_is_refused(tmp_path):
+def test_invalid_file_is_refused(tmp_path):
     path = tmp_path / "m.csv.gz"
     for content in (b"corpus,clip\n", gzip.compress(b""), gzip.compress(b"corpus,clip\nx,1\n"), b"\x1f\x8b\x08cut"):
         path.write_bytes(content)
@@ -351,14 +365,14 @@ CLEAN = TrainingData(
 )
 
 
-def test_rows_without_a_leak_pass():
+def test_rows_without_leak_pass():
     refuse_leaks(ravdess_rows(), {"4": {"training": CLEAN, "teacher": CLEAN}})
     refuse_leaks(ravdess_rows().assign(audio="bb"), {"4": {"training": CLEAN}})
 
 
 @pytest.mark.parametrize("part", ["training", "teacher", "calibration"])
 @pytest.mark.parametrize(
-    ("planted", "says"),
+    ("planted", "message"),
     [
         (TrainingData(speakers=frozenset({"ravdess-07"})), "speaker ravdess-07"),
         (TrainingData(clips=frozenset({"ravdess/Actor_07/03-01-03-01-02-01-07.flac"})), "the clip"),
@@ -367,24 +381,24 @@ def test_rows_without_a_leak_pass():
         (TrainingData(audio=frozenset({"digest"})), "the audio"),
     ],
 )
-def test_a_planted_leak_is_refused(part, planted, says):
+def test_leak_is_refused(part, planted, message):
     rows = ravdess_rows().assign(audio="digest")
-    with pytest.raises(Leak, match=says) as raised:
+    with pytest.raises(Leak, match=message) as raised:
         refuse_leaks(rows, {"4": {"training": CLEAN, part: planted}})
     assert part in str(raised.value) and "fold 4" in str(raised.value)
 
 
-def test_a_leak_in_another_fold_is_none():
+def test_training_data_of_other_fold_is_no_leak():
     refuse_leaks(ravdess_rows(), {"4": {"training": CLEAN}, "1": {"training": TrainingData(frozenset({"ravdess-07"}))}})
 
 
-def test_a_fold_of_which_nothing_is_known_is_refused():
+def test_fold_without_training_data_is_refused():
     for trained_on in ({}, {"1": {"training": CLEAN}}, {"4": {}}):
         with pytest.raises(Leak, match="nothing is known"):
             refuse_leaks(ravdess_rows(), trained_on)
 
 
-def test_nobody_of_a_corpus_left_out_may_be_learned_from_scored_or_not():
+def test_held_out_corpus_must_not_be_trained_on():
     rows = frame(row("happy", "happy", corpus="nemo", fold="nemo", speaker="nemo-sk0", clip="SK0_happiness_1"))
     refuse_leaks(rows, {"nemo": {"training": CLEAN}})
     with pytest.raises(Leak, match="nemo-sk1"):
@@ -393,22 +407,22 @@ def test_nobody_of_a_corpus_left_out_may_be_learned_from_scored_or_not():
         refuse_leaks(rows, {"nemo": {"training": TrainingData(clips=frozenset({"/data/nemo/SK0_happiness_1.ogg"}))}})
 
 
-def test_what_was_learned_from_is_kept_beside_the_rows_and_compared_when_they_are_read(tmp_path):
+def test_training_data_is_stored_and_checked(tmp_path):
     path = tmp_path / "m.csv.gz"
-    learned = {
+    trained_on = {
         "4": {"training": TrainingData.of([Clip(Path("/d/x/a.wav"), "sad", "x-1", "x", "aa")]), "teacher": CLEAN}
     }
-    write_rows(path, ravdess_rows(), learned)
-    assert read_trained_on(path) == learned
+    write_rows(path, ravdess_rows(), trained_on)
+    assert read_trained_on(path) == trained_on
     assert len(read_rows(path)) == 1
     with pytest.raises(Leak):
         write_rows(tmp_path / "n.csv.gz", ravdess_rows(), {"4": {"teacher": TrainingData(frozenset({"ravdess-07"}))}})
     assert not (tmp_path / "n.csv.gz").exists()
-    beside = tmp_path / "m.trained_on.json"
-    beside.write_text(beside.read_text().replace('"ravdess-01"', '"ravdess-07"'))
+    trained_on_file = tmp_path / "m.trained_on.json"
+    trained_on_file.write_text(trained_on_file.read_text().replace('"ravdess-01"', '"ravdess-07"'))
     with pytest.raises(Leak, match="teacher"):
         read_rows(path)
-    beside.write_text('{"4": {"training": ["x"]}}')
+    trained_on_file.write_text('{"4": {"training": ["x"]}}')
     with pytest.raises(UsageError, match=r"trained_on\.json"):
         read_rows(path)
 
@@ -420,15 +434,15 @@ def test_what_was_learned_from_is_kept_beside_the_rows_and_compared_when_they_ar
 def report(tmp_path_factory) -> Path:
     """The folder of a report on three models, one of which lacks all optional kinds of rows."""
     folder = tmp_path_factory.mktemp("evaluation")
-    write_rows(folder / "good.csv.gz", many(0.8, 1))
-    write_rows(folder / "fair.csv.gz", many(0.5, 2, ("studio", "telephone", "gsm")))
-    poor = many(0.3, 3, ("telephone",), with_other=False)
+    write_rows(folder / "good.csv.gz", random_rows(0.8, 1))
+    write_rows(folder / "fair.csv.gz", random_rows(0.5, 2, ("studio", "telephone", "gsm")))
+    poor = random_rows(0.3, 3, ("telephone",), with_other=False)
     write_rows(folder / "poor.csv.gz", poor[poor["corpus"] == "ravdess"])
     assert main(["evaluate", "--probabilities", str(folder), "--out", str(folder / "out")]) == 0
     return folder / "out"
 
 
-def test_the_page_has_every_table_with_every_model_and_a_dash_for_what_is_missing(report):
+def test_report_covers_all_models(report):
     page = (report / "report.md").read_text(encoding="utf-8")
     parts = page.split("\n## ")
     assert len(parts) == 14
@@ -443,7 +457,7 @@ def test_the_page_has_every_table_with_every_model_and_a_dash_for_what_is_missin
             assert (report / line.split("(")[1].rstrip(")")).read_bytes()[:4] == b"\x89PNG"
 
 
-def test_the_tables_say_who_is_better(report):
+def test_tables_rank_models(report):
     table = pd.read_csv(report / "summary.csv").set_index("model")
     uar = table["RAVDESS, UAR over folds and seeds"]
     assert uar["good"] > uar["fair"] > uar["poor"] > 0.2
@@ -454,7 +468,7 @@ def test_the_tables_say_who_is_better(report):
     assert telephone.to_dict() == pytest.approx(uar.to_dict(), abs=1e-4)
 
 
-def test_the_same_rows_give_the_same_tables(report, tmp_path):
+def test_report_is_reproducible(report, tmp_path):
     files = sorted(report.parent.glob("*.csv.gz"))
     page = evaluate(files, tmp_path)
     assert page.read_bytes() == (report / "report.md").read_bytes()
@@ -462,19 +476,19 @@ def test_the_same_rows_give_the_same_tables(report, tmp_path):
         assert path.read_bytes() == (tmp_path / path.name).read_bytes()
 
 
-def test_another_corpus_may_be_the_main_one(tmp_path):
+def test_main_corpus_can_be_changed(tmp_path):
     rows = frame(row("happy", "happy"), row("sad", "happy"))
     write_rows(tmp_path / "m.csv.gz", rows)
     page = evaluate([tmp_path / "m.csv.gz"], tmp_path, "x").read_text()
     assert "0.500" in page
 
 
-def test_a_folder_without_probabilities_or_with_a_leak_ends_with_a_usage_error(tmp_path, capsys):
+def test_missing_rows_and_leaks_are_usage_errors(tmp_path, capsys):
     assert main(["evaluate", "--probabilities", str(tmp_path)]) == 2
     assert main(["evaluate", "--probabilities", str(tmp_path / "absent")]) == 2
     write_rows(tmp_path / "m.csv.gz", ravdess_rows(), {"4": {"training": CLEAN}})
-    beside = tmp_path / "m.trained_on.json"
-    beside.write_text(beside.read_text().replace("ravdess-01", "ravdess-07"))
+    trained_on_file = tmp_path / "m.trained_on.json"
+    trained_on_file.write_text(trained_on_file.read_text().replace("ravdess-01", "ravdess-07"))
     assert main(["evaluate", "--probabilities", str(tmp_path)]) == 2
     assert "ravdess-07" in capsys.readouterr().err
     assert not (tmp_path / "report.md").exists()

@@ -1,4 +1,4 @@
-"""Training is reproducible, and its results can be used on their own."""
+"""Training: reproducible, with files that can be used on their own."""
 
 import csv
 import json
@@ -9,11 +9,11 @@ import sys
 import numpy as np
 import pytest
 
-from analyzer.classifier import SETTINGS_FILE, Classifier
 from analyzer.emotions import CALL_PRIOR, EMOTIONS
 from analyzer.errors import CannotWork
-from analyzer.features import FrontEnd
-from training import corpora, splits
+from analyzer.model.classifier import SETTINGS_FILE, Classifier
+from analyzer.speech.features import FrontEnd
+from training.data import corpora, splits
 
 MODEL_FILES = {"card.md", "classifier.json", "metrics.json", "model.json", "model.weights.h5", "network.onnx"}
 REPORT_FILES = {"confusion_matrix.png", "learning_curves.png", "per_class.csv"}
@@ -34,51 +34,51 @@ def inputs():
 
 @pytest.fixture(scope="module")
 def keras_output(tiny_model, inputs):
-    from training.export import read_network
+    from training.export.model_files import read_network
 
     return read_network(tiny_model.folder).predict(inputs, verbose=0)
 
 
-def test_a_fit_leaves_every_file_that_it_promises_and_nothing_else(tiny_model):
+def test_fit_writes_all_files(tiny_model):
     assert {path.name for path in tiny_model.folder.iterdir()} == MODEL_FILES
     assert {path.name for path in tiny_model.reports.iterdir()} == REPORT_FILES
     assert [path.name for path in tiny_model.folder.parent.iterdir()] == ["tiny"]
 
 
-def test_a_fit_says_how_far_it_is_and_where_to_look(tiny_model):
+def test_fit_prints_progress_and_results(tiny_model):
     assert "epoch 2/2: accuracy" in tiny_model.stderr
     assert "unseen speakers: UAR" in tiny_model.stderr
     assert "card.md" in tiny_model.stdout and "confusion_matrix.png" in tiny_model.stdout
 
 
-def test_the_analyzer_loads_the_model_and_hears_eight_emotions(tiny_model, inputs):
+def test_analyzer_loads_the_model(tiny_model, inputs):
     classifier = Classifier(tiny_model.folder)
-    found = classifier.probabilities(inputs)
-    assert found.shape == (20, 8)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    probabilities = classifier.probabilities(inputs)
+    assert probabilities.shape == (20, 8)
+    np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert classifier.settings.name == "tiny"
     assert classifier.settings.call_prior == CALL_PRIOR
     assert classifier.settings.front_end == FrontEnd()
 
 
-def test_its_sensitivities_are_generic_and_its_terms_are_left_to_whoever_trained_it(tiny_model):
-    written = json.loads((tiny_model.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    assert {name: point["negative_from"] for name, point in written["sensitivities"].items()} == {
+def test_sensitivities_are_generic(tiny_model):
+    settings = json.loads((tiny_model.folder / SETTINGS_FILE).read_text(encoding="utf-8"))
+    assert {name: point["negative_from"] for name, point in settings["sensitivities"].items()} == {
         "low": 0.65,
         "normal": 0.5,
         "high": 0.35,
     }
-    assert {point[key] for point in written["sensitivities"].values() for key in ("found", "false")} == {None}
-    assert (written["business_use"], written["licence"]) == (None, "not stated")
+    assert {point[key] for point in settings["sensitivities"].values() for key in ("found", "false")} == {None}
+    assert (settings["business_use"], settings["licence"]) == (None, "not stated")
 
 
-def test_the_training_prior_is_the_shares_of_the_emotions_when_every_speaker_is_heard_equally_often(tiny_model):
+def test_training_prior_weights_speakers_equally(tiny_model):
     prior = Classifier(tiny_model.folder).settings.training_prior
-    of_an_actor = 2 / 16  # each emotion in two sentences; TESS's two speakers have no calm
-    assert prior[EMOTIONS.index("calm")] == pytest.approx(4 * of_an_actor / 6, abs=0.03)
+    actor_share = 2 / 16  # two sentences per emotion; the two speakers of TESS have no calm
+    assert prior[EMOTIONS.index("calm")] == pytest.approx(4 * actor_share / 6, abs=0.03)
 
 
-def test_json_and_weights_alone_rebuild_the_network_in_a_fresh_process(tiny_model, inputs, keras_output, tmp_path):
+def test_json_and_weights_rebuild_network(tiny_model, inputs, keras_output, tmp_path):
     for name in ("model.json", "model.weights.h5"):
         shutil.copy(tiny_model.folder / name, tmp_path)
     np.save(tmp_path / "in.npy", inputs)
@@ -87,68 +87,70 @@ def test_json_and_weights_alone_rebuild_the_network_in_a_fresh_process(tiny_mode
 
 
 @pytest.mark.parametrize("count", [1, 16, 20])
-def test_the_onnx_network_agrees_with_keras_for_any_number_of_inputs(tiny_model, inputs, keras_output, count):
+def test_onnx_network_equals_keras(tiny_model, inputs, keras_output, count):
     import onnxruntime
 
     path = tiny_model.folder / "network.onnx"
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    (found,) = session.run(None, {session.get_inputs()[0].name: inputs[:count]})
-    assert np.abs(found - keras_output[:count]).max() < 1e-4
+    (outputs,) = session.run(None, {session.get_inputs()[0].name: inputs[:count]})
+    assert np.abs(outputs - keras_output[:count]).max() < 1e-4
 
 
-def test_training_is_repeatable_from_its_seed(tiny_ravdess):
-    from training.dataset import load_split
-    from training.fit import FitOptions, fit_network
+def test_training_is_reproducible(tiny_ravdess):
+    from training.baseline.fit import FitOptions, fit_network
+    from training.data.dataset import load_split
 
     split = splits.split_by_speaker(corpora.read_ravdess(tiny_ravdess), 1)
-    few = splits.Split(split.training[::3], split.validation[::2], split.test[:1])
-    examples = load_split(few, FrontEnd())
+    subset = splits.Split(split.training[::3], split.validation[::2], split.test[:1])
+    examples = load_split(subset, FrontEnd())
     first, again, other = (
         fit_network(examples, FrontEnd(), FitOptions(epochs=1, batch=8, seed=seed)).network.get_weights()
         for seed in (7, 7, 8)
     )
-    assert all(np.array_equal(one, two) for one, two in zip(first, again, strict=True))
-    assert not all(np.array_equal(one, two) for one, two in zip(first, other, strict=True))
+    assert all(np.array_equal(left, right) for left, right in zip(first, again, strict=True))
+    assert not all(np.array_equal(left, right) for left, right in zip(first, other, strict=True))
 
 
-def test_the_weights_kept_are_those_of_the_best_epoch_on_validation_speakers(tiny_model):
+def test_best_validation_epoch_is_kept(tiny_model):
     history = tiny_model.metrics["history"]["val_accuracy"]
     assert tiny_model.metrics["kept_epoch"] == 1 + history.index(max(history))
     assert tiny_model.metrics["validation"]["accuracy"] == pytest.approx(max(history), abs=1e-4)
 
 
-def test_the_metrics_name_the_speakers_of_each_side_and_no_path_of_this_machine(tiny_model):
+def test_metrics_contain_speakers_but_no_paths(tiny_model):
     metrics = tiny_model.metrics
     assert metrics["test"]["speakers"] == ["ravdess-01"]
     assert metrics["validation"]["speakers"] == ["ravdess-04"]
     assert set(metrics["training"]["speakers"]) >= {"tess-oaf", "tess-yaf", "ravdess-02"}
     assert (metrics["seed"], metrics["epochs"], metrics["batch"]) == (3, 2, 16)
     assert metrics["multiply_adds_per_input"] < 40e6 and metrics["weights"] < 1e6
-    written = (tiny_model.folder / "card.md").read_text() + json.dumps(metrics)
-    assert str(tiny_model.folder.parent) not in written
+    texts = (tiny_model.folder / "card.md").read_text() + json.dumps(metrics)
+    assert str(tiny_model.folder.parent) not in texts
 
 
-def test_the_card_states_licences_protocol_score_and_command(tiny_model):
+def test_card_states_licences_and_scores(tiny_model):
     card = (tiny_model.folder / "card.md").read_text()
-    for stated in ("CC BY-NC-SA 4.0", "CC BY-NC-ND 4.0", "Non-commercial", "tested on: ravdess-01", "no information"):
-        assert stated in card
-    assert f"(UAR) {tiny_model.metrics['test']['uar']:.3f} on speakers it never heard" in card
+    for text in ("CC BY-NC-SA 4.0", "CC BY-NC-ND 4.0", "Non-commercial", "tested on: ravdess-01", "no information"):
+        assert text in card
+    assert f"(UAR) {tiny_model.metrics['test']['uar']:.3f} on unseen speakers" in card
     assert "--ravdess RAVDESS --tess TESS --epochs 2 --batch 16 --seed 3 -o models/tiny" in card
 
 
-def test_the_per_class_report_covers_training_and_test_speakers(tiny_model):
+def test_per_class_report_covers_both_sides(tiny_model):
     with (tiny_model.reports / "per_class.csv").open(newline="") as lines:
         rows = list(csv.DictReader(lines))
-    assert {(row["side"], row["emotion"]) for row in rows} >= {(s, e) for s in ("training", "test") for e in EMOTIONS}
+    assert {(row["side"], row["emotion"]) for row in rows} >= {
+        (side, emotion) for side in ("training", "test") for emotion in EMOTIONS
+    }
     assert all(row["support"] == "2" for row in rows if row["side"] == "test")
 
 
-def test_the_pictures_are_pictures(tiny_model):
+def test_pictures_are_png_files(tiny_model):
     for name in ("confusion_matrix.png", "learning_curves.png"):
         assert (tiny_model.reports / name).read_bytes().startswith(b"\x89PNG")
 
 
-def test_export_makes_the_deployable_network_anew(tiny_model, tmp_path, capsys):
+def test_export_recreates_onnx_network(tiny_model, tmp_path, capsys):
     from training.cli import main
 
     folder = shutil.copytree(tiny_model.folder, tmp_path / "copy")
@@ -161,21 +163,21 @@ def test_export_makes_the_deployable_network_anew(tiny_model, tmp_path, capsys):
     )
 
 
-def test_an_export_that_differs_from_keras_is_refused_and_leaves_the_folder_as_it_was(
-    tiny_model, tmp_path, monkeypatch
-):
-    from training import export
+def test_wrong_export_keeps_old_network(tiny_model, tmp_path, monkeypatch):
+    from training.export import model_files
 
     folder = shutil.copytree(tiny_model.folder, tmp_path / "copy")
     before = (folder / "network.onnx").read_bytes()
-    right = export.read_network
+    read_original = model_files.read_network
 
-    def spoiled(where):
-        network = right(where)
+    def wrong_network(path):
+        network = read_original(path)
         network.set_weights([weights + 0.1 for weights in network.get_weights()])
         return network
 
-    monkeypatch.setattr(export, "read_network", lambda where: spoiled(where) if where == folder else right(where))
+    monkeypatch.setattr(
+        model_files, "read_network", lambda path: wrong_network(path) if path == folder else read_original(path)
+    )
     with pytest.raises(CannotWork, match="away from Keras's"):
-        export.export_again(folder)
+        model_files.re_export(folder)
     assert (folder / "network.onnx").read_bytes() == before

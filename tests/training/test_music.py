@@ -1,4 +1,4 @@
-"""Generated music is reproducible from its seed, differs between seeds, and has an even level."""
+"""Generated music is reproducible from its seed, differs between seeds, and has the same loudness."""
 
 from collections import Counter
 
@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.emotions import OTHER
-from training import music
-from training.music import RATE, make_music, write_music
+from training.data import music
+from training.data.music import RATE, make_music, write_music
 
 
 def piece(seed: int, seconds: float = 1.0) -> np.ndarray:
@@ -19,7 +19,7 @@ def piece(seed: int, seconds: float = 1.0) -> np.ndarray:
 
 @given(st.integers(0, 2**32), st.floats(0.3, 5))
 @settings(max_examples=40)
-def test_every_piece_is_as_long_as_was_asked_for_sounds_evenly_loud_and_is_repeatable(seed, seconds):
+def test_piece_has_requested_length_and_loudness(seed, seconds):
     sound = piece(seed, seconds)
     assert sound.shape == (int(seconds * RATE),)
     assert sound.dtype == np.float32
@@ -29,11 +29,11 @@ def test_every_piece_is_as_long_as_was_asked_for_sounds_evenly_loud_and_is_repea
     assert np.array_equal(sound, piece(seed, seconds))
 
 
-def test_no_two_pieces_are_alike():
+def test_seeds_give_different_pieces():
     assert len({piece(seed).tobytes() for seed in range(30)}) == 30
 
 
-def test_ten_clips_share_a_band_that_no_split_may_part(tmp_path):
+def test_ten_clips_share_a_band(tmp_path):
     clips = write_music(tmp_path, 23, seed=4, seconds=0.3)
     assert list(Counter(clip.speaker for clip in clips).values()) == [10, 10, 3]
     assert {clip.emotion for clip in clips} == {OTHER}
@@ -44,19 +44,19 @@ def test_ten_clips_share_a_band_that_no_split_may_part(tmp_path):
     assert len(set(tmp_path.iterdir())) == 33
 
 
-def test_a_clip_holds_its_piece_whatever_the_number_of_clips(tmp_path):
+def test_clip_does_not_depend_on_number_of_clips(tmp_path):
     few, many = write_music(tmp_path / "a", 2, 7, 0.5), write_music(tmp_path / "b" / "c", 5, 7, 0.5)
-    for one, other in zip(few, many, strict=False):
-        assert one.path.read_bytes() == other.path.read_bytes()
+    for short, long in zip(few, many, strict=False):
+        assert short.path.read_bytes() == long.path.read_bytes()
     samples, rate = soundfile.read(few[1].path, dtype="float32")
     assert rate == RATE
     assert samples == pytest.approx(make_music(np.random.default_rng([7, 1]), 0.5), abs=1e-4)
 
 
-def test_clips_that_are_there_are_not_made_again(tmp_path, monkeypatch):
+def test_existing_clips_are_kept(tmp_path, monkeypatch):
     first = write_music(tmp_path, 3, seed=1, seconds=0.3)
-    made = []
-    monkeypatch.setattr(music, "make_music", lambda _, seconds: made.append(seconds) or np.zeros(800, np.float32))
+    lengths = []
+    monkeypatch.setattr(music, "make_music", lambda _, seconds: lengths.append(seconds) or np.zeros(800, np.float32))
     first[1].path.unlink()
     assert write_music(tmp_path, 3, seed=1, seconds=0.3) == first
-    assert len(made) == 1
+    assert len(lengths) == 1

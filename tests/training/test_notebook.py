@@ -1,4 +1,4 @@
-"""The notebook uses the same package, and runs from the first cell to the last."""
+"""The training notebook: stored without outputs, and runs from the first cell to the last."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 NOTEBOOK = Path(__file__).parents[2] / "training" / "train_and_evaluate.ipynb"
 
 
-def test_the_notebook_is_kept_without_outputs():
+def test_notebook_has_no_outputs():
     import nbformat
 
     cells = [cell for cell in nbformat.read(NOTEBOOK, as_version=4).cells if cell.cell_type == "code"]
@@ -16,7 +16,7 @@ def test_the_notebook_is_kept_without_outputs():
 
 
 @pytest.mark.slow
-def test_the_notebook_runs_on_a_tiny_corpus_and_leaves_a_model(tiny_ravdess, tiny_tess, tmp_path, monkeypatch):
+def test_notebook_trains_a_model(tiny_ravdess, tiny_tess, tmp_path, monkeypatch):
     import nbformat
     from nbclient import NotebookClient
 
@@ -29,6 +29,8 @@ def test_the_notebook_runs_on_a_tiny_corpus_and_leaves_a_model(tiny_ravdess, tin
     NotebookClient(
         notebook, timeout=None, startup_timeout=1000, resources={"metadata": {"path": str(tmp_path)}}
     ).execute()
-    pictures = [out for cell in notebook.cells for out in cell.get("outputs", []) if "image/png" in out.get("data", {})]
+    pictures = [
+        output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in output.get("data", {})
+    ]
     assert len(pictures) == 3
     assert (model / "network.onnx").is_file() and (reports / "learning_curves.png").is_file()

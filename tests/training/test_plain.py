@@ -1,18 +1,19 @@
-"""The plain recipe as rows of the tables: who is scored, whose clips select the epoch, and the content of rows."""
+"""The plain recipe as rows of the tables: scored speakers, validation speakers, and the content of rows."""
 
 import numpy as np
 import pytest
 
 from analyzer.emotions import EMOTIONS, OTHER
-from tests.training.conftest import voice, write
-from training import fits, plain
-from training.corpora import RAVDESS, Clip
-from training.evaluation_rows import read_rows, refuse_leaks, write_rows
-from training.fit import FitOptions
-from training.published import NEUTRAL_SPEECH
-from training.splits import Leak, actors_of
+from tests.helpers.clips import voice, write
+from training.baseline import plain
+from training.baseline.fit import FitOptions
+from training.data.corpora import RAVDESS, Clip
+from training.data.published import NEUTRAL_SPEECH
+from training.data.splits import Leak, actors_of
+from training.evaluation.rows import read_rows, refuse_leaks, write_rows
+from training.heads import fits
 
-FOLD, NEXT = 5, 1
+FOLD, VALIDATION_FOLD = 5, 1
 
 
 @pytest.fixture(scope="module")
@@ -20,25 +21,30 @@ def clips(tmp_path_factory) -> list[Clip]:
     """Every actor with every emotion, five readers of neutral speech, and two speakers of CREMA-D."""
     folder = tmp_path_factory.mktemp("corpora")
     acted = [
-        Clip(write(folder / f"03-01-{k + 1:02d}-01-01-01-{actor:02d}.wav", voice(actor, k, 1, 0.5)), emotion,
+        Clip(write(folder / f"03-01-{number + 1:02d}-01-01-01-{actor:02d}.wav", voice(actor, number, 1, 0.5)), emotion,
              f"{RAVDESS}-{actor:02d}", RAVDESS)
-        for actor in range(1, 25) for k, emotion in enumerate(EMOTIONS)
+        for actor in range(1, 25) for number, emotion in enumerate(EMOTIONS)
     ]  # fmt: skip
     others = [
-        Clip(write(folder / f"{corpus}-{k}.wav", voice(30 + k, 0, 1, 0.5)), "neutral", f"{corpus}-{k}", corpus)
+        Clip(
+            write(folder / f"{corpus}-{number}.wav", voice(30 + number, 0, 1, 0.5)),
+            "neutral",
+            f"{corpus}-{number}",
+            corpus,
+        )
         for corpus, count in ((NEUTRAL_SPEECH, 5), ("crema-d", 2))
-        for k in range(count)
+        for number in range(count)
     ]
     return acted + others
 
 
 @pytest.fixture(scope="module")
-def found(clips, tmp_path_factory):
+def scored_rows(clips, tmp_path_factory):
     return plain.on_unseen_speakers(clips, tmp_path_factory.mktemp("cache"), (FOLD,), FitOptions(epochs=1))
 
 
-def test_the_actors_of_a_fold_are_scored_under_every_condition_and_readers_through_the_telephone(found):
-    rows, _ = found
+def test_actors_are_scored_under_every_condition(scored_rows):
+    rows, _ = scored_rows
     acted = rows[rows["corpus"] == RAVDESS]
     assert set(acted["speaker"]) == actors_of(FOLD)
     assert set(acted["condition"]) == {"telephone", *fits.CONDITIONS}
@@ -48,25 +54,25 @@ def test_the_actors_of_a_fold_are_scored_under_every_condition_and_readers_throu
     assert set(read["condition"]) == {"telephone"}
 
 
-def test_a_corpus_that_it_was_not_trained_on_is_scored_whole(found):
-    rows, trained_on = found
+def test_other_corpora_are_scored_completely(scored_rows):
+    rows, trained_on = scored_rows
     assert set(rows.loc[rows["fold"] == "crema-d", "speaker"]) == {"crema-d-0", "crema-d-1"}
     assert trained_on["crema-d"] == trained_on[str(FOLD)]
 
 
-def test_no_speaker_who_is_scored_was_trained_on_or_chose_the_epoch(found):
-    rows, trained_on = found
+def test_scored_speakers_are_held_out(scored_rows):
+    rows, trained_on = scored_rows
     parts = trained_on[str(FOLD)]
-    assert parts["validation"].speakers == actors_of(NEXT)
-    others = {f"{RAVDESS}-{k:02d}" for k in range(1, 25)} - actors_of(FOLD) - actors_of(NEXT)
+    assert parts["validation"].speakers == actors_of(VALIDATION_FOLD)
+    others = {f"{RAVDESS}-{number:02d}" for number in range(1, 25)} - actors_of(FOLD) - actors_of(VALIDATION_FOLD)
     assert parts["training"].speakers == others
     refuse_leaks(rows, trained_on)
     with pytest.raises(Leak, match="validation of fold"):
-        refuse_leaks(rows.assign(speaker=sorted(actors_of(NEXT))[0], fold=str(FOLD)), trained_on)
+        refuse_leaks(rows.assign(speaker=sorted(actors_of(VALIDATION_FOLD))[0], fold=str(FOLD)), trained_on)
 
 
-def test_the_rows_are_those_of_an_evaluation_without_a_ninth_output(found, tmp_path):
-    write_rows(tmp_path / "plain.csv.gz", *found)
+def test_rows_have_no_ninth_output(scored_rows, tmp_path):
+    write_rows(tmp_path / "plain.csv.gz", *scored_rows)
     rows = read_rows(tmp_path / "plain.csv.gz")
     assert np.allclose(rows[list(EMOTIONS)].sum(axis=1), 1, atol=1e-3)
     assert rows[list(EMOTIONS)].to_numpy().std() > 0

@@ -7,14 +7,14 @@ import pytest
 
 from analyzer.emotions import EMOTIONS, OTHER
 from analyzer.errors import UsageError
-from tests.training.test_corpora import touch
-from training.corpora import read_ravdess, read_ravdess_song, read_tess
-from training.published import LICENCES, READERS, SOURCES, is_non_commercial, read_all, read_published
+from tests.helpers.clips import touch
+from training.data.corpora import read_ravdess, read_ravdess_song, read_tess
+from training.data.published import LICENCES, READERS, SOURCES, is_non_commercial, read_all, read_published
 
 REAL_CORPORA = Path(__file__).parents[3] / "shared" / "corpora"
 
 #: One file name per corpus for `read_all`.
-ONE_OF_EACH = {
+EXAMPLES = {
     "ravdess": "Actor_01/03-01-05-02-01-01-01.flac",
     "tess": "OAF_angry/OAF_back_angry.opus",
     "ravdess_song": "Actor_01/03-02-05-02-01-01-01.opus",
@@ -77,7 +77,7 @@ ONE_OF_EACH = {
         ("savee", "XX/sa15.wav", None, None, None),
     ],
 )  # fmt: skip
-def test_a_file_name_tells_speaker_emotion_and_sex_or_is_left_out(tmp_path, corpus, name, speaker, emotion, sex):
+def test_file_name_gives_speaker_emotion_and_sex(tmp_path, corpus, name, speaker, emotion, sex):
     path = tmp_path / corpus / name
     touch(path.parent, path.name, f"._{path.name}", "notes.txt")
     if speaker is None:
@@ -86,81 +86,80 @@ def test_a_file_name_tells_speaker_emotion_and_sex_or_is_left_out(tmp_path, corp
     else:
         (clip,) = read_published(corpus, tmp_path / corpus)
         assert clip.path == path
-        assert (clip.speaker, clip.emotion, clip.sex, clip.intensity) == (speaker, emotion, sex, None)
+        assert (clip.speaker, clip.emotion, clip.sex) == (speaker, emotion, sex)
         assert clip.speaker.startswith(f"{clip.corpus}-")
 
 
-def test_the_actors_of_ravdess_sing_under_the_names_that_they_speak_under(tmp_path):
+def test_ravdess_singers_keep_speaker_names(tmp_path):
     touch(tmp_path, "Actor_01/03-01-05-02-01-01-01.wav", "Actor_01/03-02-05-01-01-01-01.wav")
     (spoken,), (sung,) = read_ravdess(tmp_path), read_ravdess_song(tmp_path)
     assert (spoken.corpus, sung.corpus) == ("ravdess", "ravdess-song")
     assert spoken.speaker == sung.speaker == "ravdess-01"
-    assert (spoken.intensity, sung.intensity) == ("strong", "normal")
 
 
-def test_the_sexes_of_ravdess_and_tess_are_known(tmp_path):
+def test_ravdess_and_tess_have_sexes(tmp_path):
     touch(tmp_path, "03-01-01-01-01-01-11.wav", "03-01-01-01-01-01-12.wav", "YAF_back_sad.wav")
     assert [clip.sex for clip in read_ravdess(tmp_path)] == ["male", "female"]
     assert [clip.sex for clip in read_tess(tmp_path)] == ["female"]
 
 
-def test_a_speakers_own_folder_may_be_given(tmp_path):
+def test_folder_of_one_speaker_is_read(tmp_path):
     (clip,) = read_published("savee", touch(tmp_path / "DC", "a01.wav"))
     assert clip.speaker == "savee-dc"
 
 
-def test_a_copy_that_holds_itself_counts_once(tmp_path):
+def test_duplicate_clips_count_once(tmp_path):
     touch(tmp_path, "wav/03a01Fa.wav", "emodb/wav/03a01Fa.wav", "emodb/wav/03a01Wa.wav")
     assert [clip.emotion for clip in read_published("emo_db", tmp_path)] == ["happy", "angry"]
 
 
-def test_sounds_of_one_name_in_two_folders_are_two(tmp_path):
+def test_same_name_in_two_folders_is_two_clips(tmp_path):
     touch(tmp_path, "tones/a/ringback.wav", "tones/b/ringback.wav", "tones/b/._ringback.wav")
     assert len(read_published("non_speech", tmp_path)) == 2
 
 
 @pytest.mark.parametrize("name", SOURCES)
-def test_a_folder_without_a_clip_is_refused_with_the_names_that_are_expected(tmp_path, name):
+def test_folder_without_clips_error_states_names(tmp_path, name):
     (tmp_path / "a").mkdir()
     touch(tmp_path, "a/song.txt")
     with pytest.raises(UsageError, match=r"no clip of .*: expected .* at any depth"):
         read_published(name, tmp_path)
 
 
-def test_a_corpus_that_nobody_reads_is_a_usage_error(tmp_path):
+def test_unknown_corpus_is_usage_error(tmp_path):
     with pytest.raises(UsageError, match="no corpus is called iemocap: there are ravdess, tess"):
         read_published("iemocap", tmp_path)
 
 
-def test_all_corpora_that_are_there_are_read_in_the_order_of_the_table(tmp_path):
+def test_corpora_are_read_in_order_of_table(tmp_path):
     touch(tmp_path / "something else", "x.wav")
-    for folder, name in reversed(ONE_OF_EACH.items()):
+    for folder, name in reversed(EXAMPLES.items()):
         touch(tmp_path / folder, name)
     clips = read_all(tmp_path)
-    assert [clip.path for clip in clips] == [tmp_path / folder / name for folder, name in ONE_OF_EACH.items()]
-    assert tuple(ONE_OF_EACH) == tuple(READERS)
+    assert [clip.path for clip in clips] == [tmp_path / folder / name for folder, name in EXAMPLES.items()]
+    assert tuple(EXAMPLES) == tuple(READERS)
 
 
-def test_a_corpus_folder_that_holds_nothing_is_refused_rather_than_left_out(tmp_path):
+def test_empty_corpus_folder_is_refused(tmp_path):
     touch(tmp_path / "nemo", "KS0_anger_12.wav")
     (tmp_path / "emogator").mkdir()
     with pytest.raises(UsageError, match="no clip of EmoGator"):
         read_all(tmp_path)
 
 
-def test_a_folder_without_corpora_is_refused_with_the_names_that_are_expected(tmp_path):
+def test_folder_without_corpora_error_states_names(tmp_path):
     with pytest.raises(UsageError, match="sub-folders called ravdess, tess, ravdess_song, nemo"):
         read_all(touch(tmp_path, "03-01-05-02-01-01-01.wav"))
     with pytest.raises(UsageError, match="is not a folder"):
         read_all(tmp_path / "nowhere")
 
 
-def test_every_corpus_has_a_licence_and_labels_that_exist():
+def test_corpora_have_licences_and_valid_labels():
     kinds = [kind for source in SOURCES.values() for kind in source.kinds]
     assert {kind.corpus for kind in kinds} <= set(LICENCES)
     assert {emotion for kind in kinds for emotion in kind.emotions.values()} <= {*EMOTIONS, OTHER}
-    free = {corpus for corpus in LICENCES if not is_non_commercial(corpus)}
-    assert free == {
+    open_corpora = {corpus for corpus in LICENCES if not is_non_commercial(corpus)}
+    assert open_corpora == {
         *("emogator", "neutral-speech", "speechocean762", "ami", "picovoice-sti", "non-speech", "ivr"),
         *("crema-d", "banglaser", "emo-db"),
     }
@@ -169,7 +168,7 @@ def test_every_corpus_has_a_licence_and_labels_that_exist():
 
 
 @pytest.mark.slow
-def test_the_corpora_beside_the_checkout_are_read_whole():
+def test_real_corpora_are_read_completely():
     clips = read_all(REAL_CORPORA)
     assert Counter(clip.corpus for clip in clips) == {
         "ravdess": 1200, "ravdess-song": 836, "tess": 2800, "nemo": 4481, "emogator": 3570, "rakshak": 1865,
@@ -178,7 +177,7 @@ def test_the_corpora_beside_the_checkout_are_read_whole():
     }  # fmt: skip
     assert len({clip.path for clip in clips}) == len(clips)
     speakers = {corpus: {clip.speaker for clip in clips if clip.corpus == corpus} for corpus in LICENCES}
-    assert {corpus: len(found) for corpus, found in speakers.items() if corpus not in ("non-speech", "ivr")} == {
+    assert {corpus: len(names) for corpus, names in speakers.items() if corpus not in ("non-speech", "ivr")} == {
         "ravdess": 20, "ravdess-song": 19, "tess": 2, "nemo": 9, "emogator": 357, "rakshak": 74,
         "emotiontts-ko": 41, "neutral-speech": 243, "speechocean762": 250, "picovoice-sti": 1, "ami": 1,
         "crema-d": 82, "banglaser": 26, "meld": 1, "emo-db": 0, "savee": 0,

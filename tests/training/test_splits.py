@@ -1,4 +1,4 @@
-"""No speaker, file or audio is ever on two sides of a split."""
+"""Splits by speaker: no speaker, file or audio is on two sides."""
 
 import hashlib
 from dataclasses import replace
@@ -10,8 +10,8 @@ from hypothesis import given
 
 from analyzer.emotions import EMOTIONS
 from analyzer.errors import UsageError
-from training.corpora import Clip
-from training.splits import RAVDESS_FOLDS, Leak, refuse_leak, speakers_of, split_by_speaker
+from training.data.corpora import Clip
+from training.data.splits import RAVDESS_FOLDS, Leak, refuse_leak, speakers_of, split_by_speaker
 
 ALL_ACTORS = [f"{actor:02d}" for actor in range(1, 25)]
 
@@ -34,7 +34,7 @@ def sides(split) -> list[set[str]]:
 
 
 @given(mine=speaker_names, others=st.lists(st.sampled_from(ALL_ACTORS), unique=True), seed=st.integers(0, 2**32 - 1))
-def test_no_speaker_is_on_two_sides_and_no_clip_is_lost(mine, others, seed):
+def test_sides_share_no_speaker_and_no_clip_is_lost(mine, others, seed):
     clips = clips_of("mine", mine) + clips_of("ravdess", others) + TESS_CLIPS
     split = split_by_speaker(clips, seed)
     training, validation, test = sides(split)
@@ -43,46 +43,46 @@ def test_no_speaker_is_on_two_sides_and_no_clip_is_lost(mine, others, seed):
 
 
 @given(speakers=speaker_names, seed=st.integers(0, 2**32 - 1))
-def test_a_sixth_of_the_speakers_of_an_own_corpus_is_tested_and_a_sixth_validated(speakers, seed):
+def test_a_sixth_is_tested_and_a_sixth_validated(speakers, seed):
     _, validation, test = sides(split_by_speaker(clips_of("mine", speakers), seed))
     assert len(validation) == len(test) == len(speakers) // 6
 
 
-def test_ravdess_is_split_by_the_published_folds():
+def test_ravdess_is_split_by_published_folds():
     _, validation, test = sides(split_by_speaker(RAVDESS_CLIPS + TESS_CLIPS, 1))
     assert test == {"ravdess-01", "ravdess-11", "ravdess-20", "ravdess-21"}
     assert validation == {"ravdess-04", "ravdess-10", "ravdess-12", "ravdess-14"}
 
 
-def test_the_published_folds_hold_every_actor_once():
+def test_folds_contain_every_actor_once():
     assert sorted(actor for fold in RAVDESS_FOLDS.values() for actor in fold) == ALL_ACTORS
 
 
-def test_a_part_of_ravdess_is_split_by_the_actors_that_are_there():
+def test_partial_ravdess_is_split_by_folds():
     _, validation, test = sides(split_by_speaker(clips_of("ravdess", ["01", "02", "03", "04", "05", "06"]), 1))
     assert (test, validation) == ({"ravdess-01"}, {"ravdess-04"})
 
 
-def test_ravdess_without_the_actors_of_those_folds_is_drawn_from():
+def test_ravdess_without_these_folds_is_drawn():
     _, validation, test = sides(split_by_speaker(clips_of("ravdess", ["02", "03", "05", "06", "07", "08"]), 1))
     assert len(test) == len(validation) == 1
 
 
-def test_the_two_speakers_of_tess_are_only_trained_on():
+def test_tess_is_only_trained_on():
     training, _, _ = sides(split_by_speaker(RAVDESS_CLIPS + TESS_CLIPS, 1))
     assert {"tess-oaf", "tess-yaf"} <= training
 
 
-def test_the_draw_is_repeatable_and_another_corpus_does_not_change_it():
+def test_split_is_reproducible():
     mine = clips_of("mine", list("abcdefghijklmnopqr"))
     alone = sides(split_by_speaker(mine, 5))
     assert sides(split_by_speaker(tuple(reversed(mine)), 5)) == alone
-    beside = sides(split_by_speaker(mine + RAVDESS_CLIPS, 5))
-    assert alone[2] <= beside[2] and alone[1] <= beside[1]
+    combined = sides(split_by_speaker(mine + RAVDESS_CLIPS, 5))
+    assert alone[2] <= combined[2] and alone[1] <= combined[1]
     assert any(sides(split_by_speaker(mine, seed)) != alone for seed in range(6, 12))
 
 
-def test_named_speakers_make_up_a_side_and_the_default_leaves_them_alone():
+def test_named_speakers_form_a_side():
     split = split_by_speaker(RAVDESS_CLIPS, 1, test_speakers=["ravdess-04", "ravdess-05"])
     _, validation, test = sides(split)
     assert test == {"ravdess-04", "ravdess-05"}
@@ -97,39 +97,39 @@ def test_named_speakers_make_up_a_side_and_the_default_leaves_them_alone():
         ({"test_speakers": list(speakers_of(RAVDESS_CLIPS))}, "no speaker is left for"),
     ],
 )
-def test_speakers_that_make_no_split_are_a_usage_error(options, message):
+def test_invalid_speakers_are_usage_error(options, message):
     with pytest.raises(UsageError, match=message):
         split_by_speaker(RAVDESS_CLIPS, 1, **options)
 
 
-def test_too_few_speakers_to_test_on_anybody_are_a_usage_error():
+def test_too_few_speakers_are_usage_error():
     with pytest.raises(UsageError, match="at least 6 speakers"):
         split_by_speaker(TESS_CLIPS, 1)
 
 
-def test_an_emotion_that_nobody_trained_on_acts_is_a_usage_error():
+def test_emotion_without_training_clip_is_usage_error():
     without_calm = [clip for clip in RAVDESS_CLIPS if clip.emotion != "calm"]
     with pytest.raises(UsageError, match="acts calm"):
         split_by_speaker(without_calm, 1)
 
 
 CLIP = Clip(Path("x/a.wav"), "happy", "x-1", "x", hashlib.sha256(b"a").hexdigest())
-STRANGER = Clip(Path("x/b.wav"), "happy", "x-2", "x", hashlib.sha256(b"b").hexdigest())
+OTHER_CLIP = Clip(Path("x/b.wav"), "happy", "x-2", "x", hashlib.sha256(b"b").hexdigest())
 
 
-def test_strangers_are_let_through():
-    refuse_leak([CLIP], [STRANGER])
+def test_different_speakers_are_accepted():
+    refuse_leak([CLIP], [OTHER_CLIP])
 
 
 @pytest.mark.parametrize(
-    ("planted", "message"),
+    ("leaked", "message"),
     [
-        (replace(STRANGER, speaker=CLIP.speaker), "speaker x-1 stands on both sides"),
-        (replace(STRANGER, path=CLIP.path), "under two speakers"),
-        (replace(STRANGER, path=Path("x/../x/a.wav")), "under two speakers"),
-        (replace(STRANGER, audio=CLIP.audio), "the same audio"),
+        (replace(OTHER_CLIP, speaker=CLIP.speaker), "speaker x-1 stands on both sides"),
+        (replace(OTHER_CLIP, path=CLIP.path), "under two speakers"),
+        (replace(OTHER_CLIP, path=Path("x/../x/a.wav")), "under two speakers"),
+        (replace(OTHER_CLIP, audio=CLIP.audio), "the same audio"),
     ],
 )
-def test_a_planted_leak_is_refused(planted, message):
+def test_leak_is_refused(leaked, message):
     with pytest.raises(Leak, match=message):
-        refuse_leak([CLIP], [STRANGER, planted])
+        refuse_leak([CLIP], [OTHER_CLIP, leaked])

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from keras import layers
 
-from training import tuning
-from training.tuning import Options, fit, rate_factor
+from training.encoders import tuning
+from training.encoders.tuning import Options, fit, rate_factor
 
 
 def network():
@@ -22,18 +22,18 @@ def draw(step):
 
 
 def fitted(checkpoint, steps=20, draw=draw, **options):
-    made = network()
-    fit(made, "mse", draw, Options(steps=steps, rate=1e-2, head_rate=1e-2, **options), checkpoint)
-    return made.get_weights()
+    model = network()
+    fit(model, "mse", draw, Options(steps=steps, rate=1e-2, head_rate=1e-2, **options), checkpoint)
+    return model.get_weights()
 
 
 def error_of(weights):
-    made = network()
-    made.set_weights(weights)
-    return np.mean([np.square(made(inputs) - wanted).mean() for inputs, wanted in map(draw, range(100, 110))])
+    model = network()
+    model.set_weights(weights)
+    return np.mean([np.square(model(inputs) - targets).mean() for inputs, targets in map(draw, range(100, 110))])
 
 
-def test_a_fit_reduces_the_error(tmp_path):
+def test_fit_reduces_error(tmp_path):
     assert error_of(fitted(tmp_path / "c.npz", steps=120)) < 0.5 * error_of(network().get_weights())
 
 
@@ -47,20 +47,20 @@ def test_a_fit_reduces_the_error(tmp_path):
         ("head/kernel", 10.0),
     ],
 )
-def test_lower_blocks_learn_slower_and_the_head_faster(path, factor):
+def test_learning_rates_per_layer(path, factor):
     options = Options(rate=1e-4, head_rate=1e-3, block_decay=0.5)
     assert rate_factor(path, 2, options) == pytest.approx(factor)
 
 
-def test_a_rate_of_0_leaves_a_block_unchanged(tmp_path):
+def test_zero_rate_keeps_block(tmp_path):
     before, after = network().get_weights(), fitted(tmp_path / "c.npz", block_decay=0.0, weight_decay=0.0)
     assert (before[0] == after[0]).all()
     assert (before[2] != after[2]).any()
 
 
-def test_an_interrupted_fit_goes_on_and_ends_with_the_same_weights(tmp_path, monkeypatch):
+def test_interrupted_fit_resumes(tmp_path, monkeypatch):
     monkeypatch.setattr(tuning, "CHECKPOINT_STEPS", 6)
-    whole = fitted(tmp_path / "whole.npz")
+    complete = fitted(tmp_path / "whole.npz")
 
     def interrupted(step):
         if step == 15:
@@ -73,14 +73,15 @@ def test_an_interrupted_fit_goes_on_and_ends_with_the_same_weights(tmp_path, mon
     steps = []
     continued = fitted(tmp_path / "c.npz", draw=lambda step: steps.append(step) or draw(step))
     assert steps[0] in (6, 12)
-    assert all(np.array_equal(one, other) for one, other in zip(whole, continued, strict=True))
+    assert all(np.array_equal(expected, actual) for expected, actual in zip(complete, continued, strict=True))
     assert not (tmp_path / "c.npz").exists()
 
 
-def test_a_fit_ends_with_the_average_of_its_weights(tmp_path):
+def test_fit_averages_its_weights(tmp_path):
     quick, slow = (fitted(tmp_path / "c.npz", steps=30, average=average) for average in (0.0, 0.99))
     start = network().get_weights()
     moved = [
-        np.abs(np.concatenate([(a - b).ravel() for a, b in zip(w, start, strict=True)])).sum() for w in (quick, slow)
+        np.abs(np.concatenate([(value - initial).ravel() for value, initial in zip(weights, start, strict=True)])).sum()
+        for weights in (quick, slow)
     ]
     assert moved[1] < 0.5 * moved[0]

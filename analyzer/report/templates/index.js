@@ -48,8 +48,8 @@ function share(of) {
   return element("span", { class: "share" }, bar, `${percent}\u00a0%`);
 }
 
-function told(text) {
-  return text ? element("span", { class: "more-told" }, text) : null;
+function details(text) {
+  return text ? element("span", { class: "details" }, text) : null;
 }
 
 function rowOf(r) {
@@ -59,7 +59,7 @@ function rowOf(r) {
   const cell = (label, ...children) => element("td", { role: "cell", "data-label": label }, ...children);
   const number = (label, text) => element("td", { role: "cell", "data-label": label, class: "number" }, text);
   return element("tr", { role: "row" },
-    cell("recording", linked(r.recording, r.href), told(r.groups), told(r.note)),
+    cell("recording", linked(r.recording, r.href), details(r.groups), details(r.note)),
     cell("recorded", r.recorded),
     cell("speakers", r.speakers),
     number("length", clock(r.length)),

@@ -56,7 +56,7 @@ function clock(t) {
   return hours ? `${hours}:${two(minutes)}:${two(s % 60)}` : `${minutes}:${two(s % 60)}`;
 }
 
-function told(t, segment) {
+function describe(t, segment) {
   return [clock(t), ...(segment ? [segment.speaker, segment.emotion, segment.sure] : [])].filter(Boolean).join(", ");
 }
 
@@ -70,8 +70,8 @@ function show(t) {
   if (wasSeen && !isSeen(now)) reveal(now);
   const segment = segmentAt(now);
   slider.ariaValueNow = Number(now.toFixed(2));
-  slider.ariaValueText = told(now, segment);
-  $(".now").textContent = told(now, segment);
+  slider.ariaValueText = describe(now, segment);
+  $(".now").textContent = describe(now, segment);
   if (segment !== running) {
     running?.row.removeAttribute("aria-current");
     running = segment;
@@ -146,7 +146,7 @@ slider.addEventListener("click", (event) => go(timeAt(event), true));
 
 slider.addEventListener("pointermove", (event) => {
   const t = timeAt(event);
-  tip.textContent = told(t, segmentAt(t, channelAt(event)));
+  tip.textContent = describe(t, segmentAt(t, channelAt(event)));
   tip.hidden = event.pointerType === "touch";
   const half = tip.offsetWidth / 2 + 4, x = event.clientX - slider.getBoundingClientRect().left;
   const left = scroller.scrollLeft + half, right = scroller.scrollLeft + scroller.clientWidth - half;

@@ -1,0 +1,1 @@
+"""The analysis of one recording or stream, from samples to rows."""

@@ -1,0 +1,1 @@
+"""From a file, local or in object storage, to blocks of samples."""

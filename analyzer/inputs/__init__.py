@@ -1,0 +1,1 @@
+"""Which recordings there are, and the metadata of each."""

@@ -1,0 +1,1 @@
+"""Processes, signals, logs, locks and output streams of the operating system."""

@@ -1,0 +1,1 @@
+"""From samples to segments of speech and their features."""

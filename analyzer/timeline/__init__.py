@@ -1,0 +1,1 @@
+"""Rows of a recording's timeline, and what is computed from them."""

@@ -1,0 +1,1 @@
+"""Training data: corpora, splits, sounds, simulated telephone lines and crops."""

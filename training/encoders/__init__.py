@@ -1,0 +1,1 @@
+"""Encoders: their networks, their training, and their statistics of clips."""

@@ -1,0 +1,1 @@
+"""Evaluation of models from their out-of-fold probabilities."""
