@@ -167,7 +167,7 @@ def analyze(
     return Timeline(
         recording=show(os.path.basename(location)),
         length_s=analysis.length_s,
-        speakers=analysis.speakers[: len(analysis.figures)],
+        speakers=analysis.speakers[: len(analysis.statistics)],
         rows=tuple(analysis.rows),
         other=analysis.drawing.other,
         envelope=envelope.unpack(analysis.drawing.envelope, analysis.channels),

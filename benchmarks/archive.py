@@ -12,7 +12,7 @@ from analyzer.names import Identity
 from analyzer.store.entry import Entry
 from analyzer.store.ledger import Ledger
 from analyzer.store.outputs import timeline_path, write_timeline
-from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.channel_statistics import channel_statistics
 from analyzer.timeline.timeline import DrawingData, Row, ordered
 
 SPEAKERS = ("customer", "agent")
@@ -29,9 +29,9 @@ def make_archive(output: Path, count: int) -> Path:
     """
     rng = np.random.default_rng(1)
     calls = [_rows(rng) for _ in range(_DISTINCT)]
-    figures = [
+    statistics = [
         {
-            channel: channel_figures(channel, rows, [], _LENGTH_S, speaker=speaker, masked=False)
+            channel: channel_statistics(channel, rows, [], _LENGTH_S, speaker=speaker, masked=False)
             for channel, speaker in enumerate(SPEAKERS, start=1)
         }
         for rows in calls
@@ -61,7 +61,7 @@ def make_archive(output: Path, count: int) -> Path:
                 rate=8000,
                 channels=2,
                 length_s=_LENGTH_S,
-                figures=figures[number % _DISTINCT],
+                statistics=statistics[number % _DISTINCT],
                 recorded=f"{day} {8 + number % 12:02d}:{number % 60:02d}:00",
                 recorded_from="name",
                 groups={"queue": f"queue {number % 12}"},

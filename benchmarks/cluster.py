@@ -12,11 +12,12 @@ import psutil
 
 from analyzer.batch import cluster
 from analyzer.batch.plan import NEW, Job
+from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.inputs.discovery import Found
 from analyzer.names import Identity
 from analyzer.runtime.signals import StopSignals
 from analyzer.store.entry import Entry
-from analyzer.timeline.channel_statistics import Figures
+from analyzer.timeline.channel_statistics import ChannelStatistics, EmotionStatistics
 from analyzer.timeline.timeline import DrawingData
 
 WORKERS = 2
@@ -73,11 +74,13 @@ def workers(
 
 def dummy_results(bundle: cluster.Bundle) -> list[tuple[Entry, DrawingData]]:
     """Return dummy results for a bundle: a ledger entry and a sketch of three minutes per recording."""
-    figures: dict[int, Figures] = {channel: {f"figure_{k}": 0.1234 * k for k in range(30)} for channel in (1, 2)}
+    shares, means = dict.fromkeys((*EMOTIONS, UNCERTAIN), 0.1234), dict.fromkeys(EMOTIONS, 0.1234)
+    emotions = EmotionStatistics(shares, means, means, 0.1234, 0.1234, 0, None)
+    statistics = {channel: ChannelStatistics("agent", 90.0, 0.0, 30.0, 5.0, -20.0, emotions) for channel in (1, 2)}
     recordings = [job.recording for job in bundle]
     drawing = DrawingData(bytes(2000), ())
     return [
-        (Entry(recording.identity, recording.size, recording.mtime_ns, "ok", figures=figures), drawing)
+        (Entry(recording.identity, recording.size, recording.mtime_ns, "ok", statistics=statistics), drawing)
         for recording in recordings
     ]
 

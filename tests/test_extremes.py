@@ -48,7 +48,7 @@ sizes = st.integers(0, 1 << 70)
 @example(-(1 << 63), 0)
 @example(-(1 << 63) - 1, 0)
 def test_any_time_and_size_is_stored(mtime_ns: int, size: int) -> None:
-    entry = Entry(Identity("calls", "a.wav"), size, mtime_ns, "failed", "odd", attempts=1, figures={})
+    entry = Entry(Identity("calls", "a.wav"), size, mtime_ns, "failed", "odd", attempts=1, statistics={})
     with closing(Ledger(Path("not-there"), in_memory=True)) as ledger:
         ledger.record(entry)
         assert ledger.get(entry.identity) == entry

@@ -94,7 +94,7 @@ def test_full_disk_keeps_finished_results(
             finished = {
                 str(entry.identity.result_path(Path("timelines"), ".csv"))
                 for entry in ledger.entries()
-                if entry.figures
+                if entry.statistics
             }
         assert finished <= set(result_files)
     if status == 3:

@@ -232,7 +232,7 @@ def test_recording_without_rows_fails(
     recordings: Recordings, output: Path, analyze: Analyze, view: str, error: str
 ) -> None:
     def is_analysed(entry: Entry, *_: object) -> bool:
-        return bool(entry.figures)
+        return bool(entry.statistics)
 
     with failing(views, view, ERRORS[error], condition=is_analysed):
         assert analyze(recordings.calls, "-o", output, "-q", *FORMATS) == 1

@@ -13,6 +13,7 @@ from analyzer.errors import CannotWork, UsageError
 from analyzer.names import Identity
 from analyzer.store.entry import Entry
 from analyzer.store.ledger import FILE_NAME, Ledger
+from analyzer.timeline.channel_statistics import ChannelStatistics
 from analyzer.timeline.timeline import DrawingData
 
 parts = (
@@ -35,7 +36,9 @@ entries = st.builds(
     rate=st.one_of(st.none(), st.integers(1, 768_000)),
     channels=st.one_of(st.none(), st.integers(1, 9)),
     length_s=st.one_of(st.none(), st.floats(0, 1e6)),
-    figures=st.dictionaries(st.integers(1, 4), st.dictionaries(st.sampled_from(["talk_s", "level_db"]), numbers)),
+    statistics=st.dictionaries(
+        st.integers(1, 4), st.builds(ChannelStatistics, st.text(), *[numbers] * 5, masked=st.booleans())
+    ),
     present=st.booleans(),
     attempts=st.integers(0, 9),
 )
@@ -77,7 +80,13 @@ def test_new_ledger_is_empty() -> None:
 
 
 def test_entries_are_persistent(tmp_path: Path) -> None:
-    entry = Entry(Identity("calls", os.fsdecode(b"\xff.wav")), 1, 2, "ok", figures={2: {"talk_s": 1.5}})
+    entry = Entry(
+        Identity("calls", os.fsdecode(b"\xff.wav")),
+        1,
+        2,
+        "ok",
+        statistics={2: ChannelStatistics("agent", 1.5, 0.0, 2.0, 0.5)},
+    )
     with closing(Ledger(tmp_path / "out")) as ledger:
         ledger.record(entry, DrawingData(b"peaks", ()))
         ledger.state.time_zone = "Europe/Berlin"
@@ -104,7 +113,7 @@ def test_every_write_makes_tables_stale() -> None:
         assert ledger.stale_tables() == {"xlsx", "html"}
         ledger.mark_present([identity], False)
         assert ledger.stale_tables() == {"csv", "xlsx", "html"}
-        assert ledger.get(identity) == Entry(identity, 1, 2, "ok", figures={}, present=False)
+        assert ledger.get(identity) == Entry(identity, 1, 2, "ok", statistics={}, present=False)
 
 
 def test_label_belongs_to_one_folder() -> None:

@@ -83,7 +83,7 @@ def test_blocks_do_not_change_scale(
     monkeypatch.setattr("analyzer.audio.stream.BLOCK_S", block_s)
     scaled = analysed(write_wav(tmp_path / "a.wav", np.rint(CALL * 32767), subtype="FLOAT"), classifier)
     plain = analysed(write_wav(tmp_path / "b.wav", np.rint(CALL * 32767) / 32768, subtype="FLOAT"), classifier)
-    assert (scaled.rows, scaled.figures, scaled.drawing) == (plain.rows, plain.figures, plain.drawing)
+    assert (scaled.rows, scaled.statistics, scaled.drawing) == (plain.rows, plain.statistics, plain.drawing)
     assert scaled.note == "integers stored as float: taken as 16-bit samples"
 
 
@@ -127,9 +127,9 @@ def test_soft_voice_is_found_and_noted(tmp_path: Path, classifier: Classifier, b
     sound = voices.call(30, [(1, 4), (6, 10), (20, 25)], seed=3)
     loud = analysed(write_wav(tmp_path / "a.wav", sound), classifier)
     soft = analysed(write_wav(tmp_path / "b.wav", sound * np.float32(10 ** (below_db / 20))), classifier)
-    assert soft.figures[1]["talk_s"] == pytest.approx(loud.figures[1]["talk_s"], rel=0.05)
-    assert soft.figures[1]["level_db"] == pytest.approx(loud.figures[1]["level_db"] + below_db, abs=1)
-    level = soft.figures[1]["level_db"]
+    assert soft.statistics[1].talk_s == pytest.approx(loud.statistics[1].talk_s, rel=0.05)
+    assert soft.statistics[1].level_db == pytest.approx(loud.statistics[1].level_db + below_db, abs=1)
+    level = soft.statistics[1].level_db
     assert loud.note == ""
     assert soft.note == (f"very quiet: {level:.0f} dBFS on channel 1" if level < -45 else "")
 

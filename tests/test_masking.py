@@ -153,7 +153,7 @@ def test_masked_results_are_as_complete_as_others(private: Workspace) -> None:
     assert rows[dated] == ("2026-11-24 09:15:00", "recorded: from the name")
     assert (private.output / "timelines" / f"calls-{mask}" / f"in-{mask}.wav.csv").is_file()
     assert entry.groups == entry.metadata.groups == {"customer": mask, "queue": f"sales {mask}"}
-    assert {figures["speaker"] for figures in (entry.figures or {}).values()} == {f"caller {mask}"}
+    assert {channel.speaker for channel in (entry.statistics or {}).values()} == {f"caller {mask}"}
 
 
 def test_a_date_in_a_common_form_is_recognised_where_it_is_masked(work: Workspace) -> None:

@@ -230,11 +230,11 @@ def test_run_keeps_results_and_attempts(
     calls: Path, old: Path, analyze: Analyze, same_model: None, calendar: Calendar
 ) -> None:
     timelines = contents(old, "timelines/**/*.csv")
-    figures = {path: entries(old)[path].figures for path in ANALYSED}
+    figures = {path: entries(old)[path].statistics for path in ANALYSED}
     assert analyze(*options(calls, old)) == 1
     assert contents(old, "timelines/**/*.csv") == timelines
     current = entries(old)
-    assert {path: current[path].figures for path in ANALYSED} == figures
+    assert {path: current[path].statistics for path in ANALYSED} == figures
     assert (current["once.wav"].status, current["once.wav"].attempts) == ("failed", 2)
     assert (current["twice.wav"].status, current["twice.wav"].attempts) == ("given_up", 3)
     assert (current["given_up.wav"].status, current["given_up.wav"].attempts) == ("given_up", 3)

@@ -8,7 +8,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from analyzer.emotions import EMOTIONS, NEGATIVE, UNCERTAIN
-from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.channel_statistics import channel_statistics
 from analyzer.timeline.passages import Passage, passages
 from analyzer.timeline.timeline import Row
 
@@ -180,12 +180,13 @@ def test_figures_describe_the_longest_passage(
 ) -> None:
     rows = rows_of(pieces)
     call_passages = passages(rows)
-    figures = channel_figures(1, rows, [], 600.0, speaker="customer", masked=False)
-    values = [figures[f"passage_{name}"] for name in ("start_s", "end_s", "emotion", "negative_s", "mean")]
+    figures = channel_statistics(1, rows, [], 600.0, speaker="customer", masked=False)
+    columns = figures.columns()
+    values = [columns[f"passage_{name}"] for name in ("start_s", "end_s", "emotion", "negative_s", "mean")]
     if call_passages:
         longest_s = max(passage.negative_s for passage in call_passages)
         longest = next(passage for passage in call_passages if passage.negative_s == longest_s)
         assert values == list(vars(longest).values())
     else:
         assert values == [None] * 5
-    assert figures["passages"] == (len(call_passages) if rows else None)
+    assert columns["passages"] == (len(call_passages) if rows else None)

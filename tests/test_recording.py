@@ -45,14 +45,14 @@ def test_speakers_are_separate(tmp_path: Path, classifier: Classifier) -> None:
     assert analysis.note == ""
     expected = {1: [(1, 4), (9, 12)], 2: [(4.5, 8.5), (11, 14)]}
     for channel, intervals in expected.items():
-        assert analysis.figures[channel]["talk_s"] == pytest.approx(
+        assert analysis.statistics[channel].talk_s == pytest.approx(
             sum(end - start for start, end in intervals), abs=0.3
         )
         for row in analysis.rows:
             if row.channel == channel:
                 assert any(start - 0.1 <= row.start and row.end <= end + 0.1 for start, end in intervals)
-    assert analysis.figures[1]["both_s"] == analysis.figures[2]["both_s"] == pytest.approx(1, abs=0.2)
-    assert analysis.figures[1]["silence_s"] == pytest.approx(4, abs=0.4)
+    assert analysis.statistics[1].both_s == analysis.statistics[2].both_s == pytest.approx(1, abs=0.2)
+    assert analysis.statistics[1].silence_s == pytest.approx(4, abs=0.4)
 
 
 def test_rows_are_ordered_and_sum_to_one(tmp_path: Path, classifier: Classifier) -> None:
@@ -67,9 +67,9 @@ def test_identical_channels_are_analysed_once(tmp_path: Path, classifier: Classi
     speech = voices.call(6, [(1, 5)])
     mono = analysed(write_wav(tmp_path / "mono.wav", speech), classifier)
     stereo = analysed(write_wav(tmp_path / "stereo.wav", np.stack([speech, speech])), classifier)
-    assert (stereo.note, stereo.channels, list(stereo.figures)) == ("both channels identical", 2, [1])
+    assert (stereo.note, stereo.channels, list(stereo.statistics)) == ("both channels identical", 2, [1])
     assert stereo.rows == mono.rows
-    assert stereo.figures == mono.figures
+    assert stereo.statistics == mono.statistics
 
 
 @pytest.mark.parametrize(
@@ -81,7 +81,7 @@ def test_fake_stereo_differs_by_40_db(tmp_path: Path, classifier: Classifier, be
     noise = voices.noise(6, seed=9) * np.float32(np.sqrt(np.square(speech).mean()) / 0.01)
     difference = noise * np.float32(10 ** (-below_db / 20))
     analysis = analysed(write_wav(tmp_path / "a.wav", np.stack([speech + difference, speech - difference])), classifier)
-    assert (analysis.note, list(analysis.figures)) == (note, [1])
+    assert (analysis.note, list(analysis.statistics)) == (note, [1])
 
 
 @pytest.mark.parametrize("silent", [1, 2])
@@ -89,13 +89,13 @@ def test_silent_channel_is_noted(tmp_path: Path, classifier: Classifier, silent:
     speech = voices.call(6, [(1, 5)])
     sides = [speech, np.zeros_like(speech)] if silent == 2 else [np.zeros_like(speech), speech]
     analysis = analysed(write_wav(tmp_path / "a.wav", np.stack(sides)), classifier)
-    assert (analysis.note, list(analysis.figures)) == (f"channel {silent} is silent", [1, 2])
-    assert analysis.figures[silent]["talk_s"] == 0
+    assert (analysis.note, list(analysis.statistics)) == (f"channel {silent} is silent", [1, 2])
+    assert analysis.statistics[silent].talk_s == 0
 
 
 def test_two_silent_channels_are_two(tmp_path: Path, classifier: Classifier) -> None:
     analysis = analysed(write_wav(tmp_path / "a.wav", np.zeros((2, 40_000), np.float32)), classifier)
-    assert (analysis.status, analysis.note, list(analysis.figures)) == ("no_speech", "", [1, 2])
+    assert (analysis.status, analysis.note, list(analysis.statistics)) == ("no_speech", "", [1, 2])
 
 
 @pytest.mark.parametrize(
@@ -106,10 +106,10 @@ def test_two_silent_channels_are_two(tmp_path: Path, classifier: Classifier) -> 
 def test_no_speech_gives_no_rows(tmp_path: Path, classifier: Classifier, sound: np.ndarray) -> None:
     analysis = analysed(write_wav(tmp_path / "a.wav", sound), classifier)
     assert (analysis.status, analysis.rows) == ("no_speech", [])
-    assert analysis.figures[1]["talk_s"] == 0
+    assert analysis.statistics[1].talk_s == 0
     has_sound = bool(sound.any())
-    assert analysis.figures[1]["other_s"] == pytest.approx(10 if has_sound else 0, abs=0.2)
-    assert analysis.figures[1]["silence_s"] == pytest.approx(0 if has_sound else 10, abs=0.2)
+    assert analysis.statistics[1].other_s == pytest.approx(10 if has_sound else 0, abs=0.2)
+    assert analysis.statistics[1].silence_s == pytest.approx(0 if has_sound else 10, abs=0.2)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,7 @@ def test_any_encoding_keeps_times(encoding: Encoding, tmp_path: Path, classifier
     assert analysis.status == "ok"
     assert analysis.rows[0].start == pytest.approx(1, abs=0.2)
     assert analysis.rows[-1].end == pytest.approx(7, abs=0.2)
-    assert analysis.figures[1]["talk_s"] == pytest.approx(5, abs=0.4)
+    assert analysis.statistics[1].talk_s == pytest.approx(5, abs=0.4)
 
 
 @pytest.mark.parametrize("block_s", [0.05, 1.0, 60.0])
@@ -131,7 +131,11 @@ def test_block_size_changes_nothing(
     expected = analysed(path, classifier)
     monkeypatch.setattr("analyzer.audio.stream.BLOCK_S", block_s)
     analysis = analysed(path, classifier)
-    assert (analysis.rows, analysis.figures, analysis.drawing) == (expected.rows, expected.figures, expected.drawing)
+    assert (analysis.rows, analysis.statistics, analysis.drawing) == (
+        expected.rows,
+        expected.statistics,
+        expected.drawing,
+    )
 
 
 sounds = st.sampled_from(["speech", "noise", "tones", "silence", "loud"])
@@ -165,8 +169,8 @@ def test_rows_do_not_overlap(
     analysis = analysed(path, classifier)
     assert analysis.rows == timeline.ordered(analysis.rows)
     assert all(0 <= row.start < row.end <= analysis.length_s + 0.001 for row in analysis.rows)
-    assert {row.channel for row in analysis.rows} <= set(analysis.figures)
-    for channel in analysis.figures:
+    assert {row.channel for row in analysis.rows} <= set(analysis.statistics)
+    for channel in analysis.statistics:
         channel_rows = [row for row in analysis.rows if row.channel == channel]
         assert all(before.end <= after.start for before, after in itertools.pairwise(channel_rows))
     assert all(abs(sum(row.probabilities) - 1) <= 0.0005 for row in analysis.rows)
@@ -174,7 +178,7 @@ def test_rows_do_not_overlap(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("analyzer.audio.stream.BLOCK_S", block_s)
         in_other_blocks = analysed(path, classifier)
-    assert (in_other_blocks.rows, in_other_blocks.figures) == (analysis.rows, analysis.figures)
+    assert (in_other_blocks.rows, in_other_blocks.statistics) == (analysis.rows, analysis.statistics)
 
 
 def test_truncated_wav_is_analysed(tmp_path: Path, classifier: Classifier) -> None:
@@ -182,7 +186,7 @@ def test_truncated_wav_is_analysed(tmp_path: Path, classifier: Classifier) -> No
     path.write_bytes(path.read_bytes()[: 44 + 30 * 16000])
     analysis = analysed(path, classifier)
     assert (analysis.length_s, analysis.note, analysis.status) == (30.0, "truncated: 0:30 of 1:00", "ok")
-    assert analysis.figures[1]["talk_s"] == pytest.approx(19, abs=0.3)
+    assert analysis.statistics[1].talk_s == pytest.approx(19, abs=0.3)
 
 
 def test_unreadable_file_raises(tmp_path: Path, classifier: Classifier) -> None:
@@ -246,12 +250,12 @@ def long_speech(tmp_path: Path) -> Path:
 def test_non_speech_of_the_network_has_no_row(
     long_speech: Path, classifier: Classifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = analysed(long_speech, classifier).figures[1]
+    before = analysed(long_speech, classifier).statistics[1]
     set_non_speech(classifier, monkeypatch, lambda number: 0.9)
     analysis = analysed(long_speech, classifier)
-    assert (analysis.status, analysis.rows, analysis.figures[1]["talk_s"]) == ("no_speech", [], 0)
-    assert analysis.figures[1]["other_s"] == pytest.approx(before["talk_s"] + before["other_s"])
-    assert analysis.figures[1]["silence_s"] == before["silence_s"]
+    assert (analysis.status, analysis.rows, analysis.statistics[1].talk_s) == ("no_speech", [], 0)
+    assert analysis.statistics[1].other_s == pytest.approx(before.talk_s + before.other_s)
+    assert analysis.statistics[1].silence_s == before.silence_s
 
 
 def test_noisy_speech_needs_a_non_speech_output(
@@ -261,9 +265,9 @@ def test_noisy_speech_needs_a_non_speech_output(
     path = write_wav(tmp_path / "a.wav", sound)
     set_non_speech(classifier, monkeypatch, lambda number: 0.1)
     monkeypatch.setattr(classifier, "settings", replace(classifier.settings, has_non_speech_output=False))
-    assert analysed(path, classifier).figures[1]["talk_s"] < 5
+    assert analysed(path, classifier).statistics[1].talk_s < 5
     monkeypatch.setattr(classifier, "settings", replace(classifier.settings, has_non_speech_output=True))
-    assert analysed(path, classifier).figures[1]["talk_s"] > 10
+    assert analysed(path, classifier).statistics[1].talk_s > 10
 
 
 def test_single_non_speech_segment_keeps_its_row(

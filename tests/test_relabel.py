@@ -17,7 +17,7 @@ from analyzer.names import Identity
 from analyzer.store.entry import Entry
 from analyzer.store.ledger import Ledger
 from analyzer.store.outputs import read_timeline, timeline_path, write_timeline
-from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.channel_statistics import ChannelStatistics, channel_statistics
 from analyzer.timeline.roles import Roles
 from analyzer.timeline.timeline import Row, ordered
 from tests.helpers.dialogues import BOTH, CUSTOMER, a_dialogue
@@ -56,14 +56,16 @@ def test_a_timeline_is_read_as_it_was_written(folder: Path, some: list[Row], mas
 def test_relabelled_results_are_those_of_an_analysis(folder: Path, some: list[Row], only: set[str]) -> None:
     roles, some = Roles(("agent", "customer"), frozenset(only)), ordered(some)
 
-    def figures(masked: set[int]) -> dict:
-        return {k: channel_figures(k, some, [], 2e4, speaker=roles.speakers[k - 1], masked=k in masked) for k in (1, 2)}
+    def statistics(masked: set[int]) -> dict:
+        return {
+            k: channel_statistics(k, some, [], 2e4, speaker=roles.speakers[k - 1], masked=k in masked) for k in (1, 2)
+        }
 
-    entry = Entry(Identity("calls", "a.wav"), 1, 1, "ok", channels=2, figures=figures(set()))
+    entry = Entry(Identity("calls", "a.wav"), 1, 1, "ok", channels=2, statistics=statistics(set()))
     path = timeline_path(folder, entry.identity)
     write_timeline(path, some, roles.speakers)
     relabelled = relabel.relabelled(entry, roles, folder)
-    assert relabelled.figures == figures({k for k in (1, 2) if roles.is_masked(roles.speakers[k - 1])})
+    assert relabelled.statistics == statistics({k for k in (1, 2) if roles.is_masked(roles.speakers[k - 1])})
     assert not relabel.needs_relabel(relabelled, roles) and not relabel.lacks_emotions(relabelled, roles)
     first = path.read_bytes()
     assert relabel.relabelled(relabelled, roles, folder) == relabelled
@@ -71,7 +73,9 @@ def test_relabelled_results_are_those_of_an_analysis(folder: Path, some: list[Ro
 
 
 def test_an_error_names_the_damaged_timeline(folder: Path) -> None:
-    entry = Entry(Identity("calls", "b.wav"), 1, 1, "ok", channels=1, figures={1: {"speaker": "channel 1"}})
+    entry = Entry(
+        Identity("calls", "b.wav"), 1, 1, "ok", channels=1, statistics={1: ChannelStatistics("channel 1", 0, 0, 0, 0)}
+    )
     path = timeline_path(folder, entry.identity)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("start,end\n1,2\n")

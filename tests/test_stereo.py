@@ -275,8 +275,8 @@ def test_similar_channels_are_one(tmp_path: Path, classifier: Classifier) -> Non
     mix = mixed_call()
     mono = analyse(write_wav(tmp_path / "mono.wav", mix), classifier, SpeechSettings())
     stereo = analyse(write_wav(tmp_path / "a.wav", np.stack([mix, louder(mix, -2)])), classifier, SpeechSettings())
-    assert (stereo.note, stereo.channels, list(stereo.figures)) == (SAME_CONVERSATION, 2, [1])
-    assert (stereo.rows, stereo.figures) == (mono.rows, mono.figures)
+    assert (stereo.note, stereo.channels, list(stereo.statistics)) == (SAME_CONVERSATION, 2, [1])
+    assert (stereo.rows, stereo.statistics) == (mono.rows, mono.statistics)
 
 
 def test_fuller_channel_is_analysed(tmp_path: Path, classifier: Classifier) -> None:
@@ -284,7 +284,7 @@ def test_fuller_channel_is_analysed(tmp_path: Path, classifier: Classifier) -> N
     mono = analyse(write_wav(tmp_path / "mono.wav", mix), classifier, SpeechSettings())
     stereo = analyse(write_wav(tmp_path / "a.wav", np.stack([side, mix])), classifier, SpeechSettings())
     assert stereo.note == f"{SAME_CONVERSATION}, channel 2 was analysed"
-    assert (stereo.rows, stereo.figures, stereo.drawing.other) == (mono.rows, mono.figures, mono.drawing.other)
+    assert (stereo.rows, stereo.statistics, stereo.drawing.other) == (mono.rows, mono.statistics, mono.drawing.other)
     assert np.array_equal(unpack(stereo.drawing.envelope, 2)[0], unpack(mono.drawing.envelope, 1)[0])
 
 
@@ -307,7 +307,7 @@ def test_masked_conversation_skips_the_network(
         assert analysis.speakers == ("mixed", "mixed")
         assert len(analysis.rows) >= 3
         assert not any(row.emotion or row.probabilities for row in analysis.rows)
-        assert analysis.figures[1]["masked"] is True and analysis.figures[1]["share_angry"] is None
+        assert analysis.statistics[1].masked is True and analysis.statistics[1].emotions is None
 
 
 def test_crosstalk_keeps_the_roles(tmp_path: Path, classifier: Classifier) -> None:

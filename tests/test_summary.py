@@ -361,7 +361,7 @@ def test_days_weeks_and_models_add_up(entries: list[Entry]) -> None:
         entry.status != "ok" and entry.status != "no_speech" for entry in counted_entries
     )
     assert total.with_negative_passage <= total.analysed <= total.recordings - total.failed - total.waiting
-    assert total.rows == sum(len(entry.figures or ()) or 1 for entry in counted_entries)
+    assert total.rows == sum(len(entry.statistics or ()) or 1 for entry in counted_entries)
     assert sum(summary.models.values()) == total.recordings - total.failed - total.waiting
     dated_tallies = [tally for day, tally in summary.days.items() if day]
     assert sum(week.tally.with_negative_passage for week in weeks(summary.days)) == sum(
@@ -383,5 +383,6 @@ def test_review_lists_counted_negative_passages(entries: list[Entry]) -> None:
         assert summary.period.holds(passage.recorded[:10])
         assert passage.recorded[:10] == summary.review_day
         assert passage.speaker != "agent"
-        figures = counted(by_name[passage.identity])[passage.channel]
-        assert passage.start_s == figures["passage_start_s"] < figures["passage_end_s"] == passage.end_s
+        _, counted_emotions = counted(by_name[passage.identity])[passage.channel]
+        strongest = counted_emotions.strongest
+        assert passage.start_s == strongest.start < strongest.end == passage.end_s

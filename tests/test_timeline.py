@@ -10,7 +10,7 @@ from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.model.labels import Labelling
 from analyzer.speech.detector import Segment
 from analyzer.store.outputs import number
-from analyzer.timeline.channel_statistics import Figures, channel_figures, covered, overlap
+from analyzer.timeline.channel_statistics import channel_statistics, covered, from_columns, overlap
 from analyzer.timeline.timeline import Row, Span, ordered, row
 
 SAMPLES = np.full(8000, 0.1, np.float32)
@@ -23,8 +23,11 @@ posteriors = hnp.arrays(np.float32, 8, elements=st.floats(0, 1, width=32)).map(
 )
 
 
-def figures_of(channel: int, rows: list[Row], other: list[Span], length_s: float) -> Figures:
-    return channel_figures(channel, rows, other, length_s, speaker=f"channel {channel}", masked=False)
+def columns_of(channel: int, rows: list[Row], other: list[Span], length_s: float) -> dict:
+    """Return the columns of recordings.csv for a channel."""
+    found = channel_statistics(channel, rows, other, length_s, speaker=f"channel {channel}", masked=False)
+    assert from_columns(found.columns()) == found
+    return found.columns()
 
 
 def segment(start: float, end: float) -> Segment:
@@ -94,7 +97,7 @@ def test_seconds_equal_a_count_by_tenths(conversation: tuple) -> None:
     length_s = max([0.5, *(r.end for r in rows), *(s.end for s in other)])
     speaking, sounding = grid(rows, other, length_s)
     for channel in (1, 2):
-        figures = figures_of(channel, rows, other, length_s)
+        figures = columns_of(channel, rows, other, length_s)
         channel_rows = [r for r in rows if r.channel == channel]
         assert figures["talk_s"] == pytest.approx(sum(r.seconds for r in channel_rows), abs=0.0006)
         assert figures["both_s"] == pytest.approx((speaking >= 2).sum() / 10, abs=0.0006)
@@ -109,7 +112,7 @@ def test_silence_is_never_negative(milliseconds: list[int]) -> None:
     ends = np.cumsum(milliseconds) / 1000
     pieces = zip([0.0, *ends[:-1]], ends, strict=True)
     rows = [row(segment(float(start), float(end)), 1, np.full(8, 0.125), ALMOST_ANY) for start, end in pieces]
-    figures = figures_of(1, rows, [], rows[-1].end)
+    figures = columns_of(1, rows, [], rows[-1].end)
     assert number(figures["silence_s"], 3) == "0.000"
     assert number(figures["both_s"], 3) == "0.000"
 
@@ -117,7 +120,7 @@ def test_silence_is_never_negative(milliseconds: list[int]) -> None:
 @given(conversations)
 def test_shares_of_talking_time_sum_to_one(conversation: tuple) -> None:
     rows = rows_of(1, conversation[0] or [(0, 5)], conversation[3])
-    figures = figures_of(1, rows, [], 100)
+    figures = columns_of(1, rows, [], 100)
     shares = [figures[f"share_{label}"] for label in (*EMOTIONS, UNCERTAIN)]
     assert sum(shares) == pytest.approx(1, abs=0.0005)
     assert sum(figures[f"mean_{emotion}"] for emotion in EMOTIONS) == pytest.approx(1, abs=0.001)
@@ -129,7 +132,7 @@ def test_shares_of_talking_time_sum_to_one(conversation: tuple) -> None:
 @given(conversations)
 def test_peak_is_the_start_of_the_strongest_segment(conversation: tuple) -> None:
     rows = rows_of(2, conversation[1] or [(3, 5)], conversation[3])
-    figures = figures_of(2, rows, [], 100)
+    figures = columns_of(2, rows, [], 100)
     for k, emotion in enumerate(EMOTIONS):
         strongest = max(r.probabilities[k] for r in rows)
         assert figures[f"peak_{emotion}_s"] == next(r.start for r in rows if r.probabilities[k] == strongest)
@@ -138,14 +141,14 @@ def test_peak_is_the_start_of_the_strongest_segment(conversation: tuple) -> None
 def test_mean_is_weighted_by_length() -> None:
     angry = np.eye(8)[EMOTIONS.index("angry")]
     rows = [row(segment(0, 1), 1, angry, LABELLING), row(segment(1, 4), 1, np.full(8, 0.125), ALMOST_ANY)]
-    figures = figures_of(1, rows, [], 5)
+    figures = columns_of(1, rows, [], 5)
     assert figures["mean_angry"] == pytest.approx(0.25 * 1 + 0.75 * 0.125, abs=0.0001)
     assert figures["level_db"] == -20.0
     assert figures["silence_s"] == 1.0
 
 
 def test_channel_without_speech_has_no_emotions() -> None:
-    figures = figures_of(2, rows_of(1, [(0, 10)], 0), [Span(2, 3, 2)], 4)
+    figures = columns_of(2, rows_of(1, [(0, 10)], 0), [Span(2, 3, 2)], 4)
     assert (figures["talk_s"], figures["other_s"], figures["silence_s"], figures["both_s"]) == (0, 1, 2, 0)
     assert {value for column, value in figures.items() if not column.endswith(("talk_s", "other_s"))} >= {None}
     assert figures["mean_angry"] is figures["peak_angry_s"] is figures["share_uncertain"] is figures["level_db"] is None
@@ -153,7 +156,7 @@ def test_channel_without_speech_has_no_emotions() -> None:
 
 def test_all_channels_have_the_same_columns() -> None:
     rows = rows_of(1, [(0, 10)], 0)
-    assert list(figures_of(1, rows, [], 4)) == list(figures_of(2, rows, [], 4))
+    assert list(columns_of(1, rows, [], 4)) == list(columns_of(2, rows, [], 4))
 
 
 def test_rows_are_ordered_by_start_then_channel() -> None:

@@ -18,7 +18,7 @@ from analyzer.speech.detector import Segment
 from analyzer.store.entry import Entry
 from analyzer.store.ledger import Ledger
 from analyzer.store.outputs import escape_formula
-from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.channel_statistics import channel_statistics
 from analyzer.timeline.timeline import row
 from tests.helpers.entries import AWKWARD_NAMES
 
@@ -52,8 +52,8 @@ def an_entry(label: str = "calls", path: str = "a.wav", **changes: object) -> En
         "rate": 8000,
         "channels": 2,
         "length_s": 10.0,
-        "figures": {
-            channel: channel_figures(channel, rows, [], 10.0, speaker=f"channel {channel}", masked=False)
+        "statistics": {
+            channel: channel_statistics(channel, rows, [], 10.0, speaker=f"channel {channel}", masked=False)
             for channel in (1, 2)
         },
     }

@@ -16,7 +16,7 @@ from analyzer.errors import IncompleteRecording, UnreadableRecording
 from analyzer.model.classifier import Classifier
 from analyzer.speech.detector import SpeechSettings
 from analyzer.timeline import timeline
-from analyzer.timeline.channel_statistics import Figures, channel_figures
+from analyzer.timeline.channel_statistics import ChannelStatistics, channel_statistics
 from analyzer.timeline.roles import EVERYBODY, Roles
 from analyzer.timeline.timeline import DrawingData
 
@@ -35,7 +35,7 @@ class Analysis:
     note : anything unusual about the recording, such as `both channels identical` or `truncated: 58:12 of 60:00`.
     rows : the timeline, ordered.
     speakers : name of the speaker of each channel.
-    figures : columns of recordings.csv and of the workbook, a dictionary per channel, by channel.
+    statistics : by channel, counted from 1.
     drawing : further data needed to draw the recording.
     """
 
@@ -47,7 +47,7 @@ class Analysis:
     note: str
     rows: list[timeline.Row]
     speakers: tuple[str, ...]
-    figures: dict[int, Figures]
+    statistics: dict[int, ChannelStatistics]
     drawing: DrawingData = field(repr=False)
 
 
@@ -131,7 +131,7 @@ class _Analyser:
             outline = outline[[verdict.channel - 1, 2 - verdict.channel]]
         length_s = round(self._samples / self._rate, 3)
         by_channel = {
-            channel: channel_figures(
+            channel: channel_statistics(
                 channel, rows, non_speech, length_s, speaker=speakers[channel - 1], masked=channel in self._masked
             )
             for channel in channels
@@ -145,17 +145,17 @@ class _Analyser:
             note="; ".join(self._notes(verdict, by_channel)),
             rows=rows,
             speakers=speakers,
-            figures=by_channel,
+            statistics=by_channel,
             drawing=DrawingData(envelope.pack(outline), tuple(non_speech)),
         )
 
-    def _notes(self, verdict: Verdict, by_channel: dict[int, Figures]) -> list[str]:
+    def _notes(self, verdict: Verdict, by_channel: dict[int, ChannelStatistics]) -> list[str]:
         """Return anything unusual about the recording; channel numbers are those of the file."""
         offsets = self._envelope.offsets.tolist()
         if verdict.is_one:
             offsets = [offset if k == verdict.channel else 0.0 for k, offset in enumerate(offsets, start=1)]
             by_channel = {verdict.channel: by_channel[1]}
-        speech_db = {k: float(values["level_db"]) for k, values in by_channel.items() if values["level_db"] is not None}
+        speech_db = {k: found.level_db for k, found in by_channel.items() if found.level_db is not None}
         return [*self._stream.notes, *filter(None, [verdict.note]), *level_notes(offsets, speech_db)]
 
     def _masked_channels(self, verdict: Verdict) -> set[int]:

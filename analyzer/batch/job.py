@@ -107,7 +107,7 @@ def analyse_job(job: Job, work: JobSettings) -> Result:
         rate=analysis.rate,
         channels=analysis.channels,
         length_s=analysis.length_s,
-        figures=analysis.figures,
+        statistics=analysis.statistics,
         checksum=checksum,
     )
     return Result(entry, analysis.drawing)

@@ -30,22 +30,21 @@ from analyzer.store.outputs import (
     timeline_path,
     write_timeline,
 )
-from analyzer.timeline.channel_statistics import without_emotions
 from analyzer.timeline.roles import EVERYBODY, Roles
 
 
 def speakers(entry: Entry, roles: Roles) -> tuple[str, ...]:
     """Return the speaker name of each channel of a recording."""
-    channels = entry.channels or len(entry.figures or ())
-    return roles.of(channels, alike=channels == 2 and len(entry.figures or ()) == 1)
+    channels = entry.channels or len(entry.statistics or ())
+    return roles.of(channels, alike=channels == 2 and len(entry.statistics or ()) == 1)
 
 
 def needs_relabel(entry: Entry, roles: Roles) -> bool:
     """Whether the stored results name other speakers than `roles`, or show emotions that must not be inferred."""
     names = speakers(entry, roles)
     return any(
-        figures["speaker"] != names[channel - 1] or (roles.is_masked(names[channel - 1]) and not figures.get("masked"))
-        for channel, figures in (entry.figures or {}).items()
+        found.speaker != names[channel - 1] or (roles.is_masked(names[channel - 1]) and not found.masked)
+        for channel, found in (entry.statistics or {}).items()
     )
 
 
@@ -53,8 +52,7 @@ def lacks_emotions(entry: Entry, roles: Roles) -> bool:
     """Whether the stored results mask emotions that may now be inferred."""
     names = speakers(entry, roles)
     return any(
-        bool(figures.get("masked")) and not roles.is_masked(names[channel - 1])
-        for channel, figures in (entry.figures or {}).items()
+        found.masked and not roles.is_masked(names[channel - 1]) for channel, found in (entry.statistics or {}).items()
     )
 
 
@@ -72,12 +70,11 @@ def relabelled(entry: Entry, roles: Roles, output: Path) -> Entry:
             replace(row, emotion="", probabilities=()) if row.channel in masked else row for row in read_timeline(path)
         ]
         write_timeline(path, rows, names)
-    figures = {
-        channel: (without_emotions(channel_figures) if channel in masked else channel_figures)
-        | {"speaker": names[channel - 1]}
-        for channel, channel_figures in (entry.figures or {}).items()
+    statistics = {
+        channel: replace(found.without_emotions() if channel in masked else found, speaker=names[channel - 1])
+        for channel, found in (entry.statistics or {}).items()
     }
-    return replace(entry, figures=figures)
+    return replace(entry, statistics=statistics)
 
 
 def drop(ledger: Ledger, entry: Entry, failure: Failure, mask: Mask | None) -> Entry:
@@ -120,7 +117,7 @@ def mask_stored_emotions(
 
 def _blank_emotions(ledger: Ledger, only: frozenset[str], resolver: MetadataResolver, failures: list[Failure]) -> None:
     labels = [label for label, _ in ledger.labels()]
-    analysed = (entry.identity for entry in ledger.entries() if entry.figures)
+    analysed = (entry.identity for entry in ledger.entries() if entry.statistics)
     _delete_strays(ledger.output, labels, analysed, resolver.mask, failures)
     for entry in ledger.entries():
         entry_failures = list[Failure]()
@@ -147,7 +144,7 @@ def mask_stored_names(ledger: Ledger, mask: Mask, failures: list[Failure]) -> bo
     tables.delete(ledger.output)
     failed_before = len(failures)
     ledger.state.mask_pattern = mask.pattern.text if mask.pattern else ""
-    analysed = (entry.identity for entry in ledger.entries() if entry.figures)
+    analysed = (entry.identity for entry in ledger.entries() if entry.statistics)
     labels = [name for label, _ in ledger.labels() for name in (label, mask.identity(Identity(label, "")).label)]
     identities = (variant for identity in analysed for variant in (identity, mask.identity(identity)))
     _delete_strays(ledger.output, labels, identities, mask, failures)
@@ -240,4 +237,4 @@ def _known_speakers(entry: Entry, resolver: MetadataResolver) -> tuple[str, ...]
 
 
 def _stored_speakers(entry: Entry) -> tuple[str, ...]:
-    return tuple(str(figures["speaker"]) for figures in (entry.figures or {}).values())
+    return tuple(found.speaker for found in (entry.statistics or {}).values())

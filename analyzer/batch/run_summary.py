@@ -103,7 +103,7 @@ class RunSummary:
         self.statuses[entry.status] += 1
         self.audio_s += entry.length_s or 0
         self.with_speech += entry.status == "ok"
-        self.inferred += any(not figures.get("masked") for figures in (entry.figures or {}).values())
+        self.inferred += any(not channel.masked for channel in (entry.statistics or {}).values())
         self.most_channels = max(self.most_channels, entry.channels or 0)
         if entry.status in FAILURES:
             self._count_failure(entry.identity.shown)

@@ -35,16 +35,16 @@ def _describe_period(period: Period, newest: str) -> str:
 def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
     """Return the index row of a recording."""
     analysed = entry.status in ANALYSED
-    figures = list((entry.figures or {}).values())
+    statistics = list((entry.statistics or {}).values())
     passage = strongest_passage(entry, recorded)
     return IndexRow(
         recording=entry.identity.shown,
         href=link(index, format_path(index.parent.parent, entry.identity, "html")) if analysed else None,
         recorded=recorded,
-        speakers=", ".join(str(channel_figures["speaker"]) for channel_figures in figures),
+        speakers=", ".join(found.speaker for found in statistics),
         status=entry.status,
         length_s=entry.length_s,
-        talk_s=sum(float(channel_figures["talk_s"] or 0) for channel_figures in figures) if analysed else None,
+        talk_s=sum(found.talk_s for found in statistics) if analysed else None,
         negative=_negative_share(entry),
         passage_start_s=passage.start_s if passage else None,
         passage=f"{passage.emotion} {format_duration(passage.negative_s)}" if passage else "",
@@ -57,13 +57,8 @@ def row(index: Path, entry: Entry, recorded: str) -> IndexRow:
 
 def _negative_share(entry: Entry) -> float | None:
     """Return the share of negative speech on the channels whose emotions are counted; None if they have no speech."""
-    counted_figures = list(counted(entry).values())
-    talk_s = sum(float(figures["talk_s"] or 0) for figures in counted_figures)
+    channels = [(found.talk_s, emotions) for found, emotions in counted(entry).values()]
+    talk_s = sum(seconds for seconds, _ in channels)
     if not talk_s:
         return None
-    shares = (
-        (float(figures["talk_s"] or 0), float(figures[f"share_{name}"] or 0))
-        for figures in counted_figures
-        for name in NEGATIVE
-    )
-    return sum(seconds * share for seconds, share in shares) / talk_s
+    return sum(seconds * emotions.shares[name] for seconds, emotions in channels for name in NEGATIVE) / talk_s

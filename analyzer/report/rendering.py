@@ -267,8 +267,8 @@ def load_timeline(task: Task) -> Timeline:
     Raises DamagedResult, which is a CannotWork, if the timeline file is missing or damaged.
     """
     entry, drawing = task.entry, task.drawing
-    figures = entry.figures or {}
-    channels = entry.channels or len(figures)
+    statistics = entry.statistics or {}
+    channels = entry.channels or len(statistics)
     about = {
         "recorded": task.recorded,
         **entry.groups,
@@ -280,7 +280,7 @@ def load_timeline(task: Task) -> Timeline:
     return Timeline(
         recording=entry.identity.shown,
         length_s=entry.length_s or 0.0,
-        speakers=tuple(str(channel_figures["speaker"]) for channel_figures in figures.values()),
+        speakers=tuple(found.speaker for found in statistics.values()),
         rows=tuple(read_timeline(timeline_path(task.output, entry.identity))),
         other=drawing.other if drawing else (),
         envelope=envelope.unpack(drawing.envelope, channels) if drawing else np.empty((0, 0, 2), np.float32),

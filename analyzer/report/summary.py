@@ -14,7 +14,7 @@ from analyzer.names import Identity
 from analyzer.report.selection import Period, Selection, newest_day, tomorrow
 from analyzer.store.entry import Entry
 from analyzer.store.ledger import Ledger
-from analyzer.timeline.channel_statistics import Figures
+from analyzer.timeline.channel_statistics import ChannelStatistics, EmotionStatistics
 
 #: The speaker role, and the kind of group, whose emotions are not counted.
 AGENT = "agent"
@@ -60,13 +60,13 @@ class Tally:
         self.recordings += 1
         self.failed += entry.status in FAILED
         self.waiting += entry.status == "incomplete"
-        self.rows += len(entry.figures or ()) or 1
+        self.rows += len(entry.statistics or ()) or 1
         self.analysed += bool(counted_channels)
-        self.with_negative_passage += any(figures["passages"] for figures in counted_channels.values())
+        self.with_negative_passage += any(emotions.passages for _, emotions in counted_channels.values())
         self.length_s += (entry.length_s or 0.0) if entry.status in ANALYSED else 0.0
-        for figures in counted_channels.values():
+        for channel, emotions in counted_channels.values():
             for label in LABELS:
-                self.emotion_s[label] += _number(figures["talk_s"]) * _number(figures[f"share_{label}"])
+                self.emotion_s[label] += channel.talk_s * emotions.shares[label]
 
     def merge(self, other: "Tally") -> None:
         """Add the counts of another tally."""
@@ -76,24 +76,20 @@ class Tally:
             self.emotion_s[label] += other.emotion_s[label]
 
 
-def counted(entry: Entry) -> dict[int, Figures]:
-    """Return the figures of the channels whose emotions are counted, by channel."""
+def counted(entry: Entry) -> dict[int, tuple[ChannelStatistics, EmotionStatistics]]:
+    """Return the statistics of the channels whose emotions are counted, by channel."""
     if entry.status not in ANALYSED:
         return {}
     return {
-        channel: figures
-        for channel, figures in (entry.figures or {}).items()
-        if not is_agent(figures["speaker"]) and not figures.get("masked") and figures["share_neutral"] is not None
+        channel: (found, found.emotions)
+        for channel, found in (entry.statistics or {}).items()
+        if found.emotions and not is_agent(found.speaker)
     }
 
 
 def is_agent(name: object) -> bool:
     """Whether a speaker role, or a kind of group, is that of employees."""
     return str(name).casefold() == AGENT
-
-
-def _number(value: object) -> float:
-    return float(value) if isinstance(value, int | float) else 0.0
 
 
 @dataclass(frozen=True)
@@ -119,22 +115,26 @@ class Passage:
 
 def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
     """Return the strongest negative passage of a recording; None if there is none."""
-    with_passages = {channel: figures for channel, figures in counted(entry).items() if figures["passages"]}
-    if not with_passages:
+    strongest = None
+    for channel, (found, emotions) in counted(entry).items():
+        best = emotions.strongest
+        if best and (strongest is None or best.negative_s > strongest[2].negative_s):
+            strongest = channel, found, best, emotions
+    if strongest is None:
         return None
-    channel, figures = max(with_passages.items(), key=lambda item: _number(item[1]["passage_negative_s"]))
+    channel, found, best, emotions = strongest
     return Passage(
         identity=entry.identity,
         recorded=recorded,
         channel=channel,
-        speaker=str(figures["speaker"]),
-        start_s=_number(figures["passage_start_s"]),
-        end_s=_number(figures["passage_end_s"]),
-        emotion=str(figures["passage_emotion"]),
-        negative_s=_number(figures["passage_negative_s"]),
-        mean=_number(figures["passage_mean"]),
-        more=int(sum(_number(figures["passages"]) for figures in with_passages.values())) - 1,
-        shares={label: _number(figures[f"share_{label}"]) for label in LABELS},
+        speaker=found.speaker,
+        start_s=float(best.start),
+        end_s=float(best.end),
+        emotion=best.emotion,
+        negative_s=best.negative_s,
+        mean=best.mean,
+        more=sum(emotions.passages for _, emotions in counted(entry).values()) - 1,
+        shares=dict(emotions.shares),
     )
 
 

@@ -96,9 +96,9 @@ def _recording_rows(entry: Entry, zone: ZoneInfo) -> Iterator[dict[str, object]]
     common["recorded"], source = entry.when(zone)
     notes += [f"recorded: {source}"] if source else []
     common |= {"length_s": entry.length_s, "model": entry.model, "note": "; ".join(notes)}
-    for channel, figures in (entry.figures or {}).items():
-        yield common | {"channel": channel} | figures
-    if not entry.figures:
+    for channel, found in (entry.statistics or {}).items():
+        yield common | {"channel": channel} | found.columns()
+    if not entry.statistics:
         yield common
 
 

@@ -246,9 +246,9 @@ def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Select
 
 def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
     """Yield the rows of a recording on the sheet Recordings, one per channel."""
-    figures: dict[Any, dict[str, Any]] = {**entry.figures} if entry.figures else {None: {}}
     name = entry.identity.shown
-    for channel, values in figures.items():
+    channels: dict[Any, dict[str, Any]] = {k: found.columns() for k, found in (entry.statistics or {}).items()}
+    for channel, values in (channels or {None: {}}).items():
         get = values.get
         shares = [get(f"share_{label}") for label in LABELS]
         negative = None if shares[0] is None else sum(values[f"share_{label}"] for label in NEGATIVE)

@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 from analyzer.inputs.metadata import MetadataRow
 from analyzer.names import Identity
-from analyzer.timeline.channel_statistics import Figures
+from analyzer.timeline.channel_statistics import ChannelStatistics, from_columns
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Entry:
     fingerprint : of the model and settings that produced the result; empty if there is none.
     model : name of that model.
     codec, rate, channels, length_s : properties of the file, if it could be read.
-    figures : the figures of recordings.csv by channel, counted from 1.
+    statistics : by channel, counted from 1; None if it was not analysed.
     present : whether the file existed when its input was last scanned.
     attempts : number of days in a row on which it failed.
     failed_on : the last of these days, such as 20261124; meaningless if it did not fail.
@@ -47,7 +47,7 @@ class Entry:
     rate: int | None = None
     channels: int | None = None
     length_s: float | None = None
-    figures: dict[int, Figures] | None = None
+    statistics: dict[int, ChannelStatistics] | None = None
     present: bool = True
     attempts: int = 0
     failed_on: int = 0
@@ -96,7 +96,7 @@ class Entry:
             **{name: _storable(getattr(self, name)) for name in _LARGE_COLUMNS},
             "label": os.fsencode(self.identity.label),
             "path": os.fsencode(self.identity.path),
-            "figures": json.dumps(self.figures or {}),
+            "figures": json.dumps({channel: found.columns() for channel, found in (self.statistics or {}).items()}),
             "groups": json.dumps(self.groups),
             "metadata": json.dumps(vars(self.metadata)),
         }
@@ -126,7 +126,7 @@ def from_row(row: sqlite3.Row) -> Entry:
 def _parse_row(row: sqlite3.Row, identity: Identity) -> Entry:
     return Entry(
         identity=identity,
-        figures={int(channel): values for channel, values in json.loads(row["figures"]).items()},
+        statistics={int(channel): from_columns(found) for channel, found in json.loads(row["figures"]).items()},
         groups=json.loads(row["groups"]),
         metadata=_metadata_row(json.loads(row["metadata"])),
         **{name: row[name] for name in _PLAIN_COLUMNS if name not in ("present", *_LARGE_COLUMNS)},

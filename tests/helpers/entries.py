@@ -13,7 +13,7 @@ from analyzer.model.labels import Labelling
 from analyzer.names import Identity
 from analyzer.speech.detector import Segment
 from analyzer.store.entry import Entry
-from analyzer.timeline.channel_statistics import channel_figures
+from analyzer.timeline.channel_statistics import channel_statistics
 from analyzer.timeline.timeline import Row, row
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -66,8 +66,8 @@ def a_call(
 ) -> Entry:
     """A call; an empty `day` leaves the time of the recording unknown."""
     rows = rows_of(segments)
-    figures = {
-        channel: channel_figures(channel, rows, [], length_s, speaker=speaker, masked=speaker in masked)
+    statistics = {
+        channel: channel_statistics(channel, rows, [], length_s, speaker=speaker, masked=speaker in masked)
         for channel, speaker in enumerate(speakers, start=1)
     }
     made = Entry(
@@ -78,7 +78,7 @@ def a_call(
         fingerprint="f",
         model="tiny",
         length_s=length_s,
-        figures=figures,
+        statistics=statistics,
         recorded=f"{day} 09:15:00" if day else "",
         recorded_from="name" if day else "",
         groups=groups or {},

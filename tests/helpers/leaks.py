@@ -92,7 +92,7 @@ def _picture_texts(content: bytes) -> Iterator[tuple[str, bytes]]:
 def kept_figures(output: Path, role: str) -> list[str]:
     """Return the figures of a role in the ledger, each as its bytes in the file would show it."""
     with closing(Ledger(output, writable=False)) as ledger:
-        stored = [figures for entry in ledger.entries() for figures in (entry.figures or {}).values()]
+        stored = [channel.columns() for entry in ledger.entries() for channel in (entry.statistics or {}).values()]
     own = [
         figures for figures in stored if figures["speaker"] == role and figures["talk_s"] and "masked" not in figures
     ]
