@@ -231,6 +231,7 @@ def deep(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["rm", "-rf", str(calls), str(tmp_path / "out")], check=True)  # pytest's own deletion is recursive
 
 
+@pytest.mark.slow
 def test_deep_recordings_are_analysed(deep: Path, tmp_path: Path, analyze: Analyze) -> None:
     output = tmp_path / "out"
     assert analyze(deep, "-o", output, "--format", "csv,xlsx,html,jsonl") == 0

@@ -123,6 +123,7 @@ STUDENT = StudentRecipe("student", TINY, ENCODER.shares, Options(steps=1), batch
 SMALL = Recipe("small", STUDENT, {RAVDESS: 1.0}, block_scales=(1.0,), distilled=0.5)
 
 
+@pytest.mark.slow
 def test_student_and_teacher_hold_out_same_speakers(sounds, cache, monkeypatch):
     parts = []
     original = fits.mixture_of

@@ -15,6 +15,8 @@ from training.heads import fits
 
 FOLD, VALIDATION_FOLD = 5, 1
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def clips(tmp_path_factory) -> list[Clip]:
