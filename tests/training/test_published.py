@@ -118,6 +118,12 @@ def test_same_name_in_two_folders_is_two_clips(tmp_path):
     assert len(read_published("non_speech", tmp_path)) == 2
 
 
+def test_same_folder_name_in_two_places_is_two_clips(tmp_path):
+    touch(tmp_path, "tones/speechbrain/white.wav", "noise/speechbrain/white.wav")
+    clips = read_published("non_speech", tmp_path)
+    assert [clip.path.parts[-3] for clip in clips] == ["noise", "tones"]
+
+
 @pytest.mark.parametrize("name", SOURCES)
 def test_folder_without_clips_error_states_names(tmp_path, name):
     (tmp_path / "a").mkdir()

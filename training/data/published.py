@@ -61,7 +61,7 @@ class FilePattern:
         )
         # A clip with another label does not match: its emotion is not one of the eight.
         name = kind["name"].replace("LABEL", f"(?P<label>{'|'.join(emotions)})")
-        return cls(kind["corpus"], re.compile(rf"(?:.*/)?(?P<key>{name})", re.IGNORECASE), emotions, sexes)
+        return cls(kind["corpus"], re.compile(rf"(?:.*/)??(?P<key>{name})", re.IGNORECASE), emotions, sexes)
 
     def clip(self, path: Path, found: re.Match[str]) -> Clip:
         """Return the clip of a file whose name matches this corpus."""
