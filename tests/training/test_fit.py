@@ -96,6 +96,7 @@ def test_onnx_network_equals_keras(tiny_model, inputs, keras_output, count):
     assert np.abs(outputs - keras_output[:count]).max() < 1e-4
 
 
+@pytest.mark.slow
 def test_training_is_reproducible(tiny_ravdess):
     from training.baseline.fit import FitOptions, fit_network
     from training.data.dataset import load_split

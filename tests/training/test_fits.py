@@ -140,6 +140,7 @@ def test_student_and_teacher_hold_out_same_speakers(sounds, cache, monkeypatch):
     assert np.isfinite(rows[list(LOGITS)].to_numpy()).all()
 
 
+@pytest.mark.slow
 def test_student_head_mixes_discriminant_and_teacher(sounds, cache):
     heads = {
         share: fits.fit_heads(replace(SMALL, distilled=share), "1", 1, sounds, cache).emotions
