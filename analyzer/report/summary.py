@@ -115,8 +115,9 @@ class Passage:
 
 def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
     """Return the strongest negative passage of a recording; None if there is none."""
+    channels = counted(entry)
     strongest = None
-    for channel, (found, emotions) in counted(entry).items():
+    for channel, (found, emotions) in channels.items():
         best = emotions.strongest
         if best and (strongest is None or best.negative_s > strongest[2].negative_s):
             strongest = channel, found, best, emotions
@@ -133,7 +134,7 @@ def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
         emotion=best.emotion,
         negative_s=best.negative_s,
         mean=best.mean,
-        more=sum(emotions.passages for _, emotions in counted(entry).values()) - 1,
+        more=sum(emotions.passages for _, emotions in channels.values()) - 1,
         shares=dict(emotions.shares),
     )
 

@@ -69,10 +69,11 @@ class Ledger:
 
     def key(self) -> bytes:
         """Return the secret key of this output folder for keyed hashes; it is created on first use."""
-        if self.state.key is None:
+        key = self.state.key
+        if key is None:
             # Letters only: digits in it could be mistaken for a number that was not masked.
-            self.state.key = "".join(secrets.choice("abcdefghijklmnop") for _ in range(64))
-        return (self.state.key or "").encode()
+            key = self.state.key = "".join(secrets.choice("abcdefghijklmnop") for _ in range(64))
+        return key.encode()
 
     def mask(self) -> Mask | None:
         """Return the mask of numbers in names; None if names are not masked."""
