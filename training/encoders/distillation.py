@@ -4,7 +4,7 @@ The teacher's outputs for all augmented copies are computed once and cached, so 
 small network.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,7 +12,7 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import ops
 
 from analyzer.emotions import EMOTIONS
 from analyzer.speech.features import whisper_scaled
@@ -54,22 +54,24 @@ class TeacherOutputs:
 
 
 def with_frames(encoder: keras.Model) -> keras.Model:
-    """Return an encoder of `emotion_network` with its normalised frames, 25 per second, as a second output.
+    """Return an encoder of `emotion_network` with further outputs: those of all blocks after the averaging of pairs.
 
-    The frames are the mean over all blocks after the averaging of frame pairs, shaped (batch, frames / STRIDE,
-    whisper.WIDTH).
+    These outputs have 25 frames per second and are shaped (batch, frames / STRIDE, whisper.WIDTH).
     """
     pairs = encoder.layers.index(encoder.get_layer(whisper.PAIRS))
     upper = [block for block in emotion_network.blocks_of(encoder) if encoder.layers.index(block) > pairs]
+    return keras.Model(encoder.input, [encoder.output, *(block.output for block in upper)])
 
-    def normalised(inputs: Any, name: str) -> Any:
-        norm = layers.LayerNormalization(epsilon=whisper.EPSILON, center=False, scale=False, name=name)
-        return norm(inputs)
 
-    # These names must differ from the normalisation layers of the blocks, which training.export.fuse fuses.
-    outputs = [normalised(block.output, f"scaled_{block.name}") for block in upper]
-    mean = layers.Average()(outputs) if len(outputs) > 1 else outputs[0]
-    return keras.Model(encoder.input, [encoder.output, normalised(mean, "scaled_mean")])
+def mean_frames(block_frames: Sequence[np.ndarray]) -> np.ndarray:
+    """Return the normalised mean of the normalised frames of some blocks, each shaped (frames, width)."""
+    return _normalised(np.mean([_normalised(frames) for frames in block_frames], axis=0))
+
+
+def _normalised(frames: np.ndarray) -> np.ndarray:
+    """Scale every frame to a mean of 0 and a variance of 1."""
+    centred = frames - frames.mean(axis=1, keepdims=True)
+    return np.asarray(centred / np.sqrt(centred.var(axis=1, keepdims=True) + whisper.EPSILON))
 
 
 def teacher_outputs(
@@ -120,9 +122,10 @@ def _chunk_outputs(ranges: np.ndarray, network: Path, frames: np.ndarray) -> tup
     statistics, integers = [], []
     for start, end in ranges:
         inputs = whisper_scaled(frames[start : start + (end - start) // STRIDE * STRIDE].astype(np.float32))
-        copy_statistics, copy_frames = session.run(None, {name: inputs[None]})
+        copy_statistics, *block_frames = session.run(None, {name: inputs[None]})
+        copy_frames = mean_frames([frames[0] for frames in block_frames])
         statistics.append(copy_statistics[0])
-        integers.append(np.clip(np.rint(copy_frames[0] * _STEPS), -127, 127).astype(np.int8))
+        integers.append(np.clip(np.rint(copy_frames * _STEPS), -127, 127).astype(np.int8))
     return np.stack(statistics), np.concatenate(integers)
 
 
