@@ -67,7 +67,7 @@ class EmotionStream:
         rate: int,
         channels: int = 1,
         model: str = "default",
-        prior: str = "calls",
+        prior: str = "even",
         speakers: Sequence[str] = (),
         only: Collection[str] = (),
         sensitivity: str = "normal",
@@ -144,7 +144,7 @@ class EmotionStream:
 def analyze(
     path: str | os.PathLike[str],
     model: str = "default",
-    prior: str = "calls",
+    prior: str = "even",
     speakers: Sequence[str] = (),
     only: Collection[str] = (),
     sensitivity: str = "normal",

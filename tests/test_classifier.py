@@ -81,7 +81,7 @@ def test_no_segments_give_no_rows(classifier: Classifier) -> None:
 
 
 def test_probabilities_follow_ratio_of_priors(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    classifier = Classifier(model)
+    classifier = Classifier(model, "calls")
     posterior = np.array([[0.1, 0.1, 0.1, 0.1, 0.3, 0.1, 0.1, 0.1]], np.float32)
     monkeypatch.setattr(classifier, "_run", lambda batch, _: posterior[: len(batch)])
     # By hand: each probability times its prior on calls over 1/8, so in the ratio 36:18:15:7:9*3:7:4:4, sum 118.
@@ -91,7 +91,7 @@ def test_probabilities_follow_ratio_of_priors(model: Path, monkeypatch: pytest.M
 
 def test_equal_priors_change_nothing(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     edit(model, call_prior=[0.125] * 8)
-    classifier = Classifier(model)
+    classifier = Classifier(model, "calls")
     posterior = np.array([[0.05, 0.1, 0.15, 0.2, 0.3, 0.1, 0.06, 0.04]], np.float32)
     monkeypatch.setattr(classifier, "_run", lambda *_: posterior)
     assert classifier.probabilities(inputs(1)) == pytest.approx(posterior, abs=1e-6)
@@ -303,7 +303,7 @@ def test_ninth_output_is_non_speech(tmp_path: Path) -> None:
 
 def test_even_prior_weights_all_emotions_equally(tmp_path: Path) -> None:
     folder = make_tiny_model(tmp_path / "model")
-    on_calls, even = Classifier(folder).probabilities(inputs(3)), Classifier(folder, "even").probabilities(inputs(3))
+    on_calls, even = (Classifier(folder, prior).probabilities(inputs(3)) for prior in ("calls", "even"))
     shifted = even * np.array(CALL_PRIOR)
     assert on_calls == pytest.approx(shifted / shifted.sum(axis=1, keepdims=True), abs=1e-6)
 

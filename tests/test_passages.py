@@ -1,6 +1,7 @@
 """Negative passages: where they begin and end, how much negative speech they hold, and that none is missed."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -14,10 +15,12 @@ from analyzer.timeline.timeline import Row
 
 
 def segment(start: float, end: float, channel: int = 1, **emotions: float) -> Row:
-    """A segment with the given probabilities of emotions; the rest is neutral."""
+    """A segment with the given probabilities of emotions; the rest is neutral. From 35 % it is labelled negative."""
     rest = round(1 - sum(emotions.values()), 4)
     probabilities = tuple(emotions.get(emotion, rest if emotion == "neutral" else 0.0) for emotion in EMOTIONS)
-    return Row(start, end, channel, UNCERTAIN, probabilities, -20.0)
+    likeliest = max(NEGATIVE, key=lambda emotion: emotions.get(emotion, 0.0))
+    is_negative = round(sum(emotions.get(emotion, 0.0) for emotion in NEGATIVE), 4) >= 0.35
+    return Row(start, end, channel, likeliest if is_negative else UNCERTAIN, probabilities, -20.0)
 
 
 def masked(start: float, end: float) -> Row:
@@ -39,25 +42,19 @@ def test_seconds_add_up_over_segments() -> None:
 
 
 def test_limits_tolerate_rounding_errors() -> None:
-    """A segment of 3 s may last 2.9999999999999996 s, and probabilities may sum to slightly less than 0.35."""
+    """A segment of 3 s may last 2.9999999999999996 s."""
     for milliseconds in range(0, 2000, 7):
         start = milliseconds / 1000
         thirds = [segment(round(start + k, 3), round(start + k + 1, 3), angry=0.9) for k in range(3)]
         assert len(passages(thirds)) == 1
         end, later = round(start + 3, 3), round(start + 15, 3)
         assert len(passages([segment(start, end, angry=0.9), segment(later, later + 3, angry=0.9)])) == 1
-    assert passages([segment(0, 3, sad=0.04, angry=0.24, fearful=0.03, disgust=0.04)])
 
 
-def test_passage_segments_are_at_least_35_percent() -> None:
-    assert places([segment(0, 3, angry=0.35)]) == [(0, 3)]
-    assert places([segment(0, 3, sad=0.15, fearful=0.2)]) == [(0, 3)]
-    assert places([segment(0, 3, angry=0.3499)]) == []
-
-
-def test_four_emotions_are_negative() -> None:
-    emotions = [emotion for emotion in EMOTIONS[1:] if passages([segment(0, 3, **{emotion: 1.0})])]
-    assert emotions == list(NEGATIVE)
+@pytest.mark.parametrize("emotion", (*EMOTIONS, UNCERTAIN))
+def test_passages_consist_of_segments_with_a_negative_label(emotion: str) -> None:
+    row = replace(segment(0, 3, angry=0.5), emotion=emotion)
+    assert places([row]) == ([(0, 3)] if emotion in NEGATIVE else [])
 
 
 def test_gap_is_at_most_twelve_seconds() -> None:
@@ -148,9 +145,7 @@ def test_passage_has_three_close_negative_seconds(
 ) -> None:
     rows = rows_of(pieces)
     for passage in passages(rows):
-        inside = [
-            row for row in rows if passage.start <= row.start < passage.end and round(row.negative or 0, 4) >= 0.35
-        ]
+        inside = [row for row in rows if passage.start <= row.start < passage.end and row.emotion in NEGATIVE]
         assert sum(row.seconds for row in inside) > 2.9999
         assert all(second.start - first.end < 12.0001 for first, second in pairwise(inside))
         assert passage.negative_s == pytest.approx(sum(row.seconds * (row.negative or 0) for row in inside), abs=0.001)
@@ -161,7 +156,7 @@ def test_passage_has_three_close_negative_seconds(
 @given(pieces)
 def test_other_segments_do_not_matter(pieces: list[tuple[int, int, list[int]]]) -> None:
     rows = rows_of(pieces)
-    assert passages(rows) == passages([row for row in rows if round(row.negative or 0, 4) >= 0.35])
+    assert passages(rows) == passages([row for row in rows if row.emotion in NEGATIVE])
 
 
 @given(pieces, pieces)

@@ -529,7 +529,7 @@ def test_new_before_changed_before_stale(calls: Path, tmp_path: Path, analyze: A
     a_call(calls / "changed.wav", seed=9)
     os.utime(calls / "changed.wav", (1, 1))
     a_call(calls / "new.wav", seed=10)
-    assert analyze(calls, "-o", tmp_path / "out", "--prior", "even") == 0
+    assert analyze(calls, "-o", tmp_path / "out", "--prior", "calls") == 0
     assert analysed == ["new.wav", "changed.wav", "newer.wav", "older.wav", "a.wav"]
 
 
@@ -545,7 +545,7 @@ def test_workbook_reports_mixed_models(calls: Path, tmp_path: Path, analyze: Ana
     assert analyze(calls, "-o", out) == 0
     assert models_listed(out) == "tiny (2 recordings)"
     (calls / "b.wav").unlink()
-    assert analyze(calls, "-o", out, "--prior", "even") == 0
+    assert analyze(calls, "-o", out, "--prior", "calls") == 0
     assert models_listed(out).startswith("MIXED: tiny (1 recordings), tiny (1 recordings).")
 
 

@@ -58,11 +58,10 @@ class CardInput:
 
 def licence(recipe: Recipe) -> str:
     """Return the terms of the weights in a few words, as in `classifier.json`."""
-    corpora = [corpus for corpus in published.LICENCES if corpus in recipe.corpora]
-    licence_names = ", ".join(f"{published.LICENCES[corpus].split(';')[0].split(' (')[0]}" for corpus in corpora)
-    if any(map(published.is_non_commercial, recipe.corpora)):
-        return f"trained on {licence_names}; some of them allow no commercial use"
-    return f"trained on {licence_names}; all of them allow business use, with attribution"
+    restricted = sorted(filter(published.is_non_commercial, recipe.corpora))
+    if restricted:
+        return f"trained on {', '.join(restricted)}, whose licences allow no commercial use"
+    return "trained on corpora whose licences all allow business use, with the attribution on its card"
 
 
 def metrics(made: CardInput) -> dict[str, Any]:

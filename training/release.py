@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER
+from analyzer.emotions import EMOTIONS, EVEN_PRIOR, NEGATIVE, OTHER
 from analyzer.errors import CannotWork
 from analyzer.model.classifier import SETTINGS_FILE, Classifier, ModelSettings
 from analyzer.speech.features import FrontEnd, network_input
@@ -21,7 +21,7 @@ from training.data.sounds import Sounds, read_sounds
 from training.data.splits import refuse_leak
 from training.encoders import encoding
 from training.evaluation.measures import probabilities_of, threshold_of_accuracy, truth_of, with_prior
-from training.evaluation.operating_point import Calibration
+from training.evaluation.operating_point import Calibration, negative
 from training.evaluation.rows import ROWS_SUFFIX, TrainedOn, write_rows
 from training.evaluation.tables import calibrated_on
 from training.export import cost, model_files
@@ -38,8 +38,8 @@ SEEDS = (1, 2, 3)
 QUANTIZATION_CLIPS, COMPARISON_CLIPS = 240, 300
 #: Share of clips whose most probable emotion quantisation must not change.
 REQUIRED_AGREEMENT = 0.97
-#: Required accuracy on calls of the segments that are not labelled uncertain.
-REQUIRED_ACCURACY = 0.8
+#: Required accuracy on calls of the segments that are labelled neither negative nor uncertain.
+REQUIRED_ACCURACY = 0.75
 
 
 def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilities: Path) -> Path:
@@ -66,9 +66,10 @@ def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilit
         FRONT_END,
         EVEN_PRIOR,
         recipe.call_prior,
-        uncertain_below(evaluated.rows, recipe.call_prior),
+        uncertain_below(evaluated.rows, recipe.call_prior, evaluated.sensitivities.normal.negative_from),
         has_non_speech_output=True,
         sensitivities=evaluated.sensitivities,
+        level_negative=evaluated.level_negative,
         business_use=business_use,
         licence=model_card.licence(recipe),
     )
@@ -140,8 +141,8 @@ def with_heads(encoder: Any, heads: Heads, calibration: Calibration) -> Any:
     return network
 
 
-def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
-    """Return the probability below which a segment is labelled uncertain.
+def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float], negative_from: float) -> float:
+    """Return the probability below which a segment that is not labelled negative is labelled uncertain.
 
     See `threshold_of_accuracy`. It is measured on clips of speakers held out by fold, through the telephone, weighted
     so that corpora count equally and emotions are as frequent as on calls.
@@ -152,8 +153,11 @@ def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float]) -> float:
     truth, call_probabilities = truth_of(acted), with_prior(probabilities_of(acted), call_prior)
     group_weights = 1 / acted.groupby(["corpus", "emotion"])["emotion"].transform("size").to_numpy(float)
     weights = np.array(call_prior)[truth] * group_weights
-    correct = call_probabilities.argmax(axis=1) == truth
-    return threshold_of_accuracy(correct, call_probabilities.max(axis=1), weights, REQUIRED_ACCURACY)
+    likeliest = call_probabilities.argmax(axis=1)
+    is_negative = negative(probabilities_of(acted), call_prior) >= negative_from
+    kept = ~is_negative & ~np.isin(likeliest, [EMOTIONS.index(emotion) for emotion in NEGATIVE])
+    correct, highest = likeliest == truth, call_probabilities.max(axis=1)
+    return threshold_of_accuracy(correct[kept], highest[kept], weights[kept], REQUIRED_ACCURACY)
 
 
 def write_quantized(folder: Path, network: Any, settings: ModelSettings, clips: Sequence[Clip]) -> Rounding:

@@ -21,7 +21,7 @@ from analyzer.timeline.roles import EVERYBODY, Roles
 from analyzer.timeline.timeline import DrawingData
 
 #: Increase by hand whenever the same recording and model would give different results than before.
-ANALYSIS_VERSION = 10
+ANALYSIS_VERSION = 11
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ class RunSettings:
     output: Path
     jobs: int
     model: str = "default"
-    prior: str = "calls"
+    prior: str = "even"
     sensitivity: str = "normal"
     formats: frozenset[str] = DEFAULT_FORMATS
     embed_audio: bool = False

@@ -29,7 +29,7 @@ class ListenSettings:
     rate: int = 8000
     channels: int = 1
     model: str = "default"
-    prior: str = "calls"
+    prior: str = "even"
     sensitivity: str = "normal"
     speakers: tuple[str, ...] = ()
     only: frozenset[str] = frozenset()

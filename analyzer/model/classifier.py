@@ -17,6 +17,7 @@ import numpy as np
 
 from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER, SENSITIVITIES
 from analyzer.errors import CannotWork
+from analyzer.model.baseline import Reference, reference
 from analyzer.model.labels import Labelling
 from analyzer.speech.features import FrontEnd
 
@@ -114,6 +115,8 @@ class ModelSettings:
         belongs to a negative emotion.
     has_non_speech_output : whether the network has a ninth output, for non-speech.
     sensitivities : thresholds from which on a segment is labelled negative, by --sensitivity.
+    level_negative : negative probability of ordinary speech, see `baseline.Reference`; None if it was not measured:
+        then results are not adjusted to speakers.
     business_use : whether the model may be used for business; None if not stated.
     licence : the licence terms of the weights in a few words.
     """
@@ -126,6 +129,7 @@ class ModelSettings:
     uncertain_below: float
     has_non_speech_output: bool = False
     sensitivities: Sensitivities = GENERIC_SENSITIVITIES
+    level_negative: float | None = None
     business_use: bool | None = None
     licence: str = NOT_STATED
 
@@ -145,6 +149,7 @@ class ModelSettings:
             "call_prior": list(self.call_prior),
             "uncertain_below": self.uncertain_below,
             "sensitivities": asdict(self.sensitivities),
+            "level_negative": self.level_negative,
             "business_use": self.business_use,
             "licence": self.licence,
         }
@@ -167,6 +172,9 @@ class ModelSettings:
                 raise ValueError(f"its {prior} needs eight shares above 0")
         if "sensitivities" in fields:  # models trained with earlier versions have none
             fields["sensitivities"] = Sensitivities.from_fields(fields["sensitivities"])
+        level_negative = fields.get("level_negative")
+        if level_negative is not None and not (_is_number(level_negative) and 0 < level_negative < 1):
+            raise ValueError(f"its level_negative is {level_negative!r}, and has to be above 0 and below 1, or null")
         _check_terms(fields)
         return cls(**fields)
 
@@ -266,7 +274,7 @@ class Classifier:
     CannotWork : if the model cannot be loaded, or does not fit its settings.
     """
 
-    def __init__(self, folder: Path, prior: str = "calls", sensitivity: str = "normal") -> None:
+    def __init__(self, folder: Path, prior: str = "even", sensitivity: str = "normal") -> None:
         import onnxruntime
 
         self.settings = read_settings(folder)
@@ -282,6 +290,10 @@ class Classifier:
         except Exception as error:  # onnxruntime's errors share no base class
             raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
         self._input_name = self._check_fit(folder)
+        self.reference: Reference | None = None
+        if self.settings.level_negative is not None:
+            threshold = self.settings.sensitivities.normal.negative_from
+            self.reference = reference(self.settings.level_negative, threshold)
         target_prior = self.settings.call_prior if prior == "calls" else EVEN_PRIOR
         shift = np.log(target_prior) - np.log(self.settings.training_prior)
         self._prior_shift = shift.astype(np.float32)
@@ -331,6 +343,6 @@ class Classifier:
 
 
 @lru_cache(maxsize=1)
-def load_classifier(folder: Path, prior: str = "calls", sensitivity: str = "normal") -> Classifier:
+def load_classifier(folder: Path, prior: str = "even", sensitivity: str = "normal") -> Classifier:
     """Return the classifier in `folder`; each process loads it once and caches the last one used."""
     return Classifier(folder, prior, sensitivity)

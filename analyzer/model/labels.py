@@ -42,6 +42,10 @@ class Labelling:
             return UNCERTAIN
         return EMOTIONS[likeliest]
 
+    def negative_on_calls(self, probabilities: np.ndarray) -> float:
+        """Return the sum of the probabilities of the negative emotions under the call prior; for shape (8,)."""
+        return float(self._on_calls(probabilities)[list(_NEGATIVE_AT)].sum())
+
     def _on_calls(self, probabilities: np.ndarray) -> np.ndarray:
         """Return the probabilities under the call prior, by Bayes' rule."""
         if self.to_calls is None:

@@ -1,7 +1,7 @@
 """Negative passages: the parts of a call that may be worth listening to.
 
-A single segment proves little, whatever its probability, whereas an upset caller stays upset for a while. Segments with
-an unusually high negative probability are therefore joined into passages, across speech between them. Passages are
+A single segment proves little, whatever its probability, whereas an upset caller stays upset for a while. Segments that
+are labelled negative are therefore joined into passages, across speech between them. Passages are
 ranked by their negative time, so the strongest and longest come first (see training/EXPERIMENTS.md for the ranking of
 calls).
 """
@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from analyzer.emotions import EMOTIONS, NEGATIVE
 from analyzer.timeline.timeline import Row
 
-#: Minimum negative probability of a segment in a passage.
-_NEGATIVE_FROM = 0.35
 #: Maximum gap in seconds between two such segments: a turn of the other speaker, or a calmer sentence.
 _BRIDGE_S = 12.0
 #: Minimum total length in seconds of these segments in a passage.
@@ -45,10 +43,10 @@ def passages(rows: Sequence[Row]) -> list[Passage]:
 
 
 def _groups(rows: Sequence[Row]) -> Iterator[list[Row]]:
-    """Yield groups of negative rows that form a passage; values are rounded as in the output to avoid float errors."""
+    """Yield groups of negative rows that form a passage; times are rounded as in the output to avoid float errors."""
     group: list[Row] = []
     for row in rows:
-        if round(row.negative or 0.0, 4) < _NEGATIVE_FROM:
+        if row.emotion not in NEGATIVE:
             continue
         if group and round(row.start - group[-1].end, 3) > _BRIDGE_S:
             yield group

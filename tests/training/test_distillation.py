@@ -1,5 +1,7 @@
 """Training a small network on the outputs of a teacher."""
 
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -90,6 +92,20 @@ def test_frames_are_stored_within_half_a_step(outputs):
     expected = mean_frames([np.asarray(block)[0] for block in teacher(inputs[None])[1:]])
     frames = stored.frames[stored.starts[2] : stored.starts[2] + 15] / 24
     assert frames == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
+
+
+def test_long_copies_are_encoded_in_pieces(tmp_path):
+    encoder = with_statistics(build_network(random_weights(2), Size(blocks=2, pairs_after=0)))
+    path = encoder_file(Encoder("teacher", FRONT_END, lambda: distillation.with_frames(encoder)), tmp_path)
+    copies = copies_of(560)
+    first, second = (replace(copies, frames=copies.frames[k : k + 280], starts=np.array([0, 280])) for k in (0, 280))
+    long, *halves = (
+        teacher_outputs(path, lambda found: found[:, :8], each, np.array([True]), tmp_path / f"{number}.npz")
+        for number, each in enumerate((copies, first, second))
+    )
+    # Not equal: input frames are limited relative to the loudest one of the copy.
+    difference = long.frames.astype(int) - np.concatenate([half.frames for half in halves])
+    assert np.abs(difference).mean() < 1
 
 
 def test_logits_have_one_scale(outputs):

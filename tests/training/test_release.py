@@ -94,6 +94,6 @@ def test_uncertain_limit_follows_confidence():
         table = logits.assign(
             **dict(zip(EMOTIONS, operating_point.probabilities(logits, Calibration()).T, strict=False))
         )
-        limits.append(release.uncertain_below(table, (0.125,) * 8))
+        limits.append(release.uncertain_below(table, (0.125,) * 8, 0.99))
     assert limits[0] == pytest.approx(0.3)
     assert limits[1] > limits[0]

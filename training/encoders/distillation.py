@@ -23,6 +23,7 @@ from training.data.drawn import DrawnFrames
 from training.data.parallel import in_chunks
 from training.encoders import emotion_network, whisper
 from training.encoders.encoding import open_network
+from training.recipes import FRONT_END
 
 #: Front-end frames per network frame.
 STRIDE = 4
@@ -116,17 +117,27 @@ def _compute_outputs(
 
 
 def _chunk_outputs(ranges: np.ndarray, network: Path, frames: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the statistics of copies, and their frames as integers; `ranges` are those of the copies' input frames."""
+    """Return the statistics of copies, and their frames as integers; `ranges` are those of the copies' input frames.
+
+    A copy that is longer than the network's input is encoded in pieces; its statistics are their mean.
+    """
     session = open_network(network)
     name = session.get_inputs()[0].name
     statistics, integers = [], []
     for start, end in ranges:
         inputs = whisper_scaled(frames[start : start + (end - start) // STRIDE * STRIDE].astype(np.float32))
-        copy_statistics, *block_frames = session.run(None, {name: inputs[None]})
-        copy_frames = mean_frames([frames[0] for frames in block_frames])
-        statistics.append(copy_statistics[0])
-        integers.append(np.clip(np.rint(copy_frames * _STEPS), -127, 127).astype(np.int8))
+        outputs = [session.run(None, {name: piece[None]}) for piece in _pieces(inputs)]
+        piece_frames = [mean_frames([frames[0] for frames in block_frames]) for _, *block_frames in outputs]
+        statistics.append(np.mean([piece_statistics[0] for piece_statistics, *_ in outputs], axis=0))
+        integers.append(np.clip(np.rint(np.concatenate(piece_frames) * _STEPS), -127, 127).astype(np.int8))
     return np.stack(statistics), np.concatenate(integers)
+
+
+def _pieces(inputs: np.ndarray) -> list[np.ndarray]:
+    """Split frames into the fewest pieces of at most FRONT_END.frames; lengths are multiples of STRIDE."""
+    count = -(-len(inputs) // FRONT_END.frames)
+    steps = np.linspace(0, len(inputs) // STRIDE, count + 1).round().astype(int)[1:-1]
+    return np.split(inputs, STRIDE * steps)
 
 
 def draw_batch(

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
+from analyzer.model import baseline
 from training.evaluation.measures import probabilities_of, share, with_prior
 
 NON_NEGATIVE = ("neutral", "calm")
@@ -18,6 +19,8 @@ NON_NEGATIVE = ("neutral", "calm")
 FALSE_ALARMS = {"low": 0.02, "normal": 0.05, "high": 0.1}
 #: Share of speech that may be classified as non-speech.
 DROPPED = 0.005
+#: Share of non-speech among the segments of calls, an assumption: when unsure, a segment is speech.
+NON_SPEECH_SHARE = 0.1
 LOGITS = tuple(f"logit_{name}" for name in (*EMOTIONS, OTHER))
 #: Thresholds are multiples of 1 / _STEPS.
 _STEPS = 10_000
@@ -44,8 +47,9 @@ def calibration(rows: pd.DataFrame, non_speech: pd.DataFrame) -> Calibration:
     """Fit a calibration to held-out corpora; every corpus has the same weight.
 
     The temperature minimises the cross-entropy among the emotions of each corpus (Guo et al., On Calibration of Modern
-    Neural Networks, 2017). The log odds of non-speech are fitted by logistic regression (Platt scaling), then lowered
-    where more than DROPPED of the speech would be classified as non-speech.
+    Neural Networks, 2017). The log odds of non-speech are fitted by logistic regression (Platt scaling) with equal
+    weights of speech and non-speech, converted to the prior NON_SPEECH_SHARE, and lowered where more than DROPPED of
+    the speech would be classified as non-speech.
 
     Parameters
     ----------
@@ -79,7 +83,8 @@ def _non_speech_calibration(speech: pd.DataFrame, non_speech: pd.DataFrame) -> t
         np.repeat([0, 1], [len(values) for values in log_odds]),
         np.concatenate([values / values.sum() for values in weights]),
     )
-    scale, offset = float(regression.coef_[0, 0]) / unit, float(regression.intercept_[0])
+    scale = float(regression.coef_[0, 0]) / unit
+    offset = float(regression.intercept_[0]) + math.log(NON_SPEECH_SHARE / (1 - NON_SPEECH_SHARE))
     return scale, offset - max(0.0, weighted_quantile(scale * log_odds[0] + offset, 1 - DROPPED, weights[0]))
 
 
@@ -135,12 +140,23 @@ def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[
     `rows` are those of held-out corpora, with the columns `corpus`, `emotion` and the eight probabilities under a
     uniform prior. The neutral and calm clips of each corpus have the same total weight.
     """
+    quantiles = _level_quantiles(rows, prior, [1 - rate for rate in FALSE_ALARMS.values()])
+    # A clip exactly at the threshold is negative, so the threshold is the next step above the quantile.
+    found = [(math.floor(quantile * _STEPS) + 1) / _STEPS for quantile in quantiles]
+    return dict(zip(FALSE_ALARMS, found, strict=True))
+
+
+def level_negative(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> float:
+    """Return the negative probability of ordinary speech, see analyzer.model.baseline; `rows` as in `thresholds`."""
+    return round(_level_quantiles(rows, prior, [baseline.SHARE])[0], 4)
+
+
+def _level_quantiles(rows: pd.DataFrame, prior: Sequence[float], shares: Sequence[float]) -> list[float]:
+    """Return quantiles of the negative probability of neutral and calm clips; every corpus has the same weight."""
     level = rows[rows["emotion"].isin(NON_NEGATIVE)]
     scores = negative(level[list(EMOTIONS)].to_numpy(float), prior)
     weights = _equal_corpus_weights(level["corpus"])
-    quantiles = {name: weighted_quantile(scores, 1 - rate, weights) for name, rate in FALSE_ALARMS.items()}
-    # A clip exactly at the threshold is negative, so the threshold is the next step above the quantile.
-    return {name: (math.floor(quantile * _STEPS) + 1) / _STEPS for name, quantile in quantiles.items()}
+    return [weighted_quantile(scores, share, weights) for share in shares]
 
 
 def weighted_quantile(values: np.ndarray, share: float, weights: np.ndarray) -> float:

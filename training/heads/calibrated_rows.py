@@ -14,6 +14,7 @@ from training.evaluation.operating_point import (
     calibration,
     called_negative,
     held_out_corpus_rows,
+    level_negative,
     probabilities,
     thresholds,
 )
@@ -28,12 +29,13 @@ class Calibrated:
     Attributes
     ----------
     rows : with the columns of training.evaluation.rows.
-    calibration, sensitivities : computed from all held-out corpora.
+    calibration, sensitivities, level_negative : computed from all held-out corpora; see ModelSettings.
     """
 
     rows: pd.DataFrame
     calibration: Calibration
     sensitivities: Sensitivities
+    level_negative: float
 
 
 def calibrate(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
@@ -51,10 +53,12 @@ def calibrate(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
     for corpus, corpus_rows in left_out.groupby("corpus"):
         others = left_out[left_out["corpus"] != corpus]
         tables.append(with_probabilities(corpus_rows, calibration(others, non_speech)))
+    calibrated = with_probabilities(left_out, overall_calibration)
     return Calibrated(
         pd.concat(tables, ignore_index=True),
         overall_calibration,
-        _sensitivities(with_probabilities(left_out, overall_calibration)),
+        _sensitivities(calibrated),
+        level_negative(calibrated),
     )
 
 
