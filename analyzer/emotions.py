@@ -3,6 +3,8 @@
 EMOTIONS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 #: Emotions counted as negative: those of a caller with bad service.
 NEGATIVE = ("sad", "angry", "fearful", "disgust")
+#: Emotions that are neither negative nor calm.
+LIVELY = ("happy", "surprised")
 UNCERTAIN = "uncertain"
 #: Further class of some networks: non-speech such as music, tones and noise.
 OTHER = "other"

@@ -96,20 +96,19 @@ def test_label_does_not_depend_on_the_prior(
         for classifier in (on_calls, even):
             patch.setattr(classifier, "_run", lambda *_: posterior[None])
         call_shares, even_shares = (c.probabilities([np.zeros((300, 40), np.float32)])[0] for c in (on_calls, even))
-    assume(clearly_labelled(call_shares, on_calls.labelling))
+    assume(clearly_labelled(call_shares, even_shares, on_calls.labelling))
     assert even.labelling.label(even_shares) == on_calls.labelling.label(call_shares)
 
 
-def clearly_labelled(probabilities: np.ndarray, labelling: Labelling) -> bool:
+def clearly_labelled(on_calls: np.ndarray, even: np.ndarray, labelling: Labelling) -> bool:
     """Whether rounding in single precision cannot change a label."""
-    best, second = np.sort(probabilities)[::-1][:2]
-    worst, next_worst = np.sort(probabilities[NEGATIVE_AT])[::-1][:2]
-    negative = probabilities[NEGATIVE_AT].sum()
+    best, second = np.sort(even)[::-1][:2]
+    worst, next_worst = np.sort(even[NEGATIVE_AT])[::-1][:2]
     distances = [
         best - second,
         worst - next_worst,
         best - labelling.uncertain_below,
-        negative - labelling.negative_from,
+        on_calls[NEGATIVE_AT].sum() - labelling.negative_from,
     ]
     return min(map(abs, distances)) > 5e-4
 
@@ -121,4 +120,13 @@ def test_moved_threshold_is_not_equivalent(tmp_path: Path) -> None:
     moved_threshold = odds / (1 + odds)  # equivalent of the threshold 0.5 under the prior of calls
     sad = mixed(sad=0.76)
     assert negative_probability(rounded(sad)) > moved_threshold
-    assert labelling.label(sad) == "neutral"  # 0.24 * 0.36 is more than 0.76 * 0.07
+    assert labelling.label(sad) == UNCERTAIN  # 0.24 * 0.36 is more than 0.76 * 0.07, but sad is the most probable
+
+
+def test_rare_emotion_is_labelled_if_it_is_the_most_probable_before_the_prior(tmp_path: Path) -> None:
+    """Surprise is so rare on calls that it would hardly ever be the most probable emotion under the call prior."""
+    classifiers = [Classifier(make_tiny_model(tmp_path / prior), prior) for prior in ("calls", "even")]
+    surprised = mixed(surprised=0.6)
+    on_calls = surprised * CALL_PRIOR / (surprised @ CALL_PRIOR)
+    assert on_calls.argmax() == EMOTIONS.index("neutral")
+    assert [c.labelling.label(p) for c, p in zip(classifiers, (on_calls, surprised), strict=True)] == ["surprised"] * 2

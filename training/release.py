@@ -20,7 +20,7 @@ from training.data.corpora import RAVDESS, Clip
 from training.data.sounds import Sounds, read_sounds
 from training.data.splits import refuse_leak
 from training.encoders import encoding
-from training.evaluation.measures import probabilities_of, threshold_of_accuracy, truth_of, with_prior
+from training.evaluation.measures import probabilities_of, threshold_of_accuracy, truth_of
 from training.evaluation.operating_point import Calibration, negative
 from training.evaluation.rows import ROWS_SUFFIX, TrainedOn, write_rows
 from training.evaluation.tables import calibrated_on
@@ -39,7 +39,7 @@ QUANTIZATION_CLIPS, COMPARISON_CLIPS = 240, 300
 #: Share of clips whose most probable emotion quantisation must not change.
 REQUIRED_AGREEMENT = 0.97
 #: Required accuracy on calls of the segments that are labelled neither negative nor uncertain.
-REQUIRED_ACCURACY = 0.75
+REQUIRED_ACCURACY = 0.8
 
 
 def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilities: Path) -> Path:
@@ -69,7 +69,7 @@ def release(recipe: Recipe, corpora: Path, cache: Path, output: Path, probabilit
         uncertain_below(evaluated.rows, recipe.call_prior, evaluated.sensitivities.normal.negative_from),
         has_non_speech_output=True,
         sensitivities=evaluated.sensitivities,
-        level_negative=evaluated.level_negative,
+        level_speech=evaluated.level_speech,
         business_use=business_use,
         licence=model_card.licence(recipe),
     )
@@ -150,14 +150,13 @@ def uncertain_below(rows: pd.DataFrame, call_prior: Sequence[float], negative_fr
     folds = tuple(map(str, FOLDS))
     acted = rows[rows["emotion"].isin(EMOTIONS) & rows["fold"].isin(folds) & (rows["condition"] == TELEPHONE)]
     acted = acted[acted.groupby("corpus")["emotion"].transform("nunique") > 2]
-    truth, call_probabilities = truth_of(acted), with_prior(probabilities_of(acted), call_prior)
+    truth, acted_probabilities = truth_of(acted), probabilities_of(acted)
     group_weights = 1 / acted.groupby(["corpus", "emotion"])["emotion"].transform("size").to_numpy(float)
     weights = np.array(call_prior)[truth] * group_weights
-    likeliest = call_probabilities.argmax(axis=1)
-    is_negative = negative(probabilities_of(acted), call_prior) >= negative_from
-    kept = ~is_negative & ~np.isin(likeliest, [EMOTIONS.index(emotion) for emotion in NEGATIVE])
-    correct, highest = likeliest == truth, call_probabilities.max(axis=1)
-    return threshold_of_accuracy(correct[kept], highest[kept], weights[kept], REQUIRED_ACCURACY)
+    likeliest, highest = acted_probabilities.argmax(axis=1), acted_probabilities.max(axis=1)
+    kept = negative(acted_probabilities, call_prior) < negative_from
+    kept &= ~np.isin(likeliest, [EMOTIONS.index(emotion) for emotion in NEGATIVE])
+    return threshold_of_accuracy((likeliest == truth)[kept], highest[kept], weights[kept], REQUIRED_ACCURACY)
 
 
 def write_quantized(folder: Path, network: Any, settings: ModelSettings, clips: Sequence[Clip]) -> Rounding:

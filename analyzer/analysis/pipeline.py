@@ -4,13 +4,13 @@ Files and streams use the same code, and the result does not depend on the block
 length of the audio: the caller keeps the rows.
 """
 
-from collections import deque
 from collections.abc import Collection
 
 import numpy as np
 
 from analyzer.emotions import EMOTIONS
-from analyzer.model import baseline, smoothing
+from analyzer.model import smoothing
+from analyzer.model.baseline import Speaker
 from analyzer.model.classifier import BATCH, Classifier
 from analyzer.speech.crosstalk import is_leak
 from analyzer.speech.detector import Segment, SpeechDetector, SpeechSettings
@@ -52,7 +52,9 @@ class Pipeline:
         rate = classifier.settings.front_end.rate
         self._detectors = [SpeechDetector(rate, speech) for _ in range(channels)]
         self._pending: list[tuple[Segment, int, np.ndarray]] = []
-        self._recent_log_odds: dict[int, deque[float]] = {}
+        self._speakers: dict[int, Speaker | None] = {
+            channel: classifier.speaker() for channel in range(1, channels + 1)
+        }
         self._emotion_states: dict[int, smoothing.SmoothedState] = {}
         self._non_speech_states: dict[int, smoothing.SmoothedState] = {}
 
@@ -97,18 +99,11 @@ class Pipeline:
             if self._is_non_speech(segment, channel, probabilities[len(EMOTIONS) :]):
                 non_speech.append(timeline.span(segment, channel))
             else:
-                emotions = self._adjusted(channel, probabilities[: len(EMOTIONS)])
+                speaker, emotions = self._speakers[channel], probabilities[: len(EMOTIONS)]
+                if speaker:
+                    emotions = speaker.adjusted(emotions)
                 smoothed = _smoothed(self._emotion_states, segment, channel, emotions, _EMOTION_TIME_CONSTANT_S)
                 rows.append(timeline.row(segment, channel, smoothed, self._classifier.labelling))
-
-    def _adjusted(self, channel: int, emotions: np.ndarray) -> np.ndarray:
-        """Return the probabilities of the emotions of a segment, adjusted to the speaker of its channel."""
-        compared = self._classifier.reference
-        if compared is None:
-            return emotions
-        recent = self._recent_log_odds.setdefault(channel, deque(maxlen=baseline.RECENT))
-        recent.append(baseline.log_odds(self._classifier.labelling.negative_on_calls(emotions)))
-        return baseline.reduced(emotions, baseline.reduction(recent, compared))
 
     def _is_non_speech(self, segment: Segment, channel: int, probability: np.ndarray) -> bool:
         """Whether a segment is non-speech; `probability` is empty if the network has no such output."""

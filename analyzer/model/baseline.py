@@ -1,49 +1,82 @@
-"""Adjustment to a speaker: the ordinary speech of a channel is compared with that of other speakers.
+"""Adjustment to a speaker: the ordinary speech of a channel is compared with neutral speech of other speakers.
 
-Voices, rooms and lines differ, so a network classifies the ordinary speech of some speakers as more negative than that
-of others. On a call, most speech is neutral. If even the least negative segments of a channel are classified as more
-negative than ordinary speech of other speakers, the difference is therefore subtracted from the log odds of all its
-segments. This follows Busso et al., Iterative Feature Normalization Scheme for Automatic Emotion Detection from Speech
-(2013), which also normalises a speaker by his or her neutral speech; here only one quantity is normalised, and the
-neutral speech is a quantile. A single segment is not changed, because nothing is known about its
-speaker. The adjustment only uses earlier segments, so a stream gives the same results as a file.
+Voices, rooms and lines differ, so a network classifies the ordinary speech of some speakers as more negative or more
+lively than that of others. On a call, most speech is neutral. If even the least negative segments of a channel are
+classified as more negative than neutral speech of other speakers, the difference is therefore subtracted from the log
+odds of all its segments, up to a limit: clearly negative speech stays negative, even if a speaker is upset throughout a
+call. Lively emotions are adjusted in the same way.
+
+This follows Busso et al., Iterative Feature Normalization Scheme for Automatic Emotion Detection from Speech (2013),
+which also normalises a speaker by his or her neutral speech. Here only the log odds of two groups of emotions are
+normalised, and a quantile of the channel takes the place of its neutral speech. The adjustment only uses earlier
+segments, so a stream gives the same results as a file. The first segment is not changed: nothing is known about its
+speaker.
 """
 
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.emotions import EMOTIONS, NEGATIVE
+from analyzer.emotions import EMOTIONS, LIVELY, NEGATIVE
 
-#: Share of a channel's segments that are taken for ordinary speech: this quantile of their log odds is compared.
-SHARE = 0.25
+#: Quantiles of the probability of a group over neutral and calm clips: `usual` and `high` of GroupRange. The first one
+#: is also that of a channel's recent segments.
+USUAL, HIGH = 0.25, 0.95
 #: Number of recent segments of a channel that are compared, about five minutes of speech.
 RECENT = 100
-#: Largest reduction, relative to the distance from ordinary speech to the threshold of normal sensitivity: clearly
-#: negative speech stays negative, even if a speaker is upset throughout a call.
+#: Largest reduction, relative to the distance between `usual` and `high` in log odds.
 _LIMIT = 1.5
-_NEGATIVE_INDICES = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
+#: Groups in the order in which they are adjusted.
+_INDICES = {
+    "lively": [EMOTIONS.index(emotion) for emotion in LIVELY],
+    "negative": [EMOTIONS.index(emotion) for emotion in NEGATIVE],
+}
 
 
 @dataclass(frozen=True)
-class Reference:
-    """Ordinary speech of unseen speakers.
+class GroupRange:
+    """Probability of a group of emotions over neutral and calm clips of unseen speakers, under the call prior."""
 
-    Attributes
+    usual: float
+    high: float
+
+    @property
+    def limit(self) -> float:
+        """Largest reduction of the log odds of a segment."""
+        return _LIMIT * max(0.0, log_odds(self.high) - log_odds(self.usual))
+
+
+@dataclass(frozen=True)
+class LevelSpeech:
+    """Neutral and calm speech of unseen speakers, as a network classifies it."""
+
+    lively: GroupRange
+    negative: GroupRange
+
+
+class Speaker:
+    """The recent segments of a channel.
+
+    Parameters
     ----------
-    log_odds : the quantile SHARE of the log odds of a negative emotion over neutral and calm clips.
-    limit : largest reduction of the log odds of a segment.
+    level : what they are compared with.
+    to_calls : ratios of the call prior to the prior of the probabilities, in the order of EMOTIONS.
     """
 
-    log_odds: float
-    limit: float
+    def __init__(self, level: LevelSpeech, to_calls: np.ndarray) -> None:
+        self._level, self._to_calls = level, to_calls
+        self._recent = {group: deque[float](maxlen=RECENT) for group in _INDICES}
 
-
-def reference(level_negative: float, threshold: float) -> Reference:
-    """Return the reference from two negative probabilities: of ordinary speech, and the threshold of a label."""
-    ordinary, limit = log_odds(level_negative), log_odds(threshold)
-    return Reference(ordinary, _LIMIT * max(0.0, limit - ordinary))
+    def adjusted(self, probabilities: np.ndarray) -> np.ndarray:
+        """Return the probabilities of the next segment, shaped (8,), adjusted to this speaker."""
+        for group, indices in _INDICES.items():
+            on_calls = probabilities * self._to_calls
+            recent = self._recent[group]
+            recent.append(log_odds(float(on_calls[indices].sum() / on_calls.sum())))
+            probabilities = _reduced(probabilities, indices, reduction(recent, getattr(self._level, group)))
+        return probabilities
 
 
 def log_odds(probability: float) -> float:
@@ -52,18 +85,18 @@ def log_odds(probability: float) -> float:
     return float(np.log(limited / (1 - limited)))
 
 
-def reduction(recent: Sequence[float], compared: Reference) -> float:
-    """Return what is subtracted from the log odds of the last of the recent segments of a channel; at least 0.
+def reduction(recent: Sequence[float], compared: GroupRange) -> float:
+    """Return what is subtracted from the log odds of a group, for the last of the recent segments; at least 0.
 
-    `recent` are the log odds of a negative emotion of at most RECENT segments, in order. The more there are, the more of
-    the difference is subtracted: nothing for the first segment, half for the second.
+    `recent` are the log odds of the segments, in order. The more there are, the more of the difference is subtracted:
+    nothing for the first segment, half for the second.
     """
-    difference = float(np.quantile(recent, SHARE)) - compared.log_odds
+    difference = float(np.quantile(recent, USUAL)) - log_odds(compared.usual)
     return min(max(difference, 0.0), compared.limit) * (1 - 1 / len(recent))
 
 
-def reduced(probabilities: np.ndarray, by: float) -> np.ndarray:
-    """Return probabilities of the eight emotions whose log odds of a negative emotion are lower by `by`."""
+def _reduced(probabilities: np.ndarray, indices: Sequence[int], by: float) -> np.ndarray:
+    """Return probabilities with lower log odds of the emotions at `indices`."""
     weighted = np.array(probabilities, float)
-    weighted[_NEGATIVE_INDICES] *= np.exp(-by)
+    weighted[indices] *= np.exp(-by)
     return np.asarray(weighted / weighted.sum())

@@ -17,7 +17,7 @@ import numpy as np
 
 from analyzer.emotions import EMOTIONS, EVEN_PRIOR, OTHER, SENSITIVITIES
 from analyzer.errors import CannotWork
-from analyzer.model.baseline import Reference, reference
+from analyzer.model.baseline import GroupRange, LevelSpeech, Speaker
 from analyzer.model.labels import Labelling
 from analyzer.speech.features import FrontEnd
 
@@ -115,8 +115,8 @@ class ModelSettings:
         belongs to a negative emotion.
     has_non_speech_output : whether the network has a ninth output, for non-speech.
     sensitivities : thresholds from which on a segment is labelled negative, by --sensitivity.
-    level_negative : negative probability of ordinary speech, see `baseline.Reference`; None if it was not measured:
-        then results are not adjusted to speakers.
+    level_speech : how the network classifies neutral speech; None if it was not measured: then results are not adjusted
+        to speakers.
     business_use : whether the model may be used for business; None if not stated.
     licence : the licence terms of the weights in a few words.
     """
@@ -129,7 +129,7 @@ class ModelSettings:
     uncertain_below: float
     has_non_speech_output: bool = False
     sensitivities: Sensitivities = GENERIC_SENSITIVITIES
-    level_negative: float | None = None
+    level_speech: LevelSpeech | None = None
     business_use: bool | None = None
     licence: str = NOT_STATED
 
@@ -149,7 +149,7 @@ class ModelSettings:
             "call_prior": list(self.call_prior),
             "uncertain_below": self.uncertain_below,
             "sensitivities": asdict(self.sensitivities),
-            "level_negative": self.level_negative,
+            "level_speech": None if self.level_speech is None else asdict(self.level_speech),
             "business_use": self.business_use,
             "licence": self.licence,
         }
@@ -172,11 +172,19 @@ class ModelSettings:
                 raise ValueError(f"its {prior} needs eight shares above 0")
         if "sensitivities" in fields:  # models trained with earlier versions have none
             fields["sensitivities"] = Sensitivities.from_fields(fields["sensitivities"])
-        level_negative = fields.get("level_negative")
-        if level_negative is not None and not (_is_number(level_negative) and 0 < level_negative < 1):
-            raise ValueError(f"its level_negative is {level_negative!r}, and has to be above 0 and below 1, or null")
+        if fields.get("level_speech") is not None:
+            fields["level_speech"] = _level_speech(fields["level_speech"])
         _check_terms(fields)
         return cls(**fields)
+
+
+def _level_speech(fields: Mapping[str, Mapping[str, float]]) -> LevelSpeech:
+    """Read the object in `classifier.json`; raises ValueError, TypeError or AttributeError if it is invalid."""
+    level = LevelSpeech(**{group: GroupRange(**found) for group, found in fields.items()})
+    for group, found in vars(level).items():
+        if not (_is_number(found.usual) and _is_number(found.high) and 0 < found.usual <= found.high < 1):
+            raise ValueError(f"its level_speech {group} has to hold usual and high, shares in this order")
+    return level
 
 
 def _check_terms(fields: Mapping[str, object]) -> None:
@@ -230,7 +238,7 @@ def read_settings(folder: Path) -> ModelSettings:
     """Read the settings of the model in `folder`; raises CannotWork if they are missing or invalid."""
     try:
         return ModelSettings.from_json((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CannotWork(f"the model in {folder} cannot be used: {error}") from error
 
 
@@ -267,7 +275,7 @@ class Classifier:
     folder : folder of the model.
     prior : `calls` for probabilities under the call prior; `even` for a uniform prior, as for scores on acted clips.
     sensitivity : one of SENSITIVITIES; sets the threshold in `labelling`, which turns the probabilities of this
-        classifier into labels. Labels are decided under the call prior with either `prior`.
+        classifier into labels, which are the same with either `prior`.
 
     Raises
     ------
@@ -290,20 +298,22 @@ class Classifier:
         except Exception as error:  # onnxruntime's errors share no base class
             raise CannotWork(f"the network in {folder} cannot be loaded: {error}") from error
         self._input_name = self._check_fit(folder)
-        self.reference: Reference | None = None
-        if self.settings.level_negative is not None:
-            threshold = self.settings.sensitivities.normal.negative_from
-            self.reference = reference(self.settings.level_negative, threshold)
         target_prior = self.settings.call_prior if prior == "calls" else EVEN_PRIOR
         shift = np.log(target_prior) - np.log(self.settings.training_prior)
         self._prior_shift = shift.astype(np.float32)
+        self._to_calls = np.array(self.settings.call_prior) / target_prior
+        to_even = tuple(np.array(EVEN_PRIOR) / target_prior)
         self.labelling = Labelling(
             self.settings.sensitivities.at(sensitivity).negative_from,
             self.settings.uncertain_below,
-            None
-            if prior == "calls"
-            else tuple(share / even for share, even in zip(self.settings.call_prior, EVEN_PRIOR, strict=True)),
+            to_calls=None if prior == "calls" else tuple(self._to_calls),
+            to_even=None if prior == "even" else to_even,
         )
+
+    def speaker(self) -> Speaker | None:
+        """Return a speaker without segments, for adjusting results; None if the model does not support that."""
+        level = self.settings.level_speech
+        return None if level is None else Speaker(level, self._to_calls)
 
     def _check_fit(self, folder: Path) -> str:
         """Return the name of the network's input; raises CannotWork if its shapes do not match the settings."""

@@ -20,38 +20,40 @@ _DECIMALS = 4
 class Labelling:
     """Decision rule from the probabilities of the eight emotions to a label.
 
+    Most speech on calls is neutral, so whether a segment is negative is decided under the call prior. Under that prior,
+    an emotion that is rare on calls would hardly ever be the most probable one, so which emotion it is is decided under
+    a uniform prior.
+
     Attributes
     ----------
     negative_from : a segment is negative if the probabilities of the negative emotions sum to at least this.
     uncertain_below : any other emotion is the label only if it is the most probable of all eight and at least this.
-    to_calls : ratios of the call prior to the prior of the probabilities, in the order of EMOTIONS; None if the
-        probabilities are already under the call prior. Both thresholds apply to probabilities under the call prior.
+    to_calls, to_even : ratios of the call prior, and of a uniform prior, to the prior of the probabilities, in the
+        order of EMOTIONS; None if they are equal.
     """
 
     negative_from: float
     uncertain_below: float
     to_calls: tuple[float, ...] | None = None
+    to_even: tuple[float, ...] | None = None
 
     def label(self, probabilities: np.ndarray) -> str:
         """Return the label of a segment from its probabilities, shaped (8,)."""
-        on_calls = rounded(self._on_calls(probabilities))
-        if negative_probability(on_calls) >= self.negative_from:
-            return EMOTIONS[max(_NEGATIVE_AT, key=lambda k: on_calls[k])]
-        likeliest = on_calls.index(max(on_calls))
-        if likeliest in _NEGATIVE_AT or on_calls[likeliest] < self.uncertain_below:
+        even = rounded(_reweighted(probabilities, self.to_even))
+        if negative_probability(rounded(_reweighted(probabilities, self.to_calls))) >= self.negative_from:
+            return EMOTIONS[max(_NEGATIVE_AT, key=lambda k: even[k])]
+        likeliest = even.index(max(even))
+        if likeliest in _NEGATIVE_AT or even[likeliest] < self.uncertain_below:
             return UNCERTAIN
         return EMOTIONS[likeliest]
 
-    def negative_on_calls(self, probabilities: np.ndarray) -> float:
-        """Return the sum of the probabilities of the negative emotions under the call prior; for shape (8,)."""
-        return float(self._on_calls(probabilities)[list(_NEGATIVE_AT)].sum())
 
-    def _on_calls(self, probabilities: np.ndarray) -> np.ndarray:
-        """Return the probabilities under the call prior, by Bayes' rule."""
-        if self.to_calls is None:
-            return probabilities
-        weighted = np.asarray(probabilities, float) * self.to_calls
-        return np.asarray(weighted / weighted.sum())
+def _reweighted(probabilities: np.ndarray, ratios: tuple[float, ...] | None) -> np.ndarray:
+    """Convert probabilities to another prior, by Bayes' rule; `ratios` are those of the priors."""
+    if ratios is None:
+        return probabilities
+    weighted = np.asarray(probabilities, float) * ratios
+    return np.asarray(weighted / weighted.sum())
 
 
 def rounded(probabilities: Iterable[float]) -> tuple[float, ...]:

@@ -20,7 +20,7 @@ from training.recipes import OPEN, OPEN_ACCURATE, RECIPES, EncoderRecipe, Recipe
 
 def test_open_corpora_allow_business_use():
     recipe = Recipe("tiny", encoder=EncoderRecipe("tiny", shares={"crema-d": 1.0}), weights={"banglaser": 1.0})
-    assert "all of them allow business use" in release.model_card.licence(recipe)
+    assert "all allow business use" in release.model_card.licence(recipe)
 
 
 def test_all_corpora_are_attributed():
@@ -95,5 +95,5 @@ def test_uncertain_limit_follows_confidence():
             **dict(zip(EMOTIONS, operating_point.probabilities(logits, Calibration()).T, strict=False))
         )
         limits.append(release.uncertain_below(table, (0.125,) * 8, 0.99))
-    assert limits[0] == pytest.approx(0.3)
+    assert limits[0] == pytest.approx(0.15)
     assert limits[1] > limits[0]

@@ -60,7 +60,7 @@ def test_figures_by_corpus():
 def test_uncertain_limit_keeps_sixty_per_cent_right():
     right = [("happy", "happy")] * 6
     wrong = [("sad", "happy")] * 4
-    assert uncertain_below(scores_of(*right, *wrong, confidence=0.5)) == 0.3
+    assert uncertain_below(scores_of(*right, *wrong, confidence=0.5)) == 0.15
     confident, unconfident = scores_of(*right, confidence=0.72), scores_of(*wrong, *wrong, confidence=0.52)
     both = Scores(
         confident.clips + unconfident.clips, np.concatenate([confident.probabilities, unconfident.probabilities])

@@ -186,7 +186,7 @@ def accuracy_at_coverage(found: pd.DataFrame, coverages: Sequence[float]) -> np.
 
 
 def threshold_of_accuracy(correct: np.ndarray, highest: np.ndarray, weights: np.ndarray, required: float) -> float:
-    """Return the lowest of 0.30, 0.35, ... 0.90 at which a `required` share of the clips that reach it is correct.
+    """Return the lowest of 0.15, 0.20, ... 0.90 at which a `required` share of the clips that reach it is correct.
 
     Parameters
     ----------
@@ -194,7 +194,7 @@ def threshold_of_accuracy(correct: np.ndarray, highest: np.ndarray, weights: np.
     weights : of the clips, shaped (clips,).
     required : accuracy; if no threshold has it, the result is 0.90.
     """
-    for threshold in np.arange(30, 95, 5) / 100:
+    for threshold in np.arange(15, 95, 5) / 100:
         kept = highest >= threshold
         if kept.any() and np.average(correct[kept], weights=weights[kept]) >= required:
             return float(threshold)

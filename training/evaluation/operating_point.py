@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
-from analyzer.model import baseline
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, LIVELY, NEGATIVE, OTHER
+from analyzer.model.baseline import HIGH, USUAL, GroupRange, LevelSpeech
 from training.evaluation.measures import probabilities_of, share, with_prior
 
 NON_NEGATIVE = ("neutral", "calm")
@@ -146,15 +146,22 @@ def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[
     return dict(zip(FALSE_ALARMS, found, strict=True))
 
 
-def level_negative(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> float:
-    """Return the negative probability of ordinary speech, see analyzer.model.baseline; `rows` as in `thresholds`."""
-    return round(_level_quantiles(rows, prior, [baseline.SHARE])[0], 4)
+def level_speech(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> LevelSpeech:
+    """Return how neutral and calm clips are classified, see analyzer.model.baseline; `rows` as in `thresholds`."""
+    ranges = {
+        group: GroupRange(*(round(quantile, 4) for quantile in _level_quantiles(rows, prior, (USUAL, HIGH), emotions)))
+        for group, emotions in (("lively", LIVELY), ("negative", NEGATIVE))
+    }
+    return LevelSpeech(**ranges)
 
 
-def _level_quantiles(rows: pd.DataFrame, prior: Sequence[float], shares: Sequence[float]) -> list[float]:
-    """Return quantiles of the negative probability of neutral and calm clips; every corpus has the same weight."""
+def _level_quantiles(
+    rows: pd.DataFrame, prior: Sequence[float], shares: Sequence[float], emotions: Sequence[str] = NEGATIVE
+) -> list[float]:
+    """Return quantiles of the probability of some emotions over neutral and calm clips, with equal corpus weights."""
     level = rows[rows["emotion"].isin(NON_NEGATIVE)]
-    scores = negative(level[list(EMOTIONS)].to_numpy(float), prior)
+    indices = [EMOTIONS.index(emotion) for emotion in emotions]
+    scores = with_prior(level[list(EMOTIONS)].to_numpy(float), prior)[:, indices].sum(axis=1)
     weights = _equal_corpus_weights(level["corpus"])
     return [weighted_quantile(scores, share, weights) for share in shares]
 

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from analyzer.emotions import EMOTIONS, OTHER
+from analyzer.model.baseline import LevelSpeech
 from analyzer.model.classifier import Sensitivities, Sensitivity
 from training.evaluation.operating_point import (
     FALSE_ALARMS,
@@ -14,7 +15,7 @@ from training.evaluation.operating_point import (
     calibration,
     called_negative,
     held_out_corpus_rows,
-    level_negative,
+    level_speech,
     probabilities,
     thresholds,
 )
@@ -29,13 +30,13 @@ class Calibrated:
     Attributes
     ----------
     rows : with the columns of training.evaluation.rows.
-    calibration, sensitivities, level_negative : computed from all held-out corpora; see ModelSettings.
+    calibration, sensitivities, level_speech : computed from all held-out corpora; see ModelSettings.
     """
 
     rows: pd.DataFrame
     calibration: Calibration
     sensitivities: Sensitivities
-    level_negative: float
+    level_speech: LevelSpeech
 
 
 def calibrate(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
@@ -58,7 +59,7 @@ def calibrate(raw: pd.DataFrame, calibrated_on: Sequence[str]) -> Calibrated:
         pd.concat(tables, ignore_index=True),
         overall_calibration,
         _sensitivities(calibrated),
-        level_negative(calibrated),
+        level_speech(calibrated),
     )
 
 
