@@ -81,7 +81,8 @@ def test_business_use_of_packaged_models_is_shown(
     business_lines = [line for line in lines(capsys)["ok"] if "business" in line]
     assert len(business_lines) == len(packaged_names()) >= 2
     for line, name in zip(business_lines, packaged_names(), strict=True):
-        assert line.startswith(f"ok    business use: {name}: no, trained on RAVDESS (CC BY-NC-SA 4.0), TESS")
+        assert line.startswith(f"ok    business use: {name}: no, trained on ")
+        assert "commercial use" in line
 
 
 @pytest.mark.parametrize(

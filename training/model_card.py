@@ -75,7 +75,8 @@ def metrics(made: CardInput) -> dict[str, Any]:
         "by_folds": _by_corpus(tables.by_corpus(models), ("speakers", "uar", "uar_low", "uar_high")),
         "ravdess_folds": {str(fold): round(float(uar), 3) for fold, uar in folds.items()},
         "left_out": _by_corpus(
-            tables.left_out(models), ("speakers", "uar", "roc_area", "found", "false", "calibration_error", "dropped")
+            tables.left_out(models),
+            ("speakers", "uar", "roc_area", "found_at_5", "found", "false", "calibration_error", "dropped"),
         ),
         "called_negative": {corpus: round(float(share), 4) for corpus, share in false_alarm_rates.items()},
         "non_speech_recognised": round(float(non_speech.loc[(OTHER, tables.ALL)]), 4),
@@ -99,11 +100,11 @@ def _summary_sentences(content: Mapping[str, Any]) -> dict[str, str | None]:
     scored_corpora = {corpus: row for corpus, row in content["left_out"].items() if row["uar"] is not None}
     scores = ", ".join(f"{corpus} {row['uar']:.2f} and {row['roc_area']:.2f}" for corpus, row in scored_corpora.items())
     on_unseen_speakers = (
-        "mean recall among a corpus's emotions, and ROC area of negative against level speech, on corpora that were "
-        f"left out of training: {scores}"
+        "mean recall among a corpus's emotions, and ROC area of negative against neutral speech, on corpora that are "
+        f"not in training: {scores}"
     )
     rate = content["called_negative"].get(published.NEUTRAL_SPEECH)
-    on_read_speech = None if rate is None else f"calls {rate:.1%} of the time of calm reading negative"
+    on_read_speech = None if rate is None else f"{rate:.1%} of the time of calm reading is labelled negative"
     return {
         "on_unseen_speakers": on_unseen_speakers if scored_corpora else None,
         "false_alarms_on_read_speech": on_read_speech,

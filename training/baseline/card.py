@@ -63,7 +63,7 @@ def metrics(made: CardInput) -> dict[str, Any]:
         "multiply_adds_per_input": multiply_adds(made.fitted.network),
         "seconds_per_input": made.settings.front_end.longest_s,
         "on_unseen_speakers": f"recognises {100 * test.uar:.1f} % of the emotions of {len(speakers_of(test.clips))} "
-        "unseen speakers (mean recall of eight emotions, chance 12.5 %; clips of the corpora that it learned from)",
+        "unseen speakers (mean recall of eight emotions, chance 12.5 %; clips of its training corpora)",
         "false_alarms_on_read_speech": None,
         **figures(made.scores),
         "history": {key: [round(value, 5) for value in values] for key, values in made.fitted.history.items()},

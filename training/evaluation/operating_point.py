@@ -134,6 +134,19 @@ def roc_area(rows: pd.DataFrame) -> float:
     return float(roc_auc_score(truth, negative(probabilities_of(chosen))))
 
 
+def found_at_own_threshold(rows: pd.DataFrame) -> float:
+    """Return the share of negative clips above the threshold that 5 % of the neutral and calm clips of `rows` exceed.
+
+    `rows` are as in `thresholds`, and of one seed. NaN unless both kinds of clips are present.
+    """
+    scores = negative(probabilities_of(rows))
+    is_negative, is_level = (rows["emotion"].isin(kind).to_numpy() for kind in (NEGATIVE, NON_NEGATIVE))
+    if not (is_negative.any() and is_level.any()):
+        return float("nan")
+    threshold = np.quantile(scores[is_level], 1 - FALSE_ALARMS["normal"])
+    return float((scores[is_negative] > threshold).mean())
+
+
 def thresholds(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> dict[str, float]:
     """Return the probability of a negative emotion from which each sensitivity labels a clip negative.
 

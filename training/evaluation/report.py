@@ -27,12 +27,12 @@ CURVE = tuple(share / 100 for share in range(5, 101))
 INTRODUCTION = """\
 # Evaluation
 
-Made by `python -m training evaluate` from the out-of-fold probabilities beside this page: each clip was scored by a
-network that was not trained on its speaker. Figures are those of {corpus}, folds {first} to {last}, through the
-telephone (300 to 3400 Hz, mu-law, 8 kHz) unless another corpus or condition is named. Each is taken per seed over all
-folds together and averaged over the seeds; in brackets its 95 % interval (bootstrap over speakers, then their clips,
-{draws:,} draws). UAR is the mean over the emotions of the share that is right; guessing has 0.125. A dash: the model
-has no rows of that kind. Behind every table stands a CSV with more columns.
+Written by `python -m training evaluate` from the out-of-fold probabilities in this folder: each clip is scored by a
+network that was not trained on its speaker. Figures are those of {corpus}, folds {first} to {last}, through a telephone
+line (300 to 3400 Hz, mu-law, 8 kHz), unless another corpus or condition is named. They are computed for each seed over
+all folds together, then averaged over the seeds; in brackets: 95 % interval (bootstrap over speakers, then their clips,
+{draws:,} draws). UAR is the mean recall over the emotions; chance is 0.125. A dash: the model has no such rows. Every
+table is also a CSV with more columns.
 
 """
 
@@ -142,16 +142,17 @@ def summary(models: tables.Models, found: dict[str, pd.DataFrame]) -> pd.DataFra
     columns = {
         "RAVDESS, UAR over folds and seeds": lookup("folds", "uar", fold=tables.MEAN),
         "CREMA-D, UAR over folds": lookup("corpora", "uar", corpus=CREMA_D),
-        "CREMA-D left out, UAR": lookup("left_out", "uar", **crema_d),
-        "its ROC area": lookup("left_out", "roc_area", **crema_d),
-        "its negative clips found": lookup("left_out", "found", **crema_d),
-        "its level clips called negative": lookup("left_out", "false", **crema_d),
+        "CREMA-D held out, UAR": lookup("left_out", "uar", **crema_d),
+        "ROC area": lookup("left_out", "roc_area", **crema_d),
+        "found at 5 % false": lookup("left_out", "found_at_5", **crema_d),
+        "found": lookup("left_out", "found", **crema_d),
+        "false": lookup("left_out", "false", **crema_d),
         "MELD, ROC area": lookup("left_out", "roc_area", **meld),
-        "its negative clips found ": lookup("left_out", "found", **meld),
-        "its level clips called negative ": lookup("left_out", "false", **meld),
-        "calm reading called negative": lookup("false_alarms", "negative", corpus=NEUTRAL_SPEECH),
-        "CREMA-D left out, dropped as non-speech": lookup("left_out", "dropped", **crema_d),
-        "MELD, dropped as non-speech": lookup("left_out", "dropped", **meld),
+        "MELD, found at 5 % false": lookup("left_out", "found_at_5", **meld),
+        "MELD, false": lookup("left_out", "false", **meld),
+        "calm reading labelled negative": lookup("false_alarms", "negative", corpus=NEUTRAL_SPEECH),
+        "CREMA-D held out, classified as non-speech": lookup("left_out", "dropped", **crema_d),
+        "MELD, classified as non-speech": lookup("left_out", "dropped", **meld),
         "non-speech recognised": lookup("not_speech", "called_other", sound=OTHER, corpus=tables.ALL),
     }
     return pd.DataFrame(
@@ -166,7 +167,7 @@ SECTIONS = (
     ),
     Section(
         "folds", "By fold",
-        "UAR. The last column is the mean over folds and seeds, the figure that a model is known by.",
+        "UAR. The last column is the mean over folds and seeds.",
         ("fold",), {"uar": "UAR"},
     ),
     Section(
@@ -175,54 +176,55 @@ SECTIONS = (
     ),
     Section("sexes", "By sex", "UAR.", ("sex",), {"uar": "UAR"}),
     Section(
-        "lengths", "By length of the clip", "UAR over the emotions that clips of such a length have.",
+        "lengths", "By length of the clip", "UAR over the emotions of clips of this length.",
         ("length",), {"uar": "UAR"},
     ),
     Section(
-        "corpora", "By corpus", "UAR among the emotions of each, speakers kept out by folds.",
+        "corpora", "By corpus", "UAR among the emotions of each corpus; speakers held out by fold.",
         ("corpus",), {"uar": "UAR"},
     ),
     Section(
-        "left_out", "A whole corpus left out",
-        "Other languages, rooms and ways of acting, of which the network was trained on nothing; MELD, a television "
-        "comedy, is never trained on. UAR is among the emotions that the corpus has. Negative is angry, sad, fearful "
-        "or disgust, level is neutral or calm. Found and false are those at normal sensitivity, whose threshold is "
-        "taken from the other corpora that were left out.",
+        "left_out", "Held-out corpora",
+        "No clip of these corpora is in training; MELD, a television comedy, is in no training at all. UAR is among "
+        "the emotions of the corpus. Negative: angry, sad, fearful or disgust; level: neutral or calm. Found and "
+        "false: the shares of both that are labelled negative at normal sensitivity, with the threshold of the other "
+        "held-out corpora.",
         ("corpus",),
         {
             "uar": "UAR",
             "roc_area": "ROC area, negative against level",
-            "found": "Share of negative clips called negative",
-            "false": "Share of level clips called negative",
+            "found": "Found: negative clips labelled negative",
+            "false": "False: level clips labelled negative",
+            "found_at_5": "Found with the threshold that 5 % of the corpus's own level clips exceed",
             "calibration_error": "Expected calibration error",
-            "dropped": "Share of clips taken for non-speech",
+            "dropped": "Share of clips classified as non-speech",
         },
     ),
-    Section("confusion", "Confusion", "Clips per seed and share of the row, through the telephone.", (), {}),
+    Section("confusion", "Confusion", "Clips per seed and share of the row, through a telephone line.", (), {}),
     Section(
         "calibration", "Calibration",
-        "Expected calibration error: how far the highest probability is from the share that is right, in 15 bins, "
-        "under the shares of the emotions among the clips. A fold alone has few clips a bin, which "
-        "adds to its error. Bins of fewer than ten clips are not drawn.",
+        "Expected calibration error: distance of the highest probability from the accuracy, in 15 bins, with emotions "
+        "as frequent as among the clips. A single fold has few clips per bin, which adds to its error. Bins of fewer "
+        "than ten clips are not drawn.",
         ("fold",), {"ece": "Expected calibration error"}, (plots.RELIABILITY_FILE,),
     ),
     Section(
-        "abstaining", "What is gained by abstaining",
-        "Where only the surest clips are given an emotion: the share of these that is right, and the highest "
-        "probability that the least sure of them has (under the shares of the emotions among the clips).",
+        "abstaining", "Accuracy of the most confident clips",
+        "If only the most confident clips get a label: their accuracy, and the highest probability of the least "
+        "confident of them, with emotions as frequent as among the clips.",
         ("coverage",), {"accuracy": "Accuracy", "threshold": "Threshold"}, (plots.RISK_FILE,),
     ),
     Section(
         "false_alarms", "False alarms on ordinary speech",
-        "Speech without acted emotions, or neutral and calm alone: the share of its time that is called negative at "
-        "normal sensitivity.",
-        ("corpus",), {"negative": "Called negative"},
+        "Speech without acted emotions: the share of its time that is labelled negative at normal sensitivity, each "
+        "clip on its own.",
+        ("corpus",), {"negative": "Labelled negative"},
     ),
     Section(
-        "not_speech", "What is no speech",
-        f"The share of clips of which more than half goes to `{OTHER}`: of sounds that are no speech it should be "
-        "high, of speech it is what gets lost.",
-        ("sound", "corpus"), {"called_other": f"Called {OTHER}"},
+        "not_speech", "Non-speech",
+        f"The share of clips whose probability of `{OTHER}` is above 0.5. It should be high for non-speech; speech "
+        "classified so is lost.",
+        ("sound", "corpus"), {"called_other": f"Classified as {OTHER}"},
     ),
 )  # fmt: skip
 
@@ -234,11 +236,11 @@ def _introduction(models: tables.Models, leak_checked: dict[str, bool], corpus: 
             f"{len(model_rows):,}",
             str(model_rows["seed"].nunique()),
             " ".join(condition for condition in CONDITIONS if (model_rows["condition"] == condition).any()),
-            "yes" if leak_checked[model] else "no list beside it",
+            "yes" if leak_checked[model] else "no list of training speakers",
         ]
         for model, model_rows in models.items()
     ]
-    header = ["model", "rows", "seeds", "conditions", "compared with what it learned from"]
+    header = ["model", "rows", "seeds", "conditions", "checked against its training speakers"]
     introduction = INTRODUCTION.format(corpus=corpus, first=FOLDS[0], last=FOLDS[-1], draws=DRAWS)
     return introduction + _markdown_table(header, rows)
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import EMOTIONS, NEGATIVE, OTHER
+from analyzer.emotions import EMOTIONS, OTHER
 from analyzer.store.outputs import atomic_write
 from training.data import crops, music, published
 from training.data.cache import key_of, save_arrays
@@ -25,9 +25,8 @@ from training.data.drawn import draw_frames
 from training.data.sounds import Sounds
 from training.encoders import encoding
 from training.encoders.encoding import ClipStatistics, Encoder
-from training.evaluation import operating_point
-from training.evaluation.measures import probabilities_of, uar_of_occurring
-from training.evaluation.operating_point import FALSE_ALARMS, LOGITS, NON_NEGATIVE, Calibration, probabilities, roc_area
+from training.evaluation.measures import uar_of_occurring
+from training.evaluation.operating_point import LOGITS, Calibration, found_at_own_threshold, probabilities, roc_area
 from training.evaluation.rows import TrainingData
 from training.heads.head import Head, distil_head, fit_head
 from training.heads.raw_scores import TELEPHONE, raw_rows
@@ -333,10 +332,7 @@ def figures(rows: pd.DataFrame) -> pd.DataFrame:
         row: dict[str, Any] = {"corpus": corpus, "clips": len(corpus_rows)}
         row |= {"uar": np.nan, "area": np.nan, "found": np.nan}
         if len(acted):
-            row |= {"uar": uar_of_occurring(acted, np.ones((1, len(acted)), np.float32))[0], "area": roc_area(acted)}
-        if not np.isnan(row["area"]):
-            scores = pd.Series(operating_point.negative(probabilities_of(acted)), acted.index)
-            threshold = np.quantile(scores[acted["emotion"].isin(NON_NEGATIVE)], 1 - FALSE_ALARMS["normal"])
-            row["found"] = (scores[acted["emotion"].isin(NEGATIVE)] > threshold).mean()
+            row["uar"] = uar_of_occurring(acted, np.ones((1, len(acted)), np.float32))[0]
+            row |= {"area": roc_area(acted), "found": found_at_own_threshold(acted)}
         table_rows.append({**row, "non_speech": (corpus_rows[LOGITS[-1]] > 0).mean()})
     return pd.DataFrame(table_rows)
