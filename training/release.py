@@ -25,7 +25,7 @@ from training.evaluation.operating_point import Calibration, negative
 from training.evaluation.rows import ROWS_SUFFIX, TrainedOn, write_rows
 from training.evaluation.tables import calibrated_on
 from training.export import cost, model_files
-from training.export.quantize import quantize
+from training.export.quantize import quantize, spread
 from training.heads import fits
 from training.heads.calibrated_rows import calibrate
 from training.heads.fits import Heads
@@ -196,11 +196,6 @@ def compare(exact: Path, folder: Path, inputs: Sequence[np.ndarray]) -> Rounding
             f"rounding to int8 changes the emotion of {1 - agreement:.1%} of the clips: nothing was written"
         )
     return Rounding(len(inputs), float(np.abs(actual - expected).max()), agreement)
-
-
-def spread(clips: Sequence[Clip], count: int) -> list[Clip]:
-    """Return `count` evenly spaced clips, or all if there are fewer."""
-    return [clips[round(k)] for k in np.linspace(0, len(clips) - 1, min(count, len(clips)))]
 
 
 def _clip_input(clip: Clip, front_end: FrontEnd) -> np.ndarray:

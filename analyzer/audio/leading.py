@@ -13,7 +13,7 @@ _MOST_TAGS = 100
 _CHAIN_FRAMES, _CHAIN_FRAMES_AT_END = 4, 2
 _ID3_HEADER = 10
 
-_MPEG1, _LAYER_3 = 3, 1
+_MPEG1 = 3
 _BIT_RATES = {  # in kbit/s, by whether it is MPEG-1 or else MPEG-2, and the layer as coded (3 is layer 1)
     (True, 3): (32, 64, 96, 128, 160, 192, 224, 256, 288, 320, 352, 384, 416, 448),
     (True, 2): (32, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384),

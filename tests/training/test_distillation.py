@@ -86,12 +86,14 @@ def outputs(tmp_path_factory):
     return copies, stored, teacher
 
 
-def test_frames_are_stored_within_half_a_step(outputs):
+def test_frames_are_stored_close_to_the_exact_ones(outputs):
+    """Half a step of storage, and the error of int8."""
     copies, stored, teacher = outputs
     inputs = distillation.whisper_scaled(copies.frames[100:160].astype(np.float32))
     expected = mean_frames([np.asarray(block)[0] for block in teacher(inputs[None])[1:]])
     frames = stored.frames[stored.starts[2] : stored.starts[2] + 15] / 24
-    assert frames == pytest.approx(expected, abs=0.5 / 24 + 1e-3)
+    assert frames == pytest.approx(expected, abs=0.5 / 24 + 0.1)
+    assert np.abs(frames - expected).mean() < 0.03
 
 
 def test_long_copies_are_encoded_in_pieces(tmp_path):

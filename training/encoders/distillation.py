@@ -23,6 +23,7 @@ from training.data.drawn import DrawnFrames
 from training.data.parallel import in_chunks
 from training.encoders import emotion_network, whisper
 from training.encoders.encoding import open_network
+from training.export.quantize import quantize, spread
 from training.recipes import FRONT_END
 
 #: Front-end frames per network frame.
@@ -36,6 +37,8 @@ SCALE = 2.0
 _STEPS = 24
 _EMOTION_COUNT = len(EMOTIONS)
 _COPIES_PER_CHUNK = 256
+#: Number of copies that calibrate the quantisation.
+_QUANTIZATION_COPIES = 240
 
 
 @dataclass(frozen=True)
@@ -82,7 +85,7 @@ def teacher_outputs(
 
     Parameters
     ----------
-    network : the result of `with_frames` as ONNX.
+    network : the result of `with_frames` as ONNX; it is computed in int8, which takes half the time.
     logits : function from statistics to emotion logits, shaped (copies, 8).
     copies : the input frames of the teacher.
     used : whether the student is trained on a copy, shaped (copies,); the others get no frames, and logits of zero.
@@ -91,7 +94,12 @@ def teacher_outputs(
     frames = path.with_suffix(".i8")
     ranges = np.stack([copies.starts[:-1], copies.starts[1:]], axis=1)
     if not (path.is_file() and frames.is_file()):
-        scaled = _compute_outputs(network, logits, copies.frames, ranges[used], frames)
+        quantized = path.with_suffix(".onnx")
+        chosen = spread(ranges[used], _QUANTIZATION_COPIES)
+        segments = [piece for start, end in chosen for piece in _pieces(copies.frames[start:end])]
+        quantize(network, quantized, segments, whisper.SENSITIVE)
+        scaled = _compute_outputs(quantized, logits, copies.frames, ranges[used], frames)
+        quantized.unlink()
         all_logits = np.zeros((len(used), _EMOTION_COUNT), np.float32)
         all_logits[used] = SCALE * scaled / scaled.std()
         save_arrays(path, logits=all_logits)
@@ -125,16 +133,19 @@ def _chunk_outputs(ranges: np.ndarray, network: Path, frames: np.ndarray) -> tup
     name = session.get_inputs()[0].name
     statistics, integers = [], []
     for start, end in ranges:
-        inputs = whisper_scaled(frames[start : start + (end - start) // STRIDE * STRIDE].astype(np.float32))
-        outputs = [session.run(None, {name: piece[None]}) for piece in _pieces(inputs)]
+        outputs = [session.run(None, {name: piece[None]}) for piece in _pieces(frames[start:end])]
         piece_frames = [mean_frames([frames[0] for frames in block_frames]) for _, *block_frames in outputs]
         statistics.append(np.mean([piece_statistics[0] for piece_statistics, *_ in outputs], axis=0))
         integers.append(np.clip(np.rint(np.concatenate(piece_frames) * _STEPS), -127, 127).astype(np.int8))
     return np.stack(statistics), np.concatenate(integers)
 
 
-def _pieces(inputs: np.ndarray) -> list[np.ndarray]:
-    """Split frames into the fewest pieces of at most FRONT_END.frames; lengths are multiples of STRIDE."""
+def _pieces(frames: np.ndarray) -> list[np.ndarray]:
+    """Return the frames of a copy as inputs of the network: the fewest pieces of at most FRONT_END.frames.
+
+    Their lengths are multiples of STRIDE.
+    """
+    inputs = whisper_scaled(frames[: len(frames) // STRIDE * STRIDE].astype(np.float32))
     count = -(-len(inputs) // FRONT_END.frames)
     steps = np.linspace(0, len(inputs) // STRIDE, count + 1).round().astype(int)[1:-1]
     return np.split(inputs, STRIDE * steps)

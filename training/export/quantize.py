@@ -68,6 +68,11 @@ def quantize(source: Path, target: Path, segments: Sequence[np.ndarray], sensiti
     onnx.save(network, target)
 
 
+def spread(items: Sequence[Any], count: int) -> list[Any]:
+    """Return `count` evenly spaced items, or all if there are fewer: for calibration."""
+    return [items[round(k)] for k in np.linspace(0, len(items) - 1, min(count, len(items)))]
+
+
 def _activation_statistics(
     network: Any, names: Sequence[str], segments: Sequence[np.ndarray]
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
