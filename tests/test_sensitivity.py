@@ -151,7 +151,7 @@ def test_reports_state_sensitivity_and_terms(tmp_path: Path, analyze: Analyze, m
     overview = {row[0]: row[1] for row in sheets["Overview"]}
     assert overview["Business use of the model"] == "yes, trained on own calls"
     assert overview["Sensitivity"] == (
-        "low (used here): not measured; normal: finds 51 % of the negative clips, and calls 5 % of the neutral and "
+        "low (used here): not measured; normal: finds 51 % of the negative clips, and labels 5 % of the neutral and "
         "calm clips negative; high: not measured"
     )
     assert ("sensitivity", "low") in [row[:2] for row in sheets["Settings"]]

@@ -211,8 +211,8 @@ def test_the_first_sheet_has_the_facts_about_period_and_model_and_shows_them_who
     assert facts["Recordings"] == counts
     assert numbers(facts["Hours"]) == ["2.4", "0.0"]
     assert facts["Model"] == "tiny (15 recordings)"
-    assert facts["Accuracy on unseen speakers"] == "tiny 61 %"
-    assert facts["False-alarm rate"] == "tiny 2 %"
+    assert facts["Accuracy on unseen speakers"] == "tiny: 61 %"
+    assert facts["False-alarm rate"] == "tiny: 2 %"
     assert facts["Business use of the model"] == "no, trained on TESS: not for commercial use"
     assert numbers(facts["Sensitivity"]) == ["51", "5", "30", "0.5", "72", "15"]
     assert numbers(facts["What uncertain means"]) == ["45", "40", "6"]
@@ -227,7 +227,7 @@ def test_models_and_sensitivities_are_named_where_several_were_used(ledger: Ledg
     calls = [a_call(f"{k}.wav", CALM, ago(days), model=k, fingerprint=key) for k, (key, days) in models.items()]
     facts = overview(written(ledger, tmp_path, *calls))
     assert facts["Model"].startswith("MIXED: large (1 recordings), older (1 recordings), tiny (1 recordings). ")
-    assert facts["Accuracy on unseen speakers"].endswith("tiny 61 %")
+    assert facts["Accuracy on unseen speakers"].endswith("tiny: 61 %")
     large, older, tiny = re.split(r"; (?=older|tiny)", facts["Sensitivity"])
     assert (large[:11], numbers(large), older) == ("large: low ", [], "older: not known")
     assert (tiny[:11], numbers(tiny)) == ("tiny: high ", ["72", "15", "51", "5"])
@@ -476,7 +476,7 @@ def test_libreoffice_opens_the_workbook_and_shows_all_of_it(ledger: Ledger, tmp_
     words = " ".join(found.split())
     expected = [
         *(title_of(chart) for chart in book["Overview"]._charts),
-        *("tiny 61 %", "calls/long.wav", "1:02:05", "1:02:23", "200:00:00", "no sound in it", "billing", "prior"),
+        *("tiny: 61 %", "calls/long.wav", "1:02:05", "1:02:23", "200:00:00", "no sound in it", "billing", "prior"),
         *("odd/0=1+1.wav", "odd/16_x000D_.wav", "mostly angry, negative for 0:09 within 0:18; 1 more in this call"),
         book["Weeks"]["O3"].value,
     ]

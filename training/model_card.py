@@ -98,13 +98,15 @@ def _by_corpus(table: pd.DataFrame, columns: Sequence[str]) -> dict[str, dict[st
 def _summary_sentences(content: Mapping[str, Any]) -> dict[str, str | None]:
     """Return the two sentences that the workbook shows."""
     scored_corpora = {corpus: row for corpus, row in content["left_out"].items() if row["uar"] is not None}
-    scores = ", ".join(f"{corpus} {row['uar']:.2f} and {row['roc_area']:.2f}" for corpus, row in scored_corpora.items())
+    areas, recalls = (
+        ", ".join(f"{corpus} {row[name]:.2f}" for corpus, row in scored_corpora.items()) for name in ("roc_area", "uar")
+    )
     on_unseen_speakers = (
-        "mean recall among a corpus's emotions, and ROC area of negative against neutral speech, on corpora that are "
-        f"not in training: {scores}"
+        "on corpora that are not in training: ROC area of negative against neutral and calm clips (chance 0.5) "
+        f"{areas}; mean recall of the emotions of each corpus {recalls}"
     )
     rate = content["called_negative"].get(published.NEUTRAL_SPEECH)
-    on_read_speech = None if rate is None else f"{rate:.1%} of the time of calm reading is labelled negative"
+    on_read_speech = None if rate is None else f"{100 * rate:.1f} % of the time of calm reading is labelled negative"
     return {
         "on_unseen_speakers": on_unseen_speakers if scored_corpora else None,
         "false_alarms_on_read_speech": on_read_speech,

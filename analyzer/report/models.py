@@ -54,7 +54,7 @@ def sensitivity(fact: Facts) -> str:
     used, points = fact["sensitivity"], fact["sensitivities"]
     if all(point["found"] is point["false"] is None for point in points.values()):
         return f"{used} (used here); how much low, normal and high find was not measured for this model"
-    texts = [f"{used} (used here): {_measured(points[used], ' of corpora left out of training', 'their')}"]
+    texts = [f"{used} (used here): {_measured(points[used], ' of corpora that are not in training', 'their')}"]
     return "; ".join([*texts, *(f"{name}: {_measured(points[name])}" for name in SENSITIVITIES if name != used)])
 
 
@@ -62,7 +62,7 @@ def _measured(point: Facts, of_which: str = "", whose: str = "the") -> str:
     """Describe what was measured for a sensitivity; `of_which` and `whose` say on which clips."""
     found, false = point["found"], point["false"]
     parts = [] if found is None else [f"finds {_percent(found)} of the negative clips{of_which}"]
-    parts += [] if false is None else [f"calls {_percent(false)} of {whose} neutral and calm clips negative"]
+    parts += [] if false is None else [f"labels {_percent(false)} of {whose} neutral and calm clips negative"]
     return ", and ".join(parts) or "not measured"
 
 

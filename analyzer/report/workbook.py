@@ -128,9 +128,9 @@ def _describe_uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str
     other = _format_limits([fact["uncertain_below"] for fact in facts if fact])
     share = total.share("uncertain") or 0
     return (
-        f"sad, angry, fearful and disgusted together did not reach the limit for negative{negative}, and none of "
-        f"the other emotions was the most probable and reached the limit for a label{other}. This applies to "
-        f"{share:.0%} of the speech here"
+        f"sad, angry, fearful or disgust is the most probable emotion, but the four together are below the limit for "
+        f"negative{negative}; or no emotion reaches the limit for a label{other}. This applies to {share:.0%} of the "
+        "speech here"
     )
 
 
@@ -149,7 +149,7 @@ def _describe_period(summary: Summary, zone: ZoneInfo) -> str:
 
 
 def _format_measurements(facts: Sequence[Mapping[str, Any]], key: str) -> str:
-    texts = (f"{fact['name']} {fact.get(key) or 'was not measured: see its card'}" for fact in facts if fact)
+    texts = (f"{fact['name']}: {fact.get(key) or 'not measured, see its card'}" for fact in facts if fact)
     return "; ".join(dict.fromkeys(texts)) or "not known"
 
 
