@@ -20,7 +20,7 @@ FALSE_ALARMS = {"low": 0.02, "normal": 0.05, "high": 0.1}
 #: Share of speech that may be classified as non-speech.
 DROPPED = 0.005
 #: Share of non-speech among the segments of calls, an assumption: when unsure, a segment is speech.
-NON_SPEECH_SHARE = 0.1
+NON_SPEECH_SHARE = 0.05
 LOGITS = tuple(f"logit_{name}" for name in (*EMOTIONS, OTHER))
 #: Thresholds are multiples of 1 / _STEPS.
 _STEPS = 10_000
