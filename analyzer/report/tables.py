@@ -56,7 +56,7 @@ def write(ledger: Ledger, formats: frozenset[str], selection: Selection = LATEST
 
 def _mark_as_failed(ledger: Ledger) -> list[Failure]:
     """Mark the recordings whose rows cannot be made as failed in the ledger; return the failures."""
-    from analyzer.report import index, summary, workbook
+    from analyzer.report import index_page, summary, workbook
 
     zone, mask, failures = time_zone(ledger), ledger.mask(), list[Failure]()
     for entry in list(ledger.entries()):
@@ -66,7 +66,7 @@ def _mark_as_failed(ledger: Ledger) -> list[Failure]:
             views.check(entry, zone)
             summary.Tally().add(entry)
             list(workbook.recording_rows(entry, recorded))
-            index.row(ledger.output / index.FILE_NAME, entry, recorded)
+            index_page.index_row(ledger.output / index_page.FILE_NAME, entry, recorded)
         for failure in entry_failures:
             ledger.record(entry.as_failed(f"no rows can be made of it ({failure.reason})"))
         failures += entry_failures
@@ -102,9 +102,9 @@ def _write_selected(ledger: Ledger, formats: frozenset[str], selection: Selectio
 
         workbook.write_workbook(ledger.output / workbook.FILE_NAME, ledger, zone, selection, pages="html" in formats)
     if "html" in formats:
-        from analyzer.report import index
+        from analyzer.report import index_page
 
-        index.write(ledger.output / index.FILE_NAME, ledger, zone, selection)
+        index_page.write_selected(ledger.output / index_page.FILE_NAME, ledger, zone, selection)
 
 
 def delete(output: Path) -> None:
