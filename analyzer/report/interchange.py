@@ -128,13 +128,13 @@ def write_rttm(timeline: Timeline, path: Path) -> None:
     which is not known. Fields are separated by spaces, so whitespace in names becomes `_`.
     """
     recording, speakers = _field(timeline.recording), _distinct(_field(name) for name in timeline.speakers)
-    _write_lines(path, (_rttm_line(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
-
-
-def _rttm_line(row: Row, recording: str, speaker: str) -> str:
-    onset, end = _milliseconds(row.start), _milliseconds(row.end)
-    times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
-    return f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>"
+    lines = []
+    for row in ordered(timeline.rows):
+        onset, end = _milliseconds(row.start), _milliseconds(row.end)
+        times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
+        speaker = speakers[row.channel - 1]
+        lines.append(f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>")
+    _write_lines(path, lines)
 
 
 def _field(text: str) -> str:

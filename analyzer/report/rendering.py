@@ -158,7 +158,9 @@ def _pending_tasks(
     failures: list[Failure],
 ) -> Generator[Task, None, None]:
     """Yield the pending tasks in the order of the ledger; add errors of single recordings to `failures`."""
-    zone, folders, mask = time_zone(ledger), _folders(ledger), ledger.mask()
+    zone, mask = time_zone(ledger), ledger.mask()
+    # Paths would reveal masked names.
+    folders = dict(ledger.labels()) if ledger.state.mask_pattern is None else {}
     unwritten = ledger.not_written(names)
     if not unwritten and not check:
         return  # nothing is pending, and reading every entry of a large archive takes seconds
@@ -179,18 +181,9 @@ def _pending_tasks(
                 missing |= deleted
             if missing:
                 formats = frozenset("html" if name == _HTML_WITH_AUDIO else name for name in missing)
-                location = _place(entry.identity, folders)
+                place, drawing = _place(entry.identity, folders), ledger.drawing(entry.identity)
                 sensitivity = models.facts(ledger, entry.fingerprint).get("sensitivity", "")
-                task = Task(
-                    ledger.output,
-                    entry,
-                    ledger.drawing(entry.identity),
-                    recorded,
-                    formats,
-                    location,
-                    embed,
-                    sensitivity,
-                )
+                task = Task(ledger.output, entry, drawing, recorded, formats, place, embed, sensitivity)
         for failure in entry_failures:
             _record_problem(ledger, entry, failure.reason)
         failures += entry_failures
@@ -198,18 +191,12 @@ def _pending_tasks(
             yield task
 
 
-def _folders(ledger: Ledger) -> dict[str, Location]:
-    """Return the folder of each label; empty if names are masked, because paths would reveal them."""
-    if ledger.state.mask_pattern is not None:
-        return {}
-    return {label: folder if storage.is_address(folder) else Path(folder) for label, folder in ledger.labels()}
-
-
-def _place(identity: Identity, folders: Mapping[str, Location]) -> Location | None:
+def _place(identity: Identity, folders: Mapping[str, str]) -> Location | None:
+    """Return the location of a recording, given the folder of each label; None if its label has no folder."""
     folder = folders.get(identity.label)
     if folder is None:
         return None
-    return folder / identity.path if isinstance(folder, Path) else f"{folder.rstrip('/')}/{identity.path}"
+    return f"{folder.rstrip('/')}/{identity.path}" if storage.is_address(folder) else Path(folder, identity.path)
 
 
 def _run_tasks(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
