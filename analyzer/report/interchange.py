@@ -154,8 +154,7 @@ def json_line(recording: str | None, row: Row, speaker: str) -> str:
     in tables, so that the line is valid UTF-8.
     """
     recording_field = {} if recording is None else {"recording": show(recording)}
-    values = dict(zip(TIMELINE_COLUMNS, _values(row, speaker), strict=True))
-    return json.dumps(recording_field | values, ensure_ascii=False, allow_nan=False)
+    return json.dumps(recording_field | _values(row, speaker), ensure_ascii=False, allow_nan=False)
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
@@ -175,22 +174,22 @@ def write_parquet(timeline: Timeline, path: Path) -> None:
     column_types |= {"speaker": pa.string(), "emotion": pa.string()}
     file_metadata = timeline.about | {"recording": recording, "length_s": length_s, "call-emotions": __version__}
     schema = pa.schema(column_types.items(), metadata={show(name): show(text) for name, text in file_metadata.items()})
-    records = [(recording, *_values(row, timeline.speaker(row))) for row in ordered(timeline.rows)]
-    columns = zip(*records, strict=True) if records else [()] * len(column_types)
-    arrays = [pa.array(values, column_type) for values, column_type in zip(columns, column_types.values(), strict=True)]
+    records = [{"recording": recording, **_values(row, timeline.speaker(row))} for row in ordered(timeline.rows)]
     with open(path, "wb") as handle:  # PyArrow cannot open a path that is not UTF-8
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), handle)
+        pq.write_table(pa.Table.from_pylist(records, schema=schema), handle)
 
 
-def _values(row: Row, speaker: str) -> tuple[float | str | None, ...]:
-    """Return the values of a segment in the order of the timeline columns, rounded as in the timeline.
+def _values(row: Row, speaker: str) -> dict[str, float | str | None]:
+    """Return the values of a segment by timeline column, in order and rounded as in the timeline.
 
     Values that must not be inferred are None.
     """
     inferred: tuple[float | str | None, ...] = (None,) * (2 + len(EMOTIONS))
     if row.confidence is not None:
         inferred = row.emotion, round(row.confidence, 4), *(round(p, 4) for p in row.probabilities)
-    return round(row.start, 3), round(row.end, 3), row.channel, show(speaker), *inferred, round(row.level_db, 1)
+    times = round(row.start, 3), round(row.end, 3)
+    values = (*times, row.channel, show(speaker), *inferred, round(row.level_db, 1))
+    return dict(zip(TIMELINE_COLUMNS, values, strict=True))
 
 
 def _milliseconds(seconds: float) -> int:

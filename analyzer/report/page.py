@@ -38,11 +38,6 @@ def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: st
 
     `audio` is the URL of its audio (see `link`) or a `data:` URI. If it is None, `audio_note` says why.
     """
-    write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_template_variables(timeline))
-
-
-def _template_variables(timeline: Timeline) -> dict[str, Any]:
-    """Return the template variables that are derived from a timeline."""
     length_s = max(timeline.length_s, 0.001)
     width_px = round(min(max(_PX_PER_S * length_s, _MIN_WIDTH_PX), _MAX_WIDTH_PX))
     all_lanes = lanes.lanes(timeline, points=max(2000, width_px // 2))
@@ -50,17 +45,22 @@ def _template_variables(timeline: Timeline) -> dict[str, Any]:
     speaker_passages = [(lane.speaker, passage) for lane in all_lanes for passage in lane.passages]
     overlaps = lanes.both_speaking(timeline.rows)
     kinds = {kind_of(row) for row in timeline.rows}
-    return {
-        "drawings": [_drawing(lane, full_scale) for lane in all_lanes],
-        "passages": sorted(speaker_passages, key=lambda item: -item[1].negative_s),
-        "both": overlaps,
-        "both_s": covered(overlaps),
-        "silences": lanes.silences(timeline),
-        "kinds": [kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
-        "ticks": list(lanes.ticks(length_s, width_px)),
-        "width_px": width_px,
-        "share": lambda seconds: f"{100 * seconds / length_s:.4f}%",
-    }
+    write(
+        "page.html.j2",
+        path,
+        timeline=timeline,
+        audio=audio,
+        audio_note=audio_note,
+        drawings=[_drawing(lane, full_scale) for lane in all_lanes],
+        passages=sorted(speaker_passages, key=lambda item: -item[1].negative_s),
+        both=overlaps,
+        both_s=covered(overlaps),
+        silences=lanes.silences(timeline),
+        kinds=[kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
+        ticks=list(lanes.ticks(length_s, width_px)),
+        width_px=width_px,
+        share=lambda seconds: f"{100 * seconds / length_s:.4f}%",
+    )
 
 
 def _drawing(lane: Lane, full_scale: float) -> dict[str, Any]:

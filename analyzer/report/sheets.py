@@ -99,11 +99,10 @@ def add_table(
     """
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
-    _set_up_page(sheet, pages_wide=-(-sum(column.width for column in columns) // _PAGE_WIDTH))
+    _set_up_page(sheet, [column.width for column in columns], "landscape")
     sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
     for k, column in enumerate(columns, start=1):
         letter = get_column_letter(k)
-        sheet.column_dimensions[letter].width = column.width
         cell_range = f"{letter}2:{letter}{MOST_ROWS + 1}"
         if column.shaded:
             shades = _CHANGE_SHADES if column.kind == "change" else _SHADES
@@ -126,16 +125,14 @@ def add_page(
     Returns the sheet and the number of its next row. Row heights are set because not every program adjusts them.
     """
     sheet = book.create_sheet(title)
-    _set_up_page(sheet, orientation="portrait")
-    for k, width in enumerate(widths, start=1):
-        sheet.column_dimensions[get_column_letter(k)].width = width
+    _set_up_page(sheet, widths, "portrait")
     cell = text_cell(sheet, heading)
     cell.font = _TITLE_FONT
     sheet.append([cell])
     sheet.append([])
     for number, (topic, text) in enumerate(facts, start=3):
         label, content = text_cell(sheet, topic), text_cell(sheet, text)
-        label.font, label.alignment, content.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
+        label.font, label.alignment, content.alignment = _BOLD, _TOP, _WRAPPED
         sheet.row_dimensions[number].height = _line_count(text, sum(widths[1:])) * LINE_HEIGHT + 3
         sheet.merged_cells.add(f"B{number}:{get_column_letter(len(widths))}{number}")
         sheet.append([label, content])
@@ -156,9 +153,12 @@ def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterab
         sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
 
 
-def _set_up_page(sheet: Any, orientation: str = "landscape", pages_wide: int = 1) -> None:
+def _set_up_page(sheet: Any, widths: Sequence[int], orientation: str) -> None:
+    """Set the widths of the columns, and the print layout: as few pages wide as they need, any number of pages long."""
+    for k, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(k)].width = width
     sheet.page_setup.orientation, sheet.page_setup.paperSize = orientation, "9"  # A4
-    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = pages_wide, 0
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = -(-sum(widths) // _PAGE_WIDTH), 0
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
