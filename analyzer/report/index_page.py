@@ -70,7 +70,7 @@ def write_index(rows: Iterable[IndexRow], path: Path, covers: str) -> None:
 
 
 def _rows_for_script(rows: Iterable[IndexRow], first: list[IndexRow]) -> Iterator[list[str | float | None]]:
-    """Yield the rows as the script of the page reads them; keep the first ones in `first` for browsers without it."""
+    """Yield the rows as the script of the page reads them; keep the first in `first`, for browsers without scripts."""
     for row in rows:
         if len(first) < _WITHOUT_SCRIPTS:
             first.append(row)
