@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from io import BytesIO
-from itertools import chain
 from pathlib import Path
 from zipfile import ZIP_DEFLATED, ZipFile, ZipInfo
 
@@ -21,7 +20,7 @@ from analyzer.emotions import EMOTIONS
 from analyzer.names import show
 from analyzer.report.interchange import SPEECH, label
 from analyzer.report.palette import COLOURS, MASKED
-from analyzer.report.sheets import BODY, HIGHEST, LINE_HEIGHT, MOST_ROWS, SECONDS_PER_DAY, header, readable, save
+from analyzer.report.sheets import BODY, HIGHEST, LINE_HEIGHT, MOST_ROWS, SECONDS_PER_DAY, header, save, text_cell
 from analyzer.store.outputs import TIMELINE_COLUMNS
 from analyzer.timeline.timeline import Row, Timeline, ordered
 
@@ -71,20 +70,16 @@ def _add_about(sheet: WriteOnlyWorksheet, timeline: Timeline) -> int:
     _set_up(sheet, _ABOUT_WIDTHS)
     length = _new_cell(sheet, _CLOCK)
     length.value = timeline.length_s / SECONDS_PER_DAY
-    recording_facts = [
-        ("recording", timeline.recording),
-        ("length", length),
-        ("speakers", ", ".join(timeline.speakers)),
-    ]
-    facts = [*recording_facts, *timeline.about.items()]
-    for k, (name, fact) in enumerate(facts, start=1):
-        cells = header(sheet, name), _fill_text(_new_cell(sheet), fact) if isinstance(fact, str) else fact
+    facts = {"recording": timeline.recording, "length": length, "speakers": ", ".join(timeline.speakers)}
+    pairs = [*facts.items(), *timeline.about.items()]
+    for k, (name, fact) in enumerate(pairs, start=1):
+        cells = header(sheet, name), text_cell(sheet, fact) if isinstance(fact, str) else fact
         for cell in cells:
             cell.alignment = _WRAPPED
         lines = max(1 + len(str(cell.value)) // width for cell, width in zip(cells, _ABOUT_WIDTHS, strict=True))
         sheet.row_dimensions[k].height = min(LINE_HEIGHT * lines, HIGHEST)
         sheet.append(cells)
-    return len(facts)
+    return len(pairs)
 
 
 def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[Row], channels: Sequence[int]) -> None:
@@ -101,25 +96,18 @@ def _add_timeline(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[
     first, last = (get_column_letter(TIMELINE_COLUMNS.index(emotion) + 1) for emotion in (EMOTIONS[0], EMOTIONS[-1]))
     sheet.conditional_formatting.add(f"{first}2:{last}{MOST_ROWS + 1}", _SHADES)
     sheet.append([header(sheet, column) for column in columns])
-    cells = _RowOfCells(sheet, channels)
-    for row in shown:
-        sheet.append(cells.holding(row, timeline.speaker(row)))
+    _append_rows(sheet, timeline, shown, channels)
     if len(rows) > len(shown):
         sheet.append([f"{len(rows) - len(shown)} more segments do not fit on this sheet"])
 
 
-class _RowOfCells:
-    """Reusable cells of one row. The sheet writes each row at once, so one set serves all rows: styling is slow."""
-
-    def __init__(self, sheet: WriteOnlyWorksheet, channels: Sequence[int]) -> None:
-        self._numbers = {column: _new_cell(sheet, number_format) for column, number_format in _FORMATS.items()}
-        self._numbers["channel"].alignment = _CENTRED
-        self._speaker = _new_cell(sheet)
-        self._emotions = {emotion: _emotion_cell(sheet, emotion) for emotion in (*COLOURS, SPEECH)}
-        self._negative = {channel: _new_cell(sheet, "0%") for channel in channels}
-
-    def holding(self, row: Row, speaker: str) -> list[Cell | None]:
-        """Return the cells filled with the values of a row; None for empty cells."""
+def _append_rows(sheet: WriteOnlyWorksheet, timeline: Timeline, rows: Sequence[Row], channels: Sequence[int]) -> None:
+    """Append a row for each segment. One set of styled cells serves all rows, because styling is slow."""
+    numbers = {column: _new_cell(sheet, number_format) for column, number_format in _FORMATS.items()}
+    numbers["channel"].alignment = _CENTRED
+    emotions = {emotion: _emotion_cell(sheet, emotion) for emotion in (*COLOURS, SPEECH)}
+    negative = {channel: _new_cell(sheet, "0%") for channel in channels}
+    for row in rows:
         values: dict[str, float | None] = {
             "start": row.start / SECONDS_PER_DAY,
             "end": row.end / SECONDS_PER_DAY,
@@ -128,13 +116,10 @@ class _RowOfCells:
             **dict(zip(EMOTIONS, row.probabilities or [None] * len(EMOTIONS), strict=True)),
             "level_db": row.level_db,
         }
-        cells = {column: _fill_number(cell, values[column]) for column, cell in self._numbers.items()}
-        cells |= {"speaker": _fill_text(self._speaker, speaker), "emotion": self._emotions[label(row)]}
-        negative = (
-            _fill_number(cell, row.negative if channel == row.channel else None)
-            for channel, cell in self._negative.items()
-        )
-        return list(chain((cells[column] for column in TIMELINE_COLUMNS), negative))
+        cells = {column: _filled(cell, values[column]) for column, cell in numbers.items()}
+        cells |= {"speaker": text_cell(sheet, timeline.speaker(row)), "emotion": emotions[label(row)]}
+        of_channels = (_filled(cell, row.negative if k == row.channel else None) for k, cell in negative.items())
+        sheet.append([*(cells[column] for column in TIMELINE_COLUMNS), *of_channels])
 
 
 def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int], count: int) -> ScatterChart:
@@ -151,9 +136,9 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
     starts = Reference(sheet, min_col=1, min_row=2, max_row=count + 1)
     for k, channel in enumerate(channels):
         values = Reference(sheet, min_col=len(TIMELINE_COLUMNS) + 1 + k, min_row=2, max_row=count + 1)
-        chart.series.append(
-            _format_line(Series(values, starts, title=show(timeline.speakers[channel - 1])), _LINE_COLOURS[k])
-        )
+        series = Series(values, starts, title=show(timeline.speakers[channel - 1]))
+        _format_line(series, _LINE_COLOURS[k])
+        chart.series.append(series)
     length_s = max(timeline.length_s, *(row.end for row in timeline.rows))
     step_s = next((step for step in _TICK_STEPS_S if length_s / step <= _MAX_TICKS), _TICK_STEPS_S[-1])
     _set_axis(chart.x_axis, "Time into the call", "[h]:mm:ss", length_s / SECONDS_PER_DAY, step_s / SECONDS_PER_DAY)
@@ -163,14 +148,13 @@ def _chart(sheet: WriteOnlyWorksheet, timeline: Timeline, channels: Sequence[int
     return chart
 
 
-def _format_line(series: Series, colour: str) -> Series:
+def _format_line(series: Series, colour: str) -> None:
     """Format a series as straight lines. Points have markers because a single point has no line."""
     series.smooth = False
     series.graphicalProperties.line.solidFill = colour
     series.graphicalProperties.line.width = 19050  # EMU: 1.5 points
     series.marker.symbol, series.marker.size = "circle", 4
     series.marker.graphicalProperties.solidFill = series.marker.graphicalProperties.line.solidFill = colour
-    return series
 
 
 def _set_axis(axis: NumericAxis, title: str, number_format: str, maximum: float, step: float) -> None:
@@ -188,29 +172,21 @@ def _set_up(sheet: WriteOnlyWorksheet, widths: Sequence[float]) -> None:
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
-def _new_cell(sheet: WriteOnlyWorksheet, number_format: str | None = None) -> Cell:
+def _new_cell(sheet: WriteOnlyWorksheet, number_format: str) -> Cell:
     cell = WriteOnlyCell(sheet)
-    if number_format is not None:
-        cell.number_format = number_format
+    cell.number_format = number_format
     return cell
 
 
-def _fill_number(cell: Cell, value: float | None) -> Cell | None:
-    if value is None:
-        return None
+def _filled(cell: Cell, value: float | None) -> Cell | None:
+    """Set the value of a cell; return the cell, or None if it stays empty."""
     cell.value = value
-    return cell
-
-
-def _fill_text(cell: Cell, text: str) -> Cell:
-    cell.value = readable(text)
-    cell.data_type = "s"  # a name that begins with = is text, not a formula
-    return cell
+    return None if value is None else cell
 
 
 def _emotion_cell(sheet: WriteOnlyWorksheet, emotion: str) -> Cell:
     """Return a cell with the name of an emotion in its colour."""
-    cell = _fill_text(_new_cell(sheet), emotion)
+    cell = text_cell(sheet, emotion)
     cell.fill = PatternFill("solid", fgColor=COLOURS.get(emotion, MASKED).removeprefix("#"))
     cell.font = Font(color="FFFFFF" if emotion in _DARK_EMOTIONS else "000000", **BODY)
     return cell

@@ -11,20 +11,15 @@ from analyzer.report.palette import COLOURS
 #: Maximum number of calls in the chart of calls to review first.
 MOST_CALLS = 50
 #: Height of charts that do not grow with the number of calls, and width of charts that span the page.
-LOW_CM, _WIDTH_CM = 9.0, 29.0
-_ROW_CM = 0.53
+_LOW_CM, _WIDTH_CM = 9.0, 29.0
+#: Number of sheet rows from the top of such a chart to what follows it; a row is 0.53 cm high.
+LOW_ROWS = int(_LOW_CM / 0.53) + 2
 
 
-def rows_of(height_cm: float) -> int:
-    """Return the number of sheet rows that an object of this height covers, plus one."""
-    return int(height_cm / _ROW_CM) + 2
-
-
-def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_column: int) -> Any:
+def emotion_shares(sheet: Any, rows: int, first_column: int) -> Any:
     """Return a chart of stacked emotion shares, one bar for each of the first `rows` calls of a table.
 
-    The header of the table is in row 1. `first_column` is the column of the first of `labels` emotions, whose titles
-    are in the header; `names_column` holds the names of the calls.
+    The columns of the emotions begin with `first_column`.
     """
     chart = BarChart()
     chart.type, chart.grouping, chart.overlap = "bar", "percentStacked", 100
@@ -33,11 +28,7 @@ def emotion_shares(sheet: Any, rows: int, first_column: int, labels: int, names_
     chart.y_axis.number_format, chart.y_axis.majorUnit = "0%", 0.2
     chart.x_axis.scaling.orientation = "maxMin"
     chart.gapWidth = 30
-    chart.add_data(
-        Reference(sheet, min_col=first_column, max_col=first_column + labels - 1, min_row=1, max_row=rows + 1),
-        titles_from_data=True,
-    )
-    chart.set_categories(Reference(sheet, min_col=names_column, min_row=2, max_row=rows + 1))
+    _add_data(chart, sheet, 1, rows, first_column, len(COLOURS))
     for series, colour in zip(chart.series, COLOURS.values(), strict=True):
         series.graphicalProperties = GraphicalProperties(solidFill=colour[1:])
     return _laid_out(chart, 6 + 0.55 * rows)
@@ -52,11 +43,7 @@ def negative_passages_by_day(sheet: Any, rows: int, first_column: int) -> Any:
     chart.title = "Calls with a negative passage, by day"
     chart.y_axis.title, chart.x_axis.title = "share of the calls analysed", "day"
     chart.y_axis.number_format, chart.y_axis.scaling.min, chart.y_axis.scaling.max = "0%", 0, 1
-    chart.add_data(
-        Reference(sheet, min_col=first_column, max_col=first_column + 2, min_row=1, max_row=rows + 1),
-        titles_from_data=True,
-    )
-    chart.set_categories(Reference(sheet, min_col=1, min_row=2, max_row=rows + 1))
+    _add_data(chart, sheet, 1, rows, first_column, 3)
     share, *edges = chart.series
     share.graphicalProperties.line.solidFill, share.graphicalProperties.line.width = "D55E00", 28_000
     share.marker.symbol, share.marker.size, share.smooth = "circle", 6, False
@@ -74,14 +61,21 @@ def talk_by_emotion(sheet: Any, first_row: int, rows: int) -> Any:
     chart.type, chart.title = "col", "All talk, by emotion"
     chart.y_axis.title, chart.x_axis.title = "share of the talk", "emotion"
     chart.y_axis.number_format, chart.y_axis.scaling.min = "0%", 0
-    chart.add_data(Reference(sheet, min_col=2, min_row=first_row, max_row=first_row + rows), titles_from_data=True)
-    chart.set_categories(Reference(sheet, min_col=1, min_row=first_row + 1, max_row=first_row + rows))
+    _add_data(chart, sheet, first_row, rows, 2, 1)
     chart.series[0].graphicalProperties = GraphicalProperties(solidFill="1F4E79")
     chart.dataLabels = DataLabelList(showVal=True, showSerName=False, showCatName=False, showLegendKey=False)
     return _laid_out(chart, width_cm=18.5)
 
 
-def _laid_out(chart: Any, height_cm: float = LOW_CM, width_cm: float = _WIDTH_CM) -> Any:
+def _add_data(chart: Any, sheet: Any, header_row: int, rows: int, first_column: int, columns: int) -> None:
+    """Add columns of a table, whose titles are in its header, as series; its first column names the categories."""
+    last_row, last_column = header_row + rows, first_column + columns - 1
+    data = Reference(sheet, min_col=first_column, max_col=last_column, min_row=header_row, max_row=last_row)
+    chart.add_data(data, titles_from_data=True)
+    chart.set_categories(Reference(sheet, min_col=1, min_row=header_row + 1, max_row=last_row))
+
+
+def _laid_out(chart: Any, height_cm: float = _LOW_CM, width_cm: float = _WIDTH_CM) -> Any:
     chart.width, chart.height = width_cm, height_cm
     chart.legend.position = "b"
     chart.x_axis.delete = chart.y_axis.delete = False  # if unset, as openpyxl leaves it, some programs hide the axes

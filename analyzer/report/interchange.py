@@ -128,13 +128,13 @@ def write_rttm(timeline: Timeline, path: Path) -> None:
     which is not known. Fields are separated by spaces, so whitespace in names becomes `_`.
     """
     recording, speakers = _field(timeline.recording), _distinct(_field(name) for name in timeline.speakers)
-    _write_lines(path, (_rttm_line(row, recording, speakers[row.channel - 1]) for row in ordered(timeline.rows)))
-
-
-def _rttm_line(row: Row, recording: str, speaker: str) -> str:
-    onset, end = _milliseconds(row.start), _milliseconds(row.end)
-    times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
-    return f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>"
+    lines = []
+    for row in ordered(timeline.rows):
+        onset, end = _milliseconds(row.start), _milliseconds(row.end)
+        times = f"{onset / 1000:.3f} {(end - onset) / 1000:.3f}"  # so that onset and duration give the end exactly
+        speaker = speakers[row.channel - 1]
+        lines.append(f"SPEAKER {recording} {row.channel} {times} <NA> <NA> {speaker} <NA> <NA>")
+    _write_lines(path, lines)
 
 
 def _field(text: str) -> str:
@@ -154,8 +154,7 @@ def json_line(recording: str | None, row: Row, speaker: str) -> str:
     in tables, so that the line is valid UTF-8.
     """
     recording_field = {} if recording is None else {"recording": show(recording)}
-    values = dict(zip(TIMELINE_COLUMNS, _values(row, speaker), strict=True))
-    return json.dumps(recording_field | values, ensure_ascii=False, allow_nan=False)
+    return json.dumps(recording_field | _values(row, speaker), ensure_ascii=False, allow_nan=False)
 
 
 def write_parquet(timeline: Timeline, path: Path) -> None:
@@ -175,22 +174,22 @@ def write_parquet(timeline: Timeline, path: Path) -> None:
     column_types |= {"speaker": pa.string(), "emotion": pa.string()}
     file_metadata = timeline.about | {"recording": recording, "length_s": length_s, "call-emotions": __version__}
     schema = pa.schema(column_types.items(), metadata={show(name): show(text) for name, text in file_metadata.items()})
-    records = [(recording, *_values(row, timeline.speaker(row))) for row in ordered(timeline.rows)]
-    columns = zip(*records, strict=True) if records else [()] * len(column_types)
-    arrays = [pa.array(values, column_type) for values, column_type in zip(columns, column_types.values(), strict=True)]
+    records = [{"recording": recording, **_values(row, timeline.speaker(row))} for row in ordered(timeline.rows)]
     with open(path, "wb") as handle:  # PyArrow cannot open a path that is not UTF-8
-        pq.write_table(pa.Table.from_arrays(arrays, schema=schema), handle)
+        pq.write_table(pa.Table.from_pylist(records, schema=schema), handle)
 
 
-def _values(row: Row, speaker: str) -> tuple[float | str | None, ...]:
-    """Return the values of a segment in the order of the timeline columns, rounded as in the timeline.
+def _values(row: Row, speaker: str) -> dict[str, float | str | None]:
+    """Return the values of a segment by timeline column, in order and rounded as in the timeline.
 
     Values that must not be inferred are None.
     """
     inferred: tuple[float | str | None, ...] = (None,) * (2 + len(EMOTIONS))
     if row.confidence is not None:
         inferred = row.emotion, round(row.confidence, 4), *(round(p, 4) for p in row.probabilities)
-    return round(row.start, 3), round(row.end, 3), row.channel, show(speaker), *inferred, round(row.level_db, 1)
+    times = round(row.start, 3), round(row.end, 3)
+    values = (*times, row.channel, show(speaker), *inferred, round(row.level_db, 1))
+    return dict(zip(TIMELINE_COLUMNS, values, strict=True))
 
 
 def _milliseconds(seconds: float) -> int:

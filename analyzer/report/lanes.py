@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.audio.envelope import STEP_S, coarser
 from analyzer.timeline.channel_statistics import together
+from analyzer.timeline.passages import Passage, passages
 from analyzer.timeline.timeline import Row, Span, Timeline
 
 #: Minimum length in seconds of a silence that pictures show; contact centres use the same rule.
@@ -37,6 +38,7 @@ class Lane:
     other : its non-speech sounds, in order.
     waveform : minimum and maximum sample per step, shaped (points, 2), between -1 and 1.
     step_s : seconds per point of the waveform; the last point may stand for less.
+    passages : its negative passages, in order.
     """
 
     channel: int
@@ -45,6 +47,12 @@ class Lane:
     other: tuple[Span, ...]
     waveform: np.ndarray = field(repr=False)
     step_s: float
+    passages: list[Passage]
+
+    @property
+    def talk_s(self) -> float:
+        """Seconds of speech."""
+        return sum(row.seconds for row in self.rows)
 
 
 def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
@@ -53,28 +61,18 @@ def lanes(timeline: Timeline, points: int = 2000) -> list[Lane]:
     The envelope may have more channels than the timeline, because two channels with the same sound count as one.
     Channels without an envelope have a flat waveform.
     """
-    envelope = _timeline_envelope(timeline)
-    coarse = coarser(envelope, points)
-    return [
-        Lane(
-            channel=channel,
-            speaker=timeline.speakers[channel - 1],
-            rows=tuple(row for row in timeline.rows if row.channel == channel),
-            other=tuple(span for span in timeline.other if span.channel == channel),
-            waveform=coarse[channel - 1],
-            step_s=STEP_S * max(1, -(-envelope.shape[1] // points)),
-        )
-        for channel in timeline.channels
-    ]
-
-
-def _timeline_envelope(timeline: Timeline) -> np.ndarray:
-    """Return the envelope of the channels of the timeline, shaped (channels, points, 2)."""
-    envelope, channel_count = timeline.envelope, len(timeline.speakers)
+    envelope, count = timeline.envelope, len(timeline.speakers)
     if envelope.shape[1] == 0:
-        return np.zeros((channel_count, math.ceil(timeline.length_s / STEP_S), 2), np.float32)
-    missing = max(0, channel_count - len(envelope))
-    return np.pad(envelope[:channel_count], ((0, missing), (0, 0), (0, 0)))
+        envelope = np.zeros((count, math.ceil(timeline.length_s / STEP_S), 2), np.float32)
+    envelope = np.pad(envelope[:count], ((0, max(0, count - len(envelope))), (0, 0), (0, 0)))
+    coarse = coarser(envelope, points)
+    step_s = STEP_S * max(1, -(-envelope.shape[1] // points))
+    found = []
+    for channel, speaker, waveform in zip(timeline.channels, timeline.speakers, coarse, strict=True):
+        rows = tuple(row for row in timeline.rows if row.channel == channel)
+        other = tuple(span for span in timeline.other if span.channel == channel)
+        found.append(Lane(channel, speaker, rows, other, waveform, step_s, passages(rows)))
+    return found
 
 
 def both_speaking(rows: Sequence[Row]) -> Intervals:
@@ -82,13 +80,13 @@ def both_speaking(rows: Sequence[Row]) -> Intervals:
     return joined(together(rows))
 
 
-def silences(timeline: Timeline, at_least_s: float = LONG_SILENCE_S) -> Intervals:
-    """Return the stretches of at least `at_least_s` in which no channel has speech or any other sound."""
+def silences(timeline: Timeline) -> Intervals:
+    """Return the stretches of at least `LONG_SILENCE_S` in which no channel has speech or any other sound."""
     speech = [(row.start, row.end) for row in timeline.rows]
     occupied = joined(speech + [(span.start, span.end) for span in timeline.other])
     starts = [0.0, *(end for _, end in occupied)]
     ends = [*(start for start, _ in occupied), timeline.length_s]
-    return [(start, end) for start, end in zip(starts, ends, strict=True) if round(end - start, 3) >= at_least_s]
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if round(end - start, 3) >= LONG_SILENCE_S]
 
 
 def joined(stretches: Iterable[tuple[float, float]]) -> Intervals:
@@ -107,8 +105,7 @@ def scale(drawn: Sequence[Lane]) -> float:
 
     A common scale keeps levels comparable and makes a quiet call visible.
     """
-    loudest = max((float(np.abs(lane.waveform).max(initial=0)) for lane in drawn), default=0.0)
-    return max(loudest, 0.02)
+    return max([0.02, *(float(np.abs(lane.waveform).max(initial=0)) for lane in drawn)])
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,7 @@ sort and filter.
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import defaultdict
 from functools import cache
 from pathlib import Path, PurePath
 from typing import TYPE_CHECKING, Any
@@ -18,23 +17,10 @@ import numpy as np
 
 from analyzer.audio.stream import format_duration
 from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
-from analyzer.report import palette
-from analyzer.report.lanes import (
-    LONG_SILENCE_S,
-    MASKED,
-    ROOMY_PX,
-    Lane,
-    both_speaking,
-    kind_of,
-    lanes,
-    scale,
-    silences,
-    ticks,
-    word,
-)
+from analyzer.report import lanes, palette
+from analyzer.report.lanes import MASKED, Lane, kind_of
 from analyzer.timeline.channel_statistics import covered
-from analyzer.timeline.passages import Passage, passages
-from analyzer.timeline.timeline import Row, Timeline
+from analyzer.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -47,85 +33,55 @@ _MAX_PASSAGES = 8
 _WAVE_UNITS = 100
 
 
-@dataclass(frozen=True)
-class Drawing:
-    """A lane as the template draws it.
-
-    Attributes
-    ----------
-    lane : the lane to draw.
-    caption : how much its speaker speaks, in words.
-    shares : share of that speech by kind of bar, the largest first.
-    wave : outline of the waveform as SVG points, x in points of the waveform and y in `_WAVE_UNITS`.
-    wave_s : seconds that the waveform covers.
-    passages : the negative passages of its speaker.
-    """
-
-    lane: Lane
-    caption: str
-    shares: list[tuple[str, float]]
-    wave: str
-    wave_s: float
-    passages: list[Passage]
-
-
 def write_page(timeline: Timeline, path: Path, audio: str | None, audio_note: str = "") -> None:
     """Write the page of a recording.
 
     `audio` is the URL of its audio (see `link`) or a `data:` URI. If it is None, `audio_note` says why.
     """
-    write("page.html.j2", path, timeline=timeline, audio=audio, audio_note=audio_note, **_template_variables(timeline))
-
-
-def _template_variables(timeline: Timeline) -> dict[str, Any]:
-    """Return the template variables that are derived from a timeline."""
     length_s = max(timeline.length_s, 0.001)
     width_px = round(min(max(_PX_PER_S * length_s, _MIN_WIDTH_PX), _MAX_WIDTH_PX))
-    all_lanes = lanes(timeline, points=max(2000, width_px // 2))
-    drawings = [_drawing(lane, scale(all_lanes)) for lane in all_lanes]
-    speaker_passages = [(drawing.lane.speaker, passage) for drawing in drawings for passage in drawing.passages]
-    overlaps = both_speaking(timeline.rows)
+    all_lanes = lanes.lanes(timeline, points=max(2000, width_px // 2))
+    full_scale = lanes.scale(all_lanes)
+    speaker_passages = [(lane.speaker, passage) for lane in all_lanes for passage in lane.passages]
+    overlaps = lanes.both_speaking(timeline.rows)
     kinds = {kind_of(row) for row in timeline.rows}
-    return {
-        "drawings": drawings,
-        "passages": sorted(speaker_passages, key=lambda item: -item[1].negative_s),
-        "both": overlaps,
-        "both_s": covered(overlaps),
-        "silences": silences(timeline),
-        "kinds": [kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
-        "ticks": list(ticks(length_s, width_px)),
-        "width_px": width_px,
-        "share": lambda seconds: f"{100 * seconds / length_s:.4f}%",
-    }
-
-
-def _drawing(lane: Lane, full_scale: float) -> Drawing:
-    """Return the drawing of a lane, with the sample value `full_scale` drawn at full height."""
-    talk_s = sum(row.seconds for row in lane.rows)
-    segments = "1 segment" if len(lane.rows) == 1 else f"{len(lane.rows):,} segments"
-    caption = f"speaks {format_duration(talk_s)} in {segments}" if lane.rows else "does not speak"
-    return Drawing(
-        lane=lane,
-        caption=caption,
-        shares=_shares(lane.rows, talk_s),
-        wave=_wave(lane.waveform / full_scale),
-        wave_s=len(lane.waveform) * lane.step_s,
-        passages=passages(lane.rows),
+    write(
+        "page.html.j2",
+        path,
+        timeline=timeline,
+        audio=audio,
+        audio_note=audio_note,
+        drawings=[_drawing(lane, full_scale) for lane in all_lanes],
+        passages=sorted(speaker_passages, key=lambda item: -item[1].negative_s),
+        both=overlaps,
+        both_s=covered(overlaps),
+        silences=lanes.silences(timeline),
+        kinds=[kind for kind in (*EMOTIONS, UNCERTAIN, MASKED) if kind in kinds],
+        ticks=list(lanes.ticks(length_s, width_px)),
+        width_px=width_px,
+        share=lambda seconds: f"{100 * seconds / length_s:.4f}%",
     )
 
 
-def _shares(rows: Sequence[Row], talk_s: float) -> list[tuple[str, float]]:
-    """Return the share of the speech by kind of bar, the largest first."""
-    shares: dict[str, float] = {}
-    for row in rows:
-        shares[kind_of(row)] = shares.get(kind_of(row), 0.0) + row.seconds / talk_s
-    return sorted(shares.items(), key=lambda item: -item[1])
+def _drawing(lane: Lane, full_scale: float) -> dict[str, Any]:
+    """Return what the template draws of a lane, with the sample value `full_scale` drawn at full height."""
+    talk_s, segments = lane.talk_s, "1 segment" if len(lane.rows) == 1 else f"{len(lane.rows):,} segments"
+    shares = defaultdict[str, float](float)  # of the speech, by kind of bar
+    for row in lane.rows:
+        shares[kind_of(row)] += row.seconds / talk_s
+    return {
+        "lane": lane,
+        "caption": f"speaks {format_duration(talk_s)} in {segments}" if lane.rows else "does not speak",
+        "shares": sorted(shares.items(), key=lambda item: -item[1]),
+        "wave": _wave(lane.waveform / full_scale),
+        "wave_s": len(lane.waveform) * lane.step_s,
+    }
 
 
 def _wave(waveform: np.ndarray) -> str:
     """Return the outline of a waveform shaped (points, 2), between -1 and 1, as SVG points.
 
-    It runs along the maximum samples and back along the minimum ones.
+    It runs along the maximum samples and back along the minimum ones: x in points of the waveform, y in `_WAVE_UNITS`.
     """
     least, greatest = np.rint(waveform.T * -_WAVE_UNITS).astype(int)  # y grows downwards
     upper = [f"{x},{y}" for x, y in enumerate(greatest)]
@@ -173,15 +129,15 @@ def environment() -> "Environment":
         lstrip_blocks=True,
     )
     jinja_environment.filters.update(
-        duration=format_duration, moment=moment, percent=percent, kind=kind_of, word=word, csp_hash=csp_hash
+        duration=format_duration, moment=moment, percent=percent, kind=kind_of, word=lanes.word, csp_hash=csp_hash
     )
     jinja_environment.globals.update(
         inlined=_inlined,
         colours={**palette.COLOURS, MASKED: palette.MASKED, OTHER: palette.OTHER, "both": palette.BOTH},
-        roomy_px=ROOMY_PX,
+        roomy_px=lanes.ROOMY_PX,
         most_passages=_MAX_PASSAGES,
         wave_units=_WAVE_UNITS,
-        long_silence_s=LONG_SILENCE_S,
+        long_silence_s=lanes.LONG_SILENCE_S,
     )
     return jinja_environment
 

@@ -12,7 +12,6 @@ from analyzer.emotions import EMOTIONS, OTHER, UNCERTAIN
 from analyzer.names import show
 from analyzer.report import lanes, palette
 from analyzer.report.lanes import MASKED, Lane, kind_of
-from analyzer.timeline.passages import passages
 from analyzer.timeline.timeline import Timeline
 
 if TYPE_CHECKING:
@@ -95,7 +94,7 @@ def draw(timeline: Timeline) -> "Figure":
         _draw_bars(axes, lane, top + wave + 4, top + wave + bar, _WIDTH - _MARGIN - left)
         middle = height - _HEADER - top - (wave + bar) / 2
         _write(figure, middle + 4, name, 10, bold=True)
-        talk = f"speaks {format_duration(sum(row.seconds for row in lane.rows))}" if lane.rows else "does not speak"
+        talk = f"speaks {format_duration(lane.talk_s)}" if lane.rows else "does not speak"
         _write(figure, middle - 22, talk, 9, colour=_MUTED)
     if len(all_lanes) > 1:
         _write(figure, footer + _GAP - 14, overlap_label, 9, colour=_MUTED)
@@ -156,7 +155,7 @@ def _draw_bars(axes: "Axes", lane: Lane, top: float, bottom: float, columns: int
     _fill(axes, [(0, edges[-1])], top, bottom, facecolor=_TRACK)
     for k in np.unique(kinds[kinds >= 0]):
         _fill(axes, stretches[kinds[first] == k], tops[kinds[first] == k], bottom, **_LOOKS[_BARS[k]])
-    negative = [(passage.start, max(passage.end, passage.start + 2 * edges[1])) for passage in passages(lane.rows)]
+    negative = [(passage.start, max(passage.end, passage.start + 2 * edges[1])) for passage in lane.passages]
     _fill(axes, negative, bottom + 3, bottom + 7, **_LOOKS[_PASSAGE])
 
 
@@ -184,7 +183,7 @@ def _legend(timeline: Timeline, all_lanes: list[Lane], overlap_label: str) -> li
     marks = (
         (OTHER, "other sound", timeline.other),
         (_BOTH, overlap_label, lanes.both_speaking(timeline.rows)),
-        (_PASSAGE, "negative passage", any(passages(lane.rows) for lane in all_lanes)),
+        (_PASSAGE, "negative passage", any(lane.passages for lane in all_lanes)),
         (_SILENCE, f"silence of {lanes.LONG_SILENCE_S:g} s or more", lanes.silences(timeline)),
     )
     return [(kind, lanes.word(kind)) for kind in _BARS if kind in kinds] + [mark[:2] for mark in marks if mark[2]]

@@ -20,7 +20,7 @@ from analyzer.audio import envelope, storage
 from analyzer.audio.storage import Location
 from analyzer.errors import CallEmotionsError
 from analyzer.names import Identity, show
-from analyzer.report import models, opus, page
+from analyzer.report import interchange, models, opus, page
 from analyzer.report.selection import LATEST, Selection
 from analyzer.report.summary import ANALYSED
 from analyzer.runtime.isolation import Failure, format_error, is_fatal, isolated, traceback_of
@@ -30,14 +30,7 @@ from analyzer.runtime.signals import StopSignals
 from analyzer.store.entry import Entry
 from analyzer.store.formats import EXTENSIONS
 from analyzer.store.ledger import Ledger
-from analyzer.store.outputs import (
-    atomic_write,
-    clear_unfinished,
-    format_path,
-    format_paths,
-    read_timeline,
-    timeline_path,
-)
+from analyzer.store.outputs import atomic_write, clear_unfinished, format_path, read_timeline, timeline_path
 from analyzer.store.time_zone import time_zone
 from analyzer.timeline.timeline import DrawingData, Timeline
 
@@ -109,8 +102,7 @@ def write_if_stale(
         ledger.state.render_version = _RENDER_VERSION
     if not requested:
         return 0
-    failures, done = list[Failure](), list[Identity]()
-    failed = 0
+    failures, done, failed = list[Failure](), list[Identity](), 0
     names = requested | ({_HTML_WITH_AUDIO} if embed and "html" in requested else set())
     tasks = _pending_tasks(ledger, requested, names, embed, selection, check, failures)
     try:
@@ -136,9 +128,9 @@ def write_if_stale(
 
 def _record_problem(ledger: Ledger, entry: Entry, problem: str) -> None:
     """Add a problem to the reason in the ledger entry of a recording, or remove the earlier one if there is none."""
-    mask, other_reason = ledger.mask(), without_problem(entry.reason)
+    mask = ledger.mask()
     problem_text = f"{_PROBLEM_PREFIX}{mask.text(problem) if mask else problem}" if problem else ""
-    reason = "; ".join(filter(None, (other_reason, problem_text)))
+    reason = "; ".join(filter(None, (without_problem(entry.reason), problem_text)))
     if reason != entry.reason:
         ledger.note_reason(entry.identity, reason)
 
@@ -158,7 +150,9 @@ def _pending_tasks(
     failures: list[Failure],
 ) -> Generator[Task, None, None]:
     """Yield the pending tasks in the order of the ledger; add errors of single recordings to `failures`."""
-    zone, folders, mask = time_zone(ledger), _folders(ledger), ledger.mask()
+    zone, mask = time_zone(ledger), ledger.mask()
+    # Paths would reveal masked names.
+    folders = dict(ledger.labels()) if ledger.state.mask_pattern is None else {}
     unwritten = ledger.not_written(names)
     if not unwritten and not check:
         return  # nothing is pending, and reading every entry of a large archive takes seconds
@@ -179,18 +173,9 @@ def _pending_tasks(
                 missing |= deleted
             if missing:
                 formats = frozenset("html" if name == _HTML_WITH_AUDIO else name for name in missing)
-                location = _place(entry.identity, folders)
+                place, drawing = _place(entry.identity, folders), ledger.drawing(entry.identity)
                 sensitivity = models.facts(ledger, entry.fingerprint).get("sensitivity", "")
-                task = Task(
-                    ledger.output,
-                    entry,
-                    ledger.drawing(entry.identity),
-                    recorded,
-                    formats,
-                    location,
-                    embed,
-                    sensitivity,
-                )
+                task = Task(ledger.output, entry, drawing, recorded, formats, place, embed, sensitivity)
         for failure in entry_failures:
             _record_problem(ledger, entry, failure.reason)
         failures += entry_failures
@@ -198,18 +183,12 @@ def _pending_tasks(
             yield task
 
 
-def _folders(ledger: Ledger) -> dict[str, Location]:
-    """Return the folder of each label; empty if names are masked, because paths would reveal them."""
-    if ledger.state.mask_pattern is not None:
-        return {}
-    return {label: folder if storage.is_address(folder) else Path(folder) for label, folder in ledger.labels()}
-
-
-def _place(identity: Identity, folders: Mapping[str, Location]) -> Location | None:
+def _place(identity: Identity, folders: Mapping[str, str]) -> Location | None:
+    """Return the location of a recording, given the folder of each label; None if its label has no folder."""
     folder = folders.get(identity.label)
     if folder is None:
         return None
-    return folder / identity.path if isinstance(folder, Path) else f"{folder.rstrip('/')}/{identity.path}"
+    return f"{folder.rstrip('/')}/{identity.path}" if storage.is_address(folder) else Path(folder, identity.path)
 
 
 def _run_tasks(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Generator[tuple[Task, Outcome], None, None]:
@@ -222,8 +201,8 @@ def _run_tasks(tasks: Iterable[Task], processes: int, stop: StopSignals) -> Gene
         return
     for task, outcome in map_unordered(write, chain(first, tasks), processes, stop):
         if outcome is None:
-            for path in format_paths(task.output, task.entry.identity):
-                clear_unfinished(path.parent)
+            for name in EXTENSIONS:
+                clear_unfinished(format_path(task.output, task.entry.identity, name).parent)
         yield task, outcome or _WORKER_DIED
 
 
@@ -298,8 +277,6 @@ def _writer(name: str) -> Callable[[Timeline, Path], None]:
         from analyzer.report.call_book import write_workbook
 
         return write_workbook
-    from analyzer.report import interchange
-
     writer: Callable[[Timeline, Path], None] = getattr(interchange, f"write_{name}")
     return writer
 

@@ -99,12 +99,10 @@ def add_table(
     """
     sheet = book.create_sheet(title)
     sheet.freeze_panes = "B2"
-    sheet.row_dimensions[1].height = _header_height(columns)
-    _set_up_page(sheet, pages_wide=-(-sum(column.width for column in columns) // _PAGE_WIDTH))
+    _set_up_page(sheet, [column.width for column in columns], "landscape")
     sheet.print_title_rows, sheet.print_title_cols = "1:1", "A:A"
     for k, column in enumerate(columns, start=1):
         letter = get_column_letter(k)
-        sheet.column_dimensions[letter].width = column.width
         cell_range = f"{letter}2:{letter}{MOST_ROWS + 1}"
         if column.shaded:
             shades = _CHANGE_SHADES if column.kind == "change" else _SHADES
@@ -113,58 +111,54 @@ def add_table(
             sheet.conditional_formatting.add(cell_range, DataBarRule("num", 0, "num", 1, "9DC3E6"))
     shown = min(count, most, MOST_ROWS)
     sheet.auto_filter.ref = f"A1:{get_column_letter(len(columns))}{shown + 1}"
-    sheet.append([header(sheet, column.title) for column in columns])
-    cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
-    text_columns = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
-    for number, values in enumerate(islice(rows, shown), start=2):
-        if (lines := max(_line_count(values[k], width) for k, width in text_columns)) > 1:
-            sheet.row_dimensions[number].height = min(lines * LINE_HEIGHT, HIGHEST)
-        sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
+    append_table(sheet, 1, columns, islice(rows, shown))
     if count > shown:
         sheet.append([f"{count - shown:,} more" + (f": see {rest}" if rest else "")])
     return sheet
 
 
-def add_page(book: Workbook, title: str, widths: Sequence[int]) -> Any:
-    """Add a portrait sheet for text that is read from top to bottom, with columns of these widths."""
-    sheet = book.create_sheet(title)
-    _set_up_page(sheet, orientation="portrait")
-    for k, width in enumerate(widths, start=1):
-        sheet.column_dimensions[get_column_letter(k)].width = width
-    return sheet
+def add_page(
+    book: Workbook, title: str, heading: str, facts: Sequence[tuple[str, str]], widths: Sequence[int]
+) -> tuple[Any, int]:
+    """Add a portrait sheet with a heading, and rows of a topic and a text merged over all other columns.
 
-
-def append_facts(sheet: Any, title: str, facts: Sequence[tuple[str, str]], widths: Sequence[int]) -> int:
-    """Append a title, and rows of a topic and a text merged over all other columns; return the number of rows.
-
-    Row heights are set here because not every program adjusts them to the text.
+    Returns the sheet and the number of its next row. Row heights are set because not every program adjusts them.
     """
-    cell = _text_cell(sheet, title)
+    sheet = book.create_sheet(title)
+    _set_up_page(sheet, widths, "portrait")
+    cell = text_cell(sheet, heading)
     cell.font = _TITLE_FONT
     sheet.append([cell])
     sheet.append([])
     for number, (topic, text) in enumerate(facts, start=3):
-        label, content = _text_cell(sheet, topic), _text_cell(sheet, text)
-        label.font, label.alignment, content.alignment = _BOLD, Alignment(vertical="top"), _WRAPPED
+        label, content = text_cell(sheet, topic), text_cell(sheet, text)
+        label.font, label.alignment, content.alignment = _BOLD, _TOP, _WRAPPED
         sheet.row_dimensions[number].height = _line_count(text, sum(widths[1:])) * LINE_HEIGHT + 3
         sheet.merged_cells.add(f"B{number}:{get_column_letter(len(widths))}{number}")
         sheet.append([label, content])
     sheet.append([])
-    return len(facts) + 3
+    return sheet, len(facts) + 4
 
 
 def append_table(sheet: Any, start: int, columns: Sequence[Column], rows: Iterable[Sequence[Any]]) -> None:
-    """Append a small table to a page; `start` is the number of its first row."""
-    sheet.row_dimensions[start].height = _header_height(columns)
+    """Append a header and rows to a sheet, as high as their texts need; `start` is the number of the next row."""
+    title_lines = max(len(wrap(column.title, column.width - 2)) for column in columns)
+    sheet.row_dimensions[start].height = title_lines * LINE_HEIGHT + 4
     sheet.append([header(sheet, column.title) for column in columns])
     cells = [TableCell(sheet, column, k) for k, column in enumerate(columns, start=1)]
-    for values in rows:
+    text_columns = [(k, column.width) for k, column in enumerate(columns) if column.kind == "text"]
+    for number, values in enumerate(rows, start=start + 1):
+        if (lines := max(_line_count(values[k], width) for k, width in text_columns)) > 1:
+            sheet.row_dimensions[number].height = min(lines * LINE_HEIGHT, HIGHEST)
         sheet.append([cell.holding(value) for cell, value in zip(cells, values, strict=True)])
 
 
-def _set_up_page(sheet: Any, orientation: str = "landscape", pages_wide: int = 1) -> None:
+def _set_up_page(sheet: Any, widths: Sequence[int], orientation: str) -> None:
+    """Set the widths of the columns, and the print layout: as few pages wide as they need, any number of pages long."""
+    for k, width in enumerate(widths, start=1):
+        sheet.column_dimensions[get_column_letter(k)].width = width
     sheet.page_setup.orientation, sheet.page_setup.paperSize = orientation, "9"  # A4
-    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = pages_wide, 0
+    sheet.page_setup.fitToWidth, sheet.page_setup.fitToHeight = -(-sum(widths) // _PAGE_WIDTH), 0
     sheet.sheet_properties.pageSetUpPr.fitToPage = True
 
 
@@ -179,78 +173,65 @@ def readable(text: str) -> str:
     return _ESCAPE.sub("_x005F_", show(text))[:_MAX_TEXT_LENGTH]
 
 
-def _text_cell(sheet: Any, text: str) -> WriteOnlyCell:
+def text_cell(sheet: Any, text: str) -> WriteOnlyCell:
+    """Return a cell with a text, escaped as by `readable`."""
     cell = WriteOnlyCell(sheet, readable(text))
     cell.data_type = "s"  # a name that begins with = is text, not a formula
     return cell
 
 
-def _header_height(columns: Sequence[Column]) -> int:
-    """Return the height in points that the titles need, each in the width of its column."""
-    return max(len(wrap(column.title, column.width - 2)) for column in columns) * LINE_HEIGHT + 4
-
-
 def header(sheet: Any, title: str) -> WriteOnlyCell:
     """Return the header cell of a column."""
-    cell = _text_cell(sheet, title)
+    cell = text_cell(sheet, title)
     cell.font, cell.fill, cell.alignment = _HEADER_FONT, _HEADER_FILL, _HEADER_ALIGNMENT
     return cell
 
 
-class _StyledCell(Cell):  # type: ignore[misc]  # openpyxl has no types
-    """A cell with a fixed style and column: openpyxl would look up both again for each of millions of cells."""
+class TableCell(Cell):  # type: ignore[misc]  # openpyxl has no types
+    """The reusable cell of a column. A sheet writes each row at once, so one cell serves all rows: styling is slow.
+
+    Style and column are fixed, because openpyxl would look up both again for each of millions of cells.
+    """
 
     has_style = True
     style_id = 0
-    letter = ""
-
-    @property
-    def coordinate(self) -> str:
-        """Address of the cell, such as C7."""
-        return f"{self.letter}{self.row}"
-
-    def hold(self, value: Any) -> "_StyledCell":
-        """Set a value of the cell's data type; return the cell."""
-        self._value = value
-        return self
-
-
-class TableCell:
-    """The reusable cell of a column. A sheet writes each row at once, so one cell serves all rows: styling is slow."""
 
     def __init__(self, sheet: Any, column: Column, number: int) -> None:
-        self._sheet, self._is_text = sheet, column.kind == "text"
+        super().__init__(sheet, row=1, column=number)
+        self._is_text, self._letter = column.kind == "text", get_column_letter(number)
+        self._divisor = {"clock": SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
         template = WriteOnlyCell(sheet)
         template.alignment = _WRAPPED if self._is_text else _TOP
         if number_format := _FORMATS[column.kind]:
             template.number_format = number_format
-        self._cell = _StyledCell(sheet, row=1, column=number)
-        self._cell.style_id, self._cell.letter = template.style_id, get_column_letter(number)
-        self._cell.data_type = "s" if self._is_text else "n"  # a name that begins with = is text, not a formula
-        self._divisor = {"clock": SECONDS_PER_DAY, "hours": 3600}.get(column.kind, 1)
+        self.style_id = template.style_id
+        self.data_type = "s" if self._is_text else "n"  # a name that begins with = is text, not a formula
 
-    def holding(self, value: Any) -> Any:
+    @property
+    def coordinate(self) -> str:
+        """Address of the cell, such as C7."""
+        return f"{self._letter}{self.row}"
+
+    def holding(self, value: Any) -> Cell | None:
         """Return a cell with this value; None if it stays empty."""
         if value is None or value == "":
             return None
-        if self._is_text:
-            return _link_cell(self._sheet, value) if isinstance(value, Link) else self._cell.hold(readable(value))
-        return self._cell.hold(value / self._divisor)
+        if isinstance(value, Link):
+            return _link_cell(self.parent, value)
+        self._value = readable(value) if self._is_text else value / self._divisor
+        return self
 
 
 def save(book: Workbook, target: Path | BytesIO) -> None:
     """Save a workbook without the time of the run."""
-    book.properties.creator, book.properties.created, book.properties.modified = (
-        "call-emotions",
-        _CREATION_TIME,
-        _CREATION_TIME,
-    )
+    book.properties.creator = "call-emotions"
+    book.properties.created = book.properties.modified = _CREATION_TIME
     with ZipFile(target, "w", ZIP_DEFLATED) as archive:
         ExcelWriter(book, archive).write_data()
 
 
 def _link_cell(sheet: Any, link: Link) -> WriteOnlyCell:
-    cell = _text_cell(sheet, link.text)
+    cell = text_cell(sheet, link.text)
     cell.alignment = _WRAPPED
     if len(link.target) + len(link.place) < _MAX_ADDRESS_LENGTH:
         cell.hyperlink = Hyperlink(ref="", target=link.target, location=link.place)

@@ -4,7 +4,8 @@ Speakers called agent and masked speakers are left out of all statistics of emot
 be counted. Memory grows only with the number of days and groups, and with the calls of one day.
 """
 
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import date, timedelta
 from zoneinfo import ZoneInfo
@@ -116,14 +117,14 @@ class Passage:
 def strongest_passage(entry: Entry, recorded: str) -> Passage | None:
     """Return the strongest negative passage of a recording; None if there is none."""
     channels = counted(entry)
-    strongest = None
-    for channel, (found, emotions) in channels.items():
-        best = emotions.strongest
-        if best and (strongest is None or best.negative_s > strongest[2].negative_s):
-            strongest = channel, found, best, emotions
-    if strongest is None:
+    strongest = [
+        (emotions.strongest, channel, found, emotions)
+        for channel, (found, emotions) in channels.items()
+        if emotions.strongest
+    ]
+    if not strongest:
         return None
-    channel, found, best, emotions = strongest
+    best, channel, found, emotions = max(strongest, key=lambda candidate: candidate[0].negative_s)
     return Passage(
         identity=entry.identity,
         recorded=recorded,
@@ -167,18 +168,17 @@ class Summary:
 
 def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
     """Count the selected recordings."""
-    by_day = dict[str, Tally]()
-    groups, models = dict[str, dict[tuple[str, str], Tally]](), dict[str, dict[tuple[str, str], int]]()
+    by_day = defaultdict[str, Tally](Tally)
+    by_group = defaultdict[tuple[str, str, str], Tally](Tally)  # by day, kind and name
+    by_model = Counter[tuple[str, str, str]]()  # by day, model and fingerprint
     latest, review, longest, limit = "", list[Passage](), 0, tomorrow(zone)
     for entry, recorded in selected(ledger, zone, selection, None):
         day, longest = recorded[:10], max(longest, len(entry.identity.shown))
-        by_day.setdefault(day, Tally()).add(entry)
-        for group in entry.groups.items():
-            groups.setdefault(day, {}).setdefault(group, Tally()).add(entry)
+        by_day[day].add(entry)
+        for kind, name in entry.groups.items():
+            by_group[day, kind, name].add(entry)
         if entry.status in ANALYSED:
-            model = (entry.model, entry.fingerprint)
-            day_models = models.setdefault(day, {})
-            day_models[model] = day_models.get(model, 0) + 1
+            by_model[day, entry.model, entry.fingerprint] += 1
         in_period = selection.period is None or selection.period.holds(day)
         if in_period and day == newest_day((day, latest), limit) and counted(entry):
             review = [] if day != latest else review
@@ -188,13 +188,20 @@ def summarise(ledger: Ledger, zone: ZoneInfo, selection: Selection) -> Summary:
     period = selection.days(newest_day(by_day, limit))
     if not period.holds(latest):
         latest, review = "", []
-    days = [day for day in sorted(by_day) if period.holds(day)]
+    days = {day: by_day[day] for day in sorted(by_day) if period.holds(day)}
+    groups, models = defaultdict[tuple[str, str], Tally](Tally), Counter[tuple[str, str]]()
+    for day, kind, name in sorted(by_group):
+        if day in days:
+            groups[kind, name].merge(by_group[day, kind, name])
+    for (day, model, fingerprint), count in by_model.items():
+        if day in days:
+            models[model, fingerprint] += count
     return Summary(
         period=period,
-        total=_sum_tallies(by_day[day] for day in days),
-        days={day: by_day[day] for day in days},
-        groups=_sum_groups(groups.get(day, {}) for day in days),
-        models=_sum_models(models.get(day, {}) for day in days),
+        total=_sum_tallies(days.values()),
+        days=days,
+        groups=dict(sorted(groups.items())),
+        models=dict(sorted(models.items())),
         review_day=latest,
         review=sorted(review, key=lambda passage: (-passage.negative_s, passage.identity.sort_key)),
         longest_name=longest,
@@ -216,27 +223,11 @@ def selected(
             yield entry, recorded
 
 
-def _sum_tallies(tallies: Iterator[Tally]) -> Tally:
+def _sum_tallies(tallies: Iterable[Tally]) -> Tally:
     total = Tally()
     for tally in tallies:
         total.merge(tally)
     return total
-
-
-def _sum_groups(days: Iterator[dict[tuple[str, str], Tally]]) -> dict[tuple[str, str], Tally]:
-    totals = dict[tuple[str, str], Tally]()
-    for groups in days:
-        for group, tally in groups.items():
-            totals.setdefault(group, Tally()).merge(tally)
-    return dict(sorted(totals.items()))
-
-
-def _sum_models(days: Iterator[dict[tuple[str, str], int]]) -> dict[tuple[str, str], int]:
-    totals = dict[tuple[str, str], int]()
-    for models in days:
-        for model, count in models.items():
-            totals[model] = totals.get(model, 0) + count
-    return dict(sorted(totals.items()))
 
 
 @dataclass(frozen=True)
@@ -254,9 +245,9 @@ class Week:
 
 def weeks(days: dict[str, Tally]) -> list[Week]:
     """Return the weeks of the given days, in order; unknown days are left out."""
-    by_monday: dict[str, list[Tally]] = {}
+    by_monday = defaultdict[str, list[Tally]](list)
     for day, tally in days.items():
         if day:
             day_date = date.fromisoformat(day)
-            by_monday.setdefault((day_date - timedelta(day_date.weekday())).isoformat(), []).append(tally)
-    return [Week(monday, len(tallies), _sum_tallies(iter(tallies))) for monday, tallies in sorted(by_monday.items())]
+            by_monday[(day_date - timedelta(day_date.weekday())).isoformat()].append(tally)
+    return [Week(monday, len(tallies), _sum_tallies(tallies)) for monday, tallies in sorted(by_monday.items())]

@@ -5,6 +5,7 @@ from contextlib import closing
 from pathlib import Path
 
 from analyzer.errors import CallEmotionsError, CannotWork
+from analyzer.report import views
 from analyzer.report.selection import LATEST, Selection
 from analyzer.runtime.isolation import Failure, format_error, isolated
 from analyzer.store import outputs
@@ -55,7 +56,7 @@ def write(ledger: Ledger, formats: frozenset[str], selection: Selection = LATEST
 
 def _mark_as_failed(ledger: Ledger) -> list[Failure]:
     """Mark the recordings whose rows cannot be made as failed in the ledger; return the failures."""
-    from analyzer.report import index, summary, views, workbook
+    from analyzer.report import index_page, summary, workbook
 
     zone, mask, failures = time_zone(ledger), ledger.mask(), list[Failure]()
     for entry in list(ledger.entries()):
@@ -65,7 +66,7 @@ def _mark_as_failed(ledger: Ledger) -> list[Failure]:
             views.check(entry, zone)
             summary.Tally().add(entry)
             list(workbook.recording_rows(entry, recorded))
-            index.row(ledger.output / index.FILE_NAME, entry, recorded)
+            index_page.index_row(ledger.output / index_page.FILE_NAME, entry, recorded)
         for failure in entry_failures:
             ledger.record(entry.as_failed(f"no rows can be made of it ({failure.reason})"))
         failures += entry_failures
@@ -85,8 +86,6 @@ def _write(ledger: Ledger, formats: frozenset[str], selection: Selection) -> Non
 
 
 def _write_csv(ledger: Ledger) -> None:
-    from analyzer.report import views
-
     views.write_csv(views.recordings(ledger, time_zone(ledger)), ledger.output / views.RECORDINGS_FILE)
     views.write_csv(views.files(ledger), ledger.output / views.FILES_FILE)
 
@@ -103,9 +102,9 @@ def _write_selected(ledger: Ledger, formats: frozenset[str], selection: Selectio
 
         workbook.write_workbook(ledger.output / workbook.FILE_NAME, ledger, zone, selection, pages="html" in formats)
     if "html" in formats:
-        from analyzer.report import index
+        from analyzer.report import index_page
 
-        index.write(ledger.output / index.FILE_NAME, ledger, zone, selection)
+        index_page.write_selected(ledger.output / index_page.FILE_NAME, ledger, zone, selection)
 
 
 def delete(output: Path) -> None:
@@ -116,8 +115,8 @@ def delete(output: Path) -> None:
 
 def results(output: Path, formats: frozenset[str]) -> list[Path]:
     """Return the files that a person opens after a run, the most useful first."""
-    names = [*(name for table, name in _REPORT_FILES.items() if table in formats), "recordings.csv", "files.csv"]
-    return [output / name for name in names]
+    names = [name for table, name in _REPORT_FILES.items() if table in formats]
+    return [output / name for name in (*names, views.RECORDINGS_FILE, views.FILES_FILE)]
 
 
 def existing_formats(output: Path) -> frozenset[str]:

@@ -1,12 +1,11 @@
 """The tables over all recordings, recordings.csv and files.csv, as views of the ledger."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from math import isnan
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
-
-import pandas as pd
 
 from analyzer.emotions import EMOTIONS, UNCERTAIN
 from analyzer.store import outputs
@@ -36,13 +35,9 @@ DECIMALS = {
 }
 
 
-#: Number of rows in memory at a time.
-_CHUNK_ROWS = 5_000
-
-
 @dataclass(frozen=True)
 class View:
-    """A table made from the ledger, a few thousand rows at a time.
+    """A table made from the ledger.
 
     Attributes
     ----------
@@ -52,13 +47,6 @@ class View:
 
     columns: tuple[str, ...]
     rows: Callable[[], Iterator[Mapping[str, object]]]
-
-    def tables(self) -> Iterator[pd.DataFrame]:
-        """Yield the rows in order as data frames with numeric columns; at least one, which may be empty."""
-        rows, first = self.rows(), True
-        while (chunk := list(islice(rows, _CHUNK_ROWS))) or first:
-            first = False
-            yield _table(chunk, self.columns)
 
 
 def describe_models(models: Mapping[tuple[str, str], int]) -> str:
@@ -84,8 +72,9 @@ def recordings(ledger: Ledger, zone: ZoneInfo) -> View:
     """
 
     def rows() -> Iterator[Mapping[str, object]]:
-        entries = (entry for entry in ledger.entries() if entry.status != "skipped")
-        return (row for entry in entries for row in _recording_rows(entry, zone))
+        for entry in ledger.entries():
+            if entry.status != "skipped":
+                yield from _recording_rows(entry, zone)
 
     return View(RECORDINGS_COLUMNS, rows)
 
@@ -109,8 +98,9 @@ def files(ledger: Ledger) -> View:
 
 def check(entry: Entry, zone: ZoneInfo) -> None:
     """Raise any error that occurs when the rows of a recording are made."""
-    list(_as_texts(_table(list(_recording_rows(entry, zone)), RECORDINGS_COLUMNS)))
-    list(_as_texts(_table([_file_row(entry)], FILES_COLUMNS)))
+    for row in _recording_rows(entry, zone):
+        _texts(row, RECORDINGS_COLUMNS)
+    _texts(_file_row(entry), FILES_COLUMNS)
 
 
 def _file_row(entry: Entry) -> dict[str, object]:
@@ -127,27 +117,20 @@ def _file_row(entry: Entry) -> dict[str, object]:
     }
 
 
-def _table(rows: Sequence[Mapping[str, object]], columns: tuple[str, ...]) -> pd.DataFrame:
-    table = pd.DataFrame(rows, columns=list(columns))
-    for column in columns:
-        if column in DECIMALS:
-            table[column] = table[column].astype(float)
-        else:
-            table[column] = table[column].astype(object).fillna("").astype(str)
-    return table
-
-
 def write_csv(view: View, path: Path) -> None:
     """Write a view as CSV: numbers with the decimals of their column, text that spreadsheets do not run as formulas."""
-    outputs.write_csv(path, view.columns, (row for table in view.tables() for row in _as_texts(table)))
+    outputs.write_csv(path, view.columns, (_texts(row, view.columns) for row in view.rows()))
 
 
-def _as_texts(table: pd.DataFrame) -> Iterator[tuple[str, ...]]:
-    text_columns = (_as_text(table[column], DECIMALS.get(str(column))) for column in table.columns)
-    return zip(*text_columns, strict=True)
+def _texts(row: Mapping[str, Any], columns: tuple[str, ...]) -> list[str]:
+    return [_text(row.get(column), DECIMALS.get(column)) for column in columns]
 
 
-def _as_text(values: pd.Series, decimals: int | None) -> list[str]:
+def _text(value: Any, decimals: int | None) -> str:
+    """Return a cell as text; numbers are those of columns with decimals."""
+    if value is None:
+        return ""
     if decimals is None:
-        return [escape_formula(value) for value in values]
-    return [number(None if pd.isna(value) else value, decimals) for value in values]
+        return escape_formula(str(value))
+    figure = float(value)
+    return "" if isnan(figure) else number(figure, decimals)

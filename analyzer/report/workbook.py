@@ -4,18 +4,17 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 from zoneinfo import ZoneInfo
 
 from openpyxl import Workbook
 
 from analyzer.audio.stream import format_duration
 from analyzer.emotions import NEGATIVE
-from analyzer.names import Identity
 from analyzer.report import charts, models, views
 from analyzer.report.intervals import difference_interval, share_interval
+from analyzer.report.page import link
 from analyzer.report.selection import Selection
-from analyzer.report.sheets import Column, Link, add_page, add_table, append_facts, append_table, save
+from analyzer.report.sheets import Column, Link, add_page, add_table, append_table, save
 from analyzer.report.summary import (
     AGENT,
     ANALYSED,
@@ -23,7 +22,6 @@ from analyzer.report.summary import (
     Passage,
     Summary,
     Tally,
-    Week,
     is_agent,
     selected,
     summarise,
@@ -58,18 +56,16 @@ _LIMITATIONS = (
 )
 
 _EMOTION_COLUMNS = tuple(Column(label, "percent", 10, shaded=label in NEGATIVE) for label in LABELS)
-_PASSAGE_COLUMNS = (
-    Column("calls analysed", "count"),
-    Column("with a negative passage", "count", 12),
-    Column("share of the calls analysed", "percent", 12, barred=True),
-    Column("95 % interval, from", "percent", 12),
-    Column("95 % interval, to", "percent", 12),
-)
 _COUNT_COLUMNS = (
     Column("recordings", "count", 12),
     Column("not analysed", "count"),
     Column("hours", "hours"),
     Column("hours of talk", "hours"),
+    Column("calls analysed", "count"),
+    Column("with a negative passage", "count", 12),
+    Column("share of the calls analysed", "percent", 12, barred=True),
+    Column("95 % interval, from", "percent", 12),
+    Column("95 % interval, to", "percent", 12),
 )
 
 
@@ -77,17 +73,16 @@ def write_workbook(path: Path, ledger: Ledger, zone: ZoneInfo, selection: Select
     """Write the workbook of the selected recordings, with links to their pages if there are `pages`."""
     summary = summarise(ledger, zone, selection)
     book = Workbook(write_only=True)
-    overview = add_page(book, "Overview", _OVERVIEW_WIDTHS)
-    review = _add_review(book, summary, path.parent if pages else None)
+    facts = list(what_to_know(summary, ledger, zone))
+    overview, next_row = add_page(book, "Overview", "Emotions in calls", facts, _OVERVIEW_WIDTHS)
+    review = _add_review(book, summary, path if pages else None)
     _add_recordings(book, ledger, zone, selection, summary)
     days = _add_days(book, summary)
     _add_weeks(book, summary)
     _add_groups(book, summary)
     _add_files(book, ledger, selection)
     _add_settings(book, ledger)
-    facts = list(what_to_know(summary, ledger, zone))
-    rows = append_facts(overview, "Emotions in calls", facts, _OVERVIEW_WIDTHS)
-    _add_charts(overview, rows + 1, summary, review, days)
+    _add_charts(overview, next_row, summary, review, days)
     with atomic_write(path) as temporary:
         save(book, temporary)
 
@@ -98,10 +93,7 @@ def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[t
     facts = [models.facts(ledger, fingerprint) for _, fingerprint in summary.models]
     yield "Period", _describe_period(summary, zone)
     yield "Recordings", _describe_recordings(total)
-    yield (
-        "Hours",
-        f"{total.length_s / 3600:,.1f} of audio; {total.talk_s / 3600:,.1f} of analysed speech",
-    )
+    yield "Hours", f"{total.length_s / 3600:,.1f} of audio; {total.talk_s / 3600:,.1f} of analysed speech"
     yield "Speakers included", _COUNTED_SPEAKERS
     yield "Model", views.describe_models(summary.models)
     yield "Business use of the model", models.join_descriptions(facts, models.business_use)
@@ -115,11 +107,9 @@ def what_to_know(summary: Summary, ledger: Ledger, zone: ZoneInfo) -> Iterator[t
 
 def _describe_recordings(total: Tally) -> str:
     analysed = total.recordings - total.failed - total.waiting
-    text = f"{total.recordings:,}, {analysed:,} of them analysed"
-    text += (
-        f"; {total.failed:,} failed (see the sheet Files, which covers all days)" if total.failed else "; none failed"
-    )
-    return text + (f"; {total.waiting:,} incomplete" if total.waiting else "")
+    failed = f"{total.failed:,} failed (see the sheet Files, which covers all days)" if total.failed else "none failed"
+    waiting = f"; {total.waiting:,} incomplete" if total.waiting else ""
+    return f"{total.recordings:,}, {analysed:,} of them analysed; {failed}{waiting}"
 
 
 def _describe_uncertain(total: Tally, facts: Sequence[Mapping[str, Any]]) -> str:
@@ -161,20 +151,20 @@ def _add_charts(sheet: Any, start: int, summary: Summary, review: Any, days: Any
         shares = ((label, total.share(label), total.emotion_s[label]) for label in LABELS)
         append_table(sheet, start, columns, shares)
         sheet.add_chart(charts.talk_by_emotion(sheet, start, len(LABELS)), f"D{start}")
-        start += charts.rows_of(charts.LOW_CM)
+        start += charts.LOW_ROWS
     if len(summary.days) > 1:
         sheet.add_chart(charts.negative_passages_by_day(days, len(summary.days), 8), f"A{start}")
-        start += charts.rows_of(charts.LOW_CM)
+        start += charts.LOW_ROWS
     if shown := min(len(summary.review), charts.MOST_CALLS):
-        sheet.add_chart(charts.emotion_shares(review, shown, 11, len(LABELS), 1), f"A{start}")
+        sheet.add_chart(charts.emotion_shares(review, shown, 11), f"A{start}")
 
 
 def _name_column(summary: Summary) -> Column:
     return Column("recording", width=min(max(summary.longest_name + 4, 20), _MAX_NAME_WIDTH))
 
 
-def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
-    """Add the calls to review first, with links to their pages if the output folder is given."""
+def _add_review(book: Any, summary: Summary, path: Path | None) -> Any:
+    """Add the calls to review first, with links to their pages if the path of the workbook is given."""
     columns = (
         Column("rank", "count", 7),
         _name_column(summary),
@@ -188,7 +178,7 @@ def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
         Column("why it is listed", width=48),
         *_EMOTION_COLUMNS,
     )
-    rows = (_review_row(rank, passage, output) for rank, passage in enumerate(summary.review, start=1))
+    rows = (_review_row(rank, passage, path) for rank, passage in enumerate(summary.review, start=1))
     count = len(summary.review)
     sheet = add_table(book, "Review first", columns, rows, count, "Recordings", _MOST_TO_REVIEW)
     if not count:
@@ -197,21 +187,18 @@ def _add_review(book: Any, summary: Summary, output: Path | None) -> Any:
     return sheet
 
 
-def _review_row(rank: int, passage: Passage, output: Path | None) -> tuple[Any, ...]:
-    name = passage.identity.shown
-    link = Link(name, _page_address(output, passage.identity), f"t={passage.start_s}") if output else name
+def _review_row(rank: int, passage: Passage, path: Path | None) -> tuple[Any, ...]:
+    name: str | Link = passage.identity.shown
+    if path:
+        page = format_path(path.parent, passage.identity, "html")
+        name = Link(passage.identity.shown, link(path, page), f"t={passage.start_s}")
     seconds = format_duration(passage.negative_s)
     duration = format_duration(passage.end_s - passage.start_s)
     more = f"; {passage.more} more in this call" if passage.more else ""
     reason = f"mostly {passage.emotion}, negative for {seconds} within {duration}{more}"
     details = (passage.recorded, passage.speaker, passage.start_s, passage.end_s, passage.emotion)
     shares = (passage.shares[label] for label in LABELS)
-    return (rank, link, *details, passage.negative_s, passage.mean, reason, *shares)
-
-
-def _page_address(output: Path, identity: Identity) -> str:
-    """Return the address of the page of a recording, relative to the workbook."""
-    return quote(format_path(output, identity, "html").relative_to(output).as_posix(), errors="surrogateescape")
+    return (rank, name, *details, passage.negative_s, passage.mean, reason, *shares)
 
 
 def _add_recordings(book: Any, ledger: Ledger, zone: ZoneInfo, selection: Selection, summary: Summary) -> None:
@@ -263,27 +250,19 @@ def recording_rows(entry: Entry, recorded: str) -> Iterator[tuple[Any, ...]]:
 
 
 def _add_days(book: Any, summary: Summary) -> Any:
-    columns = (Column("day", width=14), *_COUNT_COLUMNS, *_PASSAGE_COLUMNS, *_EMOTION_COLUMNS)
-    rows = (
-        (day or "not known", *_counts(tally), *_with_negative_passage(tally), *_shares(tally))
-        for day, tally in summary.days.items()
-    )
+    columns = (Column("day", width=14), *_COUNT_COLUMNS, *_EMOTION_COLUMNS)
+    rows = ((day or "not known", *_counts(tally), *_shares(tally)) for day, tally in summary.days.items())
     return add_table(book, "Days", columns, rows, len(summary.days))
 
 
 def _counts(tally: Tally) -> tuple[Any, ...]:
-    return tally.recordings, tally.failed + tally.waiting, tally.length_s, tally.talk_s
-
-
-def _with_negative_passage(tally: Tally) -> tuple[Any, ...]:
+    """Return the values of `_COUNT_COLUMNS`."""
+    recordings = tally.recordings, tally.failed + tally.waiting, tally.length_s, tally.talk_s
     if not tally.analysed:
-        return 0, 0, None, None, None
-    return (
-        tally.analysed,
-        tally.with_negative_passage,
-        tally.with_negative_passage / tally.analysed,
-        *share_interval(tally.with_negative_passage, tally.analysed),
-    )
+        return *recordings, 0, 0, None, None, None
+    with_passage, analysed = tally.with_negative_passage, tally.analysed
+    interval = share_interval(with_passage, analysed)
+    return *recordings, analysed, with_passage, with_passage / analysed, *interval
 
 
 def _shares(tally: Tally) -> tuple[Any, ...]:
@@ -295,7 +274,6 @@ def _add_weeks(book: Any, summary: Summary) -> None:
         Column("week from Monday", width=14),
         Column("days with calls", "count"),
         *_COUNT_COLUMNS,
-        *_PASSAGE_COLUMNS,
         Column("change to the week before", "change", 12),
         Column("95 % interval, from", "change", 12),
         Column("95 % interval, to", "change", 12),
@@ -303,29 +281,22 @@ def _add_weeks(book: Any, summary: Summary) -> None:
         *_EMOTION_COLUMNS,
     )
     all_weeks = weeks(summary.days)
-    rows = [_week_row(previous, week) for previous, week in zip([None, *all_weeks], all_weeks, strict=False)]
+    rows = []
+    for previous, week in zip([None, *all_weeks], all_weeks, strict=False):
+        tally, earlier = week.tally, previous.tally if previous and week.follows(previous) else None
+        rows.append((week.monday, week.days, *_counts(tally), *_change(tally, earlier), *_shares(tally)))
     add_table(book, "Weeks", columns, rows, len(rows))
 
 
-def _week_row(previous: Week | None, week: Week) -> tuple[Any, ...]:
-    tally = week.tally
-    return (
-        week.monday,
-        week.days,
-        *_counts(tally),
-        *_with_negative_passage(tally),
-        *_change(week, previous),
-        *_shares(tally),
-    )
+def _change(current: Tally, earlier: Tally | None) -> tuple[Any, ...]:
+    """Return the change of the share of calls with a negative passage, its interval, and a verdict in words.
 
-
-def _change(week: Week, previous: Week | None) -> tuple[Any, ...]:
-    """Return the change of the share of calls with a negative passage, its interval, and a verdict in words."""
-    if previous is None or not week.follows(previous) or not previous.tally.analysed:
+    `earlier` is the tally of the week before; None if it has no recordings.
+    """
+    if earlier is None or not earlier.analysed:
         return None, None, None, "no week before to compare with"
-    if not week.tally.analysed:
+    if not current.analysed:
         return None, None, None, "nothing analysed to compare"
-    current, earlier = week.tally, previous.tally
     low, high = difference_interval(
         current.with_negative_passage, current.analysed, earlier.with_negative_passage, earlier.analysed
     )
@@ -342,13 +313,7 @@ def _change(week: Week, previous: Week | None) -> tuple[Any, ...]:
 
 
 def _add_groups(book: Any, summary: Summary) -> None:
-    columns = (
-        Column("group", width=16),
-        Column("name", width=28),
-        *_COUNT_COLUMNS,
-        *_PASSAGE_COLUMNS,
-        *_EMOTION_COLUMNS,
-    )
+    columns = (Column("group", width=16), Column("name", width=28), *_COUNT_COLUMNS, *_EMOTION_COLUMNS)
     shown = {group: tally for group, tally in summary.groups.items() if tally.recordings >= LEAST_IN_GROUP}
     rows = [(*group, *_group_row(group[0], tally)) for group, tally in shown.items()]
     sheet = add_table(book, "Groups", columns, rows, len(rows))
@@ -360,9 +325,8 @@ def _add_groups(book: Any, summary: Summary) -> None:
 
 def _group_row(kind: str, tally: Tally) -> tuple[Any, ...]:
     """Return the counts of a group; for a group of employees only the numbers and hours of recordings."""
-    if is_agent(kind):
-        return *_counts(tally)[:3], None, *(None,) * (len(_PASSAGE_COLUMNS) + len(LABELS))
-    return *_counts(tally), *_with_negative_passage(tally), *_shares(tally)
+    values = (*_counts(tally), *_shares(tally))
+    return (*values[:3], *(None,) * len(values[3:])) if is_agent(kind) else values
 
 
 def _add_files(book: Any, ledger: Ledger, selection: Selection) -> None:
