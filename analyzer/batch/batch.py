@@ -7,11 +7,10 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from analyzer import __version__
@@ -28,7 +27,6 @@ from analyzer.batch.settings import RunSettings
 from analyzer.errors import AnotherRun, CallEmotionsError, CannotWork, UsageError
 from analyzer.inputs.discovery import Input, MissingInput, parse_inputs, same
 from analyzer.inputs.masking import Mask
-from analyzer.inputs.matching import Rows
 from analyzer.inputs.metadata import read_metadata
 from analyzer.inputs.resolution import MetadataResolver
 from analyzer.model.classifier import find_model, is_path, model_hash, read_settings
@@ -127,10 +125,8 @@ def _dry_run(settings: RunSettings, inputs: Sequence[Input], job_settings: JobSe
     with closing(Ledger(settings.output, writable=False)) as ledger:
         resolver = _metadata_resolver(settings, ledger)
         _check_labels(ledger, inputs, resolver)
-        rows = no_effect.rows_of(resolver, inputs, settings, stop)
-        resolver = replace(resolver, rows=rows.matched)
-        plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
-        for level, remark in _remarks(ledger, plan, rows, inputs, settings, resolver):
+        plan, remarks = _plan(ledger, inputs, settings, job_settings, resolver, stop)
+        for level, remark in remarks:
             log.log(level, "%s", remark)
     for job in plan.jobs:
         print(f"{job.recording.identity.shown}: {job.reason}")
@@ -157,10 +153,8 @@ def _run_locked(
         try:
             _migrate_results(ledger, summary, resolver)
             run_summary.note_settings(ledger, settings, job_settings)
-            rows = no_effect.rows_of(resolver, inputs, settings, stop)
-            resolver = replace(resolver, rows=rows.matched)
-            plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
-            summary.remarks += _remarks(ledger, plan, rows, inputs, settings, resolver)
+            plan, remarks = _plan(ledger, inputs, settings, job_settings, resolver, stop)
+            summary.remarks += remarks
             for label, folder in labels:
                 ledger.claim_label(label, folder)
             summary.begin(plan)
@@ -174,11 +168,19 @@ def _run_locked(
     return summary.status
 
 
-def _remarks(
-    ledger: Ledger, plan: Plan, rows: Rows, inputs: Sequence[Input], settings: RunSettings, resolver: MetadataResolver
-) -> list[no_effect.Remark]:
-    """Return the remarks on settings without effect that are known before the analysis starts."""
-    return [
+def _plan(
+    ledger: Ledger,
+    inputs: Sequence[Input],
+    settings: RunSettings,
+    job_settings: JobSettings,
+    resolver: MetadataResolver,
+    stop: StopSignals,
+) -> tuple[Plan, list[no_effect.Remark]]:
+    """Return the plan, and the remarks on settings without effect that are known before the analysis starts."""
+    rows = no_effect.rows_of(resolver, inputs, settings, stop)
+    resolver = replace(resolver, rows=rows.matched)
+    plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
+    return plan, [
         *no_effect.of_earlier_inputs(ledger, inputs, resolver),
         *(no_effect.of_metadata(rows, resolver, ledger, inputs) if settings.metadata else ()),
         *no_effect.of_recordings(plan.seen, resolver),
@@ -272,7 +274,7 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], resolver: MetadataRes
     labels = []
     for source in inputs:
         label = resolver.called(Identity(source.label, "")).label
-        folder = resolver.mask.text(str(source.folder)) if resolver.mask else str(source.folder)
+        folder = resolver.masked(str(source.folder))
         if not source.label_given:
             ledger.check_label(label, folder)
         labels.append((label, folder))
@@ -332,8 +334,13 @@ def _analyse_all(
 
     `mounts` maps each input folder to the file system that it was on at the start, see `storage.mount`.
     """
+    from tqdm import tqdm
+
+    # The bar counts bytes: the lengths of calls differ by a factor of up to 100, and to know them every file would have
+    # to be opened.
+    total = sum(job.recording.size for job in jobs)
     with (
-        _progress_bar(jobs, summary.settings.progress) as progress_bar,
+        tqdm(total=total, disable=not summary.settings.progress, unit="B", unit_scale=True) as progress_bar,
         closing(_analyse_in_parallel(jobs, job_settings, summary.settings, stop)) as results,
     ):
         for result in results:
@@ -389,24 +396,12 @@ def _analyse_in_parallel(
     yield from analyse_on(settings.cluster, jobs, job_settings, stop, ends_at)
 
 
-def _progress_bar(jobs: Sequence[Job], enabled: bool) -> Any:
-    """Return a progress bar that counts bytes.
-
-    The lengths of calls differ by a factor of up to 100, and to know them every file would have to be opened.
-    """
-    from tqdm import tqdm
-
-    return tqdm(total=sum(job.recording.size for job in jobs), disable=not enabled, unit="B", unit_scale=True)
-
-
 def _audio_hours(jobs: Sequence[Job], stop: StopSignals) -> float:
-    """Return the hours of audio according to the headers of the recordings."""
+    """Return the hours of audio according to the headers of the recordings that can be opened."""
     seconds = 0.0
     for job in jobs:
         stop.check()
-        try:
-            with open_audio(job.recording.path) as stream:
-                seconds += stream.length_s
-        except Exception:  # noqa: S112  # only an estimate; the analysis reports the error
-            continue
+        # Only an estimate; the analysis reports the error.
+        with suppress(Exception), open_audio(job.recording.path) as stream:
+            seconds += stream.length_s
     return seconds / 3600

@@ -112,11 +112,7 @@ def connected(address: str) -> Any:
 
 
 def as_completed_results(
-    client: Any,
-    function: Callable[[Item], Returned],
-    items: Iterable[Item],
-    stop: StopSignals,
-    most: int | None = None,
+    client: Any, function: Callable[[Item], Returned], items: Iterable[Item], stop: StopSignals, most: int | None = None
 ) -> Iterator[tuple[Item, Returned | BaseException]]:
     """Yield each item with the function's result or error, as the cluster finishes them.
 

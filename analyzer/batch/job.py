@@ -8,13 +8,7 @@ from typing import NamedTuple
 from analyzer.analysis.recording import Analysis, analyse
 from analyzer.audio import storage
 from analyzer.batch.plan import CHANGED, Job, failed_status
-from analyzer.errors import (
-    CallEmotionsError,
-    CannotWrite,
-    IncompleteRecording,
-    UnreadableRecording,
-    VanishedRecording,
-)
+from analyzer.errors import CallEmotionsError, CannotWrite, IncompleteRecording, UnreadableRecording, VanishedRecording
 from analyzer.inputs.discovery import check_unchanged
 from analyzer.inputs.masking import Mask
 from analyzer.model.classifier import find_model, load_classifier

@@ -77,10 +77,8 @@ class _Slot(Process):
     """A worker process, and the recording that it analyses."""
 
     item: Job
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._deadline, self._timed_out = 0.0, False
+    _deadline = 0.0
+    _timed_out = False
 
     def begin(self, item: Job, work: JobSettings) -> "Future[Result]":
         """Start the analysis of a recording, in a new process if the last one has ended."""
@@ -100,7 +98,11 @@ class _Slot(Process):
                 raise error
             return failed(self.item, error, work.mask, NOT_ANALYSED)
         self.end()
-        return failed(self.item, _hung_error(self.item), work.mask) if self._timed_out else None
+        if not self._timed_out:
+            return None
+        timeout = format_duration(timeout_s(self.item.recording.size))
+        hung_error = UnreadableRecording(f"it was not done after {timeout}: its decoder hangs")
+        return failed(self.item, hung_error, work.mask)
 
     def end_if_late(self) -> None:
         """End the process if its recording has exceeded the timeout."""
@@ -158,12 +160,6 @@ def _ready_slot(work: JobSettings, stop: StopSignals) -> _Slot:
     raise CannotWork(
         "worker processes die before they get a recording: the machine may be out of memory. Finished results are "
         "kept; the next run continues"
-    )
-
-
-def _hung_error(job: Job) -> UnreadableRecording:
-    return UnreadableRecording(
-        f"it was not done after {format_duration(timeout_s(job.recording.size))}: its decoder hangs"
     )
 
 

@@ -112,13 +112,12 @@ def of_inputs(seen: Seen) -> Iterator[Remark]:
     """Yield a remark if there is no recording below the inputs."""
     if seen.recordings or seen.pruned:
         return
+    message = "there is no file below the inputs"
     if seen.skipped:
-        yield (
-            logging.WARNING,
-            f"no file below the inputs can be read as a recording: {seen.skipped} skipped, files.csv has the reasons",
+        message = (
+            f"no file below the inputs can be read as a recording: {seen.skipped} skipped, files.csv has the reasons"
         )
-    else:
-        yield logging.WARNING, "there is no file below the inputs"
+    yield logging.WARNING, message
 
 
 def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], resolver: MetadataResolver) -> Iterator[Remark]:
@@ -161,6 +160,6 @@ def of_results(summary: RunSummary, settings: RunSettings) -> Iterator[Remark]:
 
 def _listed(names: Sequence[str], resolver: MetadataResolver) -> str:
     """Return the first of the names as text, with masked numbers if names are masked."""
-    shown = [show(resolver.mask.text(name) if resolver.mask else name) for name in names[:_MAX_NAMED]]
+    shown = [show(resolver.masked(name)) for name in names[:_MAX_NAMED]]
     remainder = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return ", ".join(shown) + remainder

@@ -1,6 +1,7 @@
 """The plan of a run: a comparison of the files below the inputs with the ledger."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -247,28 +248,16 @@ def _plan_isolated(plan: Plan, found: Found, identity: Identity, ledger: Ledger,
             raise
         if plan.amended and plan.amended[-1][0].identity == identity:
             plan.amended.pop()
-        entry, traceback = _readable_entry(ledger, identity), traceback_of(error)
+        traceback, entry = traceback_of(error), None
+        with suppress(Exception):  # its row in the ledger may be the cause
+            entry = ledger.get(identity)
         unchanged_entry = entry if entry and (entry.size, entry.mtime_ns) == (found.size, found.mtime_ns) else None
         details = Details(entry.recorded, entry.recorded_from, (), entry.groups, entry.metadata) if entry else Details()
         job = Job(replace(found, identity=identity), CHANGED, _attempts(unchanged_entry, rules), details, rules.today)
-        reason = f"it cannot be looked at ({format_error(error)})"
-        _add_verdict(
-            plan,
-            job,
-            ("failed", rules.resolver.mask.text(reason) if rules.resolver.mask else reason),
-            unchanged_entry,
-            rules,
-        )
+        reason = rules.resolver.masked(f"it cannot be looked at ({format_error(error)})")
+        _add_verdict(plan, job, ("failed", reason), unchanged_entry, rules)
     if traceback:
-        plan.tracebacks[identity] = rules.resolver.mask.text(traceback) if rules.resolver.mask else traceback
-
-
-def _readable_entry(ledger: Ledger, identity: Identity) -> Entry | None:
-    """Return the ledger entry of a recording; None if there is none or its row cannot be read."""
-    try:
-        return ledger.get(identity)
-    except Exception:
-        return None
+        plan.tracebacks[identity] = rules.resolver.masked(traceback)
 
 
 def _plan_file(plan: Plan, found: Found, identity: Identity, ledger: Ledger, rules: Rules) -> None:
@@ -344,7 +333,8 @@ def _verdict(found: Found, entry: Entry | None, rules: Rules) -> tuple[str, str]
     if found.problem:
         return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
     is_remote = isinstance(found.path, str)  # each read from object storage is a request
-    if entry and is_remote and not rules.looks_again and _was_skipped_for_content(entry):
+    skipped_for_content = entry and entry.status == "skipped" and entry.reason.startswith((_NO_AUDIO, UNREADABLE))
+    if entry and is_remote and not rules.looks_again and skipped_for_content:
         return entry.status, entry.reason
     final_name = copied_name(found.identity.path)
     try:
@@ -353,16 +343,14 @@ def _verdict(found: Found, entry: Entry | None, rules: Rules) -> tuple[str, str]
         reason = f"{UNREADABLE}: {unreadable}" if unreadable else _NO_AUDIO
     except UnreadableRecording as error:
         is_audio, reason = False, f"not named as audio, and {error}"
+    if not is_audio:
+        return "skipped", reason
     incomplete_reason = _incomplete_reason(found, entry, final_name, rules)
-    return ("skipped", reason) if not is_audio else ("incomplete", incomplete_reason) if incomplete_reason else None
-
-
-def _was_skipped_for_content(entry: Entry) -> bool:
-    return entry.status == "skipped" and (entry.reason == _NO_AUDIO or entry.reason.startswith(UNREADABLE))
+    return ("incomplete", incomplete_reason) if incomplete_reason else None
 
 
 def _incomplete_reason(found: Found, entry: Entry | None, final_name: str | None, rules: Rules) -> str | None:
-    """Return reason a file is not complete yet, as far as its name and modification time show it; else None."""
+    """Return the reason why a file is not complete yet, as far as its name and modification time show it; else None."""
     if final_name:
         return "its name shows that it is still being copied"
     is_settled = entry is not None and entry.status != "incomplete"
@@ -394,19 +382,14 @@ def _add_verdict(plan: Plan, job: Job, verdict: tuple[str, str], previous: Entry
 def _queue_update(plan: Plan, previous: Entry, found: Found, details: Details, roles: Roles, checksum: str) -> None:
     """Queue a metadata update for a recording whose analysis is still valid."""
     entry = replace(
-        previous,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
-        checksum=checksum,
-        present=True,
-        **details.columns(),
+        previous, size=found.size, mtime_ns=found.mtime_ns, checksum=checksum, present=True, **details.columns()
     )
     if replace(entry, present=previous.present) != previous or relabel.needs_relabel(previous, roles):
         plan.amended.append((entry, roles))
 
 
 def _pending_reason(found: Found, entry: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
-    """Return reason a new or unchanged file is pending, None if it is not; `entry` is None for a new file."""
+    """Return the reason why a new or unchanged file is pending, else None; `entry` is None for a new file."""
     if entry is None:
         return NEW
     if entry.status == "given_up":

@@ -228,12 +228,9 @@ def _move_timeline(output: Path, identity: Identity, new_identity: Identity) -> 
 def _known_speakers(entry: Entry, resolver: MetadataResolver) -> tuple[str, ...]:
     """Return the stored speaker roles of a recording, or those from `resolver` if it has none."""
     stored = _stored_speakers(entry)
-    has_no_roles = stored == EVERYBODY.of(len(stored))
-    return (
-        resolver.details(entry.identity, resolver.metadata_row(entry.identity) or entry.metadata).speakers
-        if has_no_roles
-        else stored
-    )
+    if stored != EVERYBODY.of(len(stored)):
+        return stored
+    return resolver.details(entry.identity, resolver.metadata_row(entry.identity) or entry.metadata).speakers
 
 
 def _stored_speakers(entry: Entry) -> tuple[str, ...]:

@@ -8,13 +8,7 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from analyzer.audio import storage
-from analyzer.audio.signatures import (
-    SNIFFED_BYTES,
-    is_recording_name,
-    sniff,
-    unreadable_content,
-    unreadable_name,
-)
+from analyzer.audio.signatures import SNIFFED_BYTES, is_recording_name, sniff, unreadable_content, unreadable_name
 from analyzer.audio.storage import Location
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.inputs.system_files import has_system_part, is_system_file
@@ -252,20 +246,18 @@ class _Folder(NamedTuple):
 
 def _folder_contents(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
     """Yield the files of a folder and the folders in it, in order."""
-    relative_folder, path = folder.below, tree.root / folder.below
+    path = tree.root / folder.below
     try:
         names = sorted(os.listdir(path), key=os.fsencode)
         status = os.stat(path)
     except Exception as error:
+        identity = Identity(tree.label, folder.below or ".")
         problem = f"{NOT_LISTED}: {_describe_error(error) if isinstance(error, OSError) else format_error(error)}"
-        traceback = traceback_of(error)
-        yield Found(
-            Identity(tree.label, relative_folder or "."), path, problem=problem, is_folder=True, traceback=traceback
-        )
+        yield Found(identity, path, problem=problem, is_folder=True, traceback=traceback_of(error))
         return
     above = folder.above | {(status.st_dev, status.st_ino)}
     for name in names:
-        relative = f"{relative_folder}/{name}" if relative_folder else name
+        relative = f"{folder.below}/{name}" if folder.below else name
         yield from _collect(tree, relative, _visit(tree, name, _Folder(relative, above)))
 
 
@@ -276,12 +268,10 @@ def _visit(tree: _Tree, name: str, folder: _Folder) -> Iterator["Found | _Folder
         return
     if not _is_folder(path, tree, folder.above):
         yield from _look(tree, folder.below)
-        return
-    if path == tree.output or same(path, tree.output):
-        return
-    if is_recording_name(name):
-        yield Found(Identity(tree.label, folder.below), path, problem="it is a folder, not a recording")
-    yield folder
+    elif path != tree.output and not same(path, tree.output):
+        if is_recording_name(name):
+            yield Found(Identity(tree.label, folder.below), path, problem="it is a folder, not a recording")
+        yield folder
 
 
 def _collect(tree: _Tree, relative: str, items: Iterator[Item]) -> "list[Item | Found]":
