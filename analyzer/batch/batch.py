@@ -131,10 +131,14 @@ def _dry_run(settings: RunSettings, inputs: Sequence[Input], job_settings: JobSe
     for job in plan.jobs:
         print(f"{job.recording.identity.shown}: {job.reason}")
     given_up = f"; {plan.given_up} were given up (see --retry-failed)" if plan.given_up else ""
-    hours = _audio_hours(plan.jobs, stop)
-    print(
-        f"would analyse {len(plan.jobs)} recordings, {hours:.2f} hours; {plan.unchanged} already up to date{given_up}"
-    )
+    seconds = 0.0
+    for job in plan.jobs:
+        stop.check()
+        # Only an estimate by the headers of the recordings that can be opened; the analysis reports the errors.
+        with suppress(Exception), open_audio(job.recording.path) as stream:
+            seconds += stream.length_s
+    work = f"{len(plan.jobs)} recordings, {seconds / 3600:.2f} hours"
+    print(f"would analyse {work}; {plan.unchanged} already up to date{given_up}")
     check_printed()
     return 0
 
@@ -158,7 +162,7 @@ def _run_locked(
             for label, folder in labels:
                 ledger.claim_label(label, folder)
             summary.begin(plan)
-            _work_through(ledger, plan, inputs, replace(job_settings, mask=resolver.mask), summary, stop)
+            _work_through(ledger, inputs, replace(job_settings, mask=resolver.mask), summary, stop)
             summary.remarks += no_effect.of_results(summary, settings)
             lock_state.finished = True
         except Stopped as stopped:
@@ -207,21 +211,15 @@ def _migrate_results(ledger: Ledger, summary: RunSummary, resolver: MetadataReso
 
 
 def _work_through(
-    ledger: Ledger,
-    plan: Plan,
-    inputs: Sequence[Input],
-    job_settings: JobSettings,
-    summary: RunSummary,
-    stop: StopSignals,
+    ledger: Ledger, inputs: Sequence[Input], job_settings: JobSettings, summary: RunSummary, stop: StopSignals
 ) -> None:
     """Execute the plan, then bring the tables up to date with what was done, even after an error."""
     settings = summary.settings
     try:
-        _record_unopened(ledger, plan, summary, job_settings.mask)
-        mounts = {source.folder: storage.mount(source.folder) for source in inputs}
+        _record_unopened(ledger, summary, job_settings.mask)
         # A worker deletes the old files of a recording before the new result is recorded in the ledger.
-        ledger.note_unwritten(job.recording.identity for job in plan.jobs if job.reason != NEW)
-        _analyse_all(ledger, plan.jobs, job_settings, summary, stop, mounts)
+        ledger.note_unwritten(job.recording.identity for job in summary.plan.jobs if job.reason != NEW)
+        _analyse_all(ledger, inputs, job_settings, summary, stop)
         if rendering.write_if_stale(ledger, settings.formats, settings.jobs, stop, embed=settings.embed_audio):
             summary.status = summary.status or 1
     except BaseException as error:
@@ -281,9 +279,9 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], resolver: MetadataRes
     return labels
 
 
-def _record_unopened(ledger: Ledger, plan: Plan, summary: RunSummary, mask: Mask | None) -> None:
+def _record_unopened(ledger: Ledger, summary: RunSummary, mask: Mask | None) -> None:
     """Record everything in the plan that needs no analysis."""
-    output = summary.settings.output
+    plan, output = summary.plan, summary.settings.output
     for unopened in plan.verdicts:
         failures, entry = list[Failure](), unopened
         with isolated(entry.identity.shown, output, failures, mask):
@@ -323,19 +321,12 @@ def _record_failure(ledger: Ledger, entry: Entry) -> None:
 
 
 def _analyse_all(
-    ledger: Ledger,
-    jobs: Sequence[Job],
-    job_settings: JobSettings,
-    summary: RunSummary,
-    stop: StopSignals,
-    mounts: Mapping[Location, int | None],
+    ledger: Ledger, inputs: Sequence[Input], job_settings: JobSettings, summary: RunSummary, stop: StopSignals
 ) -> None:
-    """Analyse the pending recordings in parallel; each result is in the ledger before the next one is processed.
-
-    `mounts` maps each input folder to the file system that it was on at the start, see `storage.mount`.
-    """
+    """Analyse the pending recordings in parallel; each result is in the ledger before the next one is processed."""
     from tqdm import tqdm
 
+    jobs, mounts = summary.plan.jobs, {source.folder: storage.mount(source.folder) for source in inputs}
     # The bar counts bytes: the lengths of calls differ by a factor of up to 100, and to know them every file would have
     # to be opened.
     total = sum(job.recording.size for job in jobs)
@@ -374,7 +365,10 @@ def _record_result(ledger: Ledger, result: Result, jobs: Sequence[Job], job_sett
 
 
 def _check_mounts(mounts_at_start: Mapping[Location, int | None]) -> None:
-    """Raise CannotWork if an input folder has disappeared: then the recordings themselves are not at fault."""
+    """Raise CannotWork if an input folder has disappeared: then the recordings themselves are not at fault.
+
+    `mounts_at_start` maps each input folder to the file system that it was on, see `storage.mount`.
+    """
     for folder, mount in mounts_at_start.items():
         if storage.mount(folder) != mount:
             raise CannotWork(
@@ -394,14 +388,3 @@ def _analyse_in_parallel(
     from analyzer.batch.cluster import analyse_on
 
     yield from analyse_on(settings.cluster, jobs, job_settings, stop, ends_at)
-
-
-def _audio_hours(jobs: Sequence[Job], stop: StopSignals) -> float:
-    """Return the hours of audio according to the headers of the recordings that can be opened."""
-    seconds = 0.0
-    for job in jobs:
-        stop.check()
-        # Only an estimate; the analysis reports the error.
-        with suppress(Exception), open_audio(job.recording.path) as stream:
-            seconds += stream.length_s
-    return seconds / 3600

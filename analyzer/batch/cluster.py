@@ -132,7 +132,11 @@ def as_completed_results(
 
     limit, checked_at = most or _task_limit(client), time.monotonic()
     completed: Any = as_completed(submit(limit))  # type: ignore[no-untyped-call]
-    while future := _next_completed(completed, stop):
+    while True:
+        with stop.waiting():
+            future = next(completed, None)
+        if future is None:
+            return
         if future.cancelled():
             raise CannotWork(
                 "the connection to the Dask scheduler was lost. Finished results are kept; the next run continues"
@@ -144,12 +148,6 @@ def as_completed_results(
             limit, checked_at = most or _task_limit(client), time.monotonic()
         for task in submit(limit - len(running)):
             completed.add(task)
-
-
-def _next_completed(completed: Any, stop: StopSignals) -> Any:
-    """Wait for the next finished task and return it; None if there are no more."""
-    with stop.waiting():
-        return next(completed, None)
 
 
 def _task_limit(client: Any) -> int:

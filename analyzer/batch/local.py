@@ -7,7 +7,7 @@ recording it was analysing, and the others continue.
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeVar
 
 from analyzer.audio.stream import format_duration
@@ -53,19 +53,18 @@ def analyse_here(
                     yield result
                 else:
                     suspects.append(job)
-        _end_all(slots)
+        for slot in slots:
+            slot.end()
         for job in until(ends_at, suspects):
             yield _analyse_alone(job, work, stop)
     finally:
-        _end_all(slots)
+        for slot in slots:
+            slot.end()
 
 
 def until(ends_at: float | None, items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items until the time `ends_at` (time.monotonic), without a limit if it is None."""
-    for item in items:
-        if ends_at is not None and time.monotonic() >= ends_at:
-            return
-        yield item
+    """Return the items until the time `ends_at` (time.monotonic), without a limit if it is None."""
+    return takewhile(lambda _: ends_at is None or time.monotonic() < ends_at, items)
 
 
 def timeout_s(size: int) -> float:
@@ -120,11 +119,6 @@ def _wait_for_finished(running: dict["Future[Result]", _Slot], stop: StopSignals
             return done
         for slot in running.values():
             slot.end_if_late()
-
-
-def _end_all(slots: Iterable[_Slot]) -> None:
-    for slot in slots:
-        slot.end()
 
 
 def _analyse_alone(job: Job, work: JobSettings, stop: StopSignals) -> Result:

@@ -11,6 +11,7 @@ from analyzer.batch.settings import RunSettings
 from analyzer.inputs import discovery
 from analyzer.inputs.discovery import Input
 from analyzer.inputs.matching import Rows, match_rows
+from analyzer.inputs.name_pattern import NamePattern
 from analyzer.inputs.resolution import MetadataResolver
 from analyzer.names import Identity, show
 from analyzer.runtime.signals import StopSignals
@@ -40,22 +41,17 @@ def of_metadata(rows: Rows, resolver: MetadataResolver, ledger: Ledger, inputs: 
     """Yield remarks on rows of the metadata that match no recording, or several."""
     if not rows.names:
         yield logging.WARNING, "--metadata: the file has no rows"
-    if unmatched := _unknown_names(rows.unmatched, resolver, ledger, inputs):
-        match_count = f"{len(unmatched)} of {len(rows.names)} rows match no recording"
-        yield logging.WARNING, f"--metadata: {match_count}: {_listed(unmatched, resolver)}"
-    if rows.ambiguous:
-        yield (
-            logging.WARNING,
-            f"--metadata: {len(rows.ambiguous)} of {len(rows.names)} rows may mean several recordings, or one that "
-            f"another row means, too, and were not used: {_listed(rows.ambiguous, resolver)}; give names as in "
-            "files.csv",
-        )
-    if rows.of_several:
-        yield (
-            logging.WARNING,
-            f"--metadata: {len(rows.of_several)} of {len(rows.names)} rows are about several recordings each, which "
-            f"have the same file name: {_listed(rows.of_several, resolver)}; give names as in files.csv",
-        )
+    not_used = "may mean several recordings, or one that another row means, too, and were not used"
+    of_several = "are about several recordings each, which have the same file name"
+    advice = "; give names as in files.csv"
+    for names, problem, suffix in (
+        (_unknown_names(rows.unmatched, resolver, ledger, inputs), "match no recording", ""),
+        (rows.ambiguous, not_used, advice),
+        (rows.of_several, of_several, advice),
+    ):
+        if names:
+            count = f"{len(names)} of {len(rows.names)} rows"
+            yield logging.WARNING, f"--metadata: {count} {problem}: {_listed(names, resolver)}{suffix}"
 
 
 def _unknown_names(
@@ -77,7 +73,7 @@ def _unknown_names(
 def of_recordings(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
     """Yield remarks on the name pattern, and on recordings whose time is in the future."""
     if resolver.pattern and seen.recordings:
-        yield from _pattern_remarks(seen, resolver)
+        yield from _pattern_remarks(seen, resolver.pattern, resolver)
     if seen.in_future:
         yield (
             logging.WARNING,
@@ -86,15 +82,11 @@ def of_recordings(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
         )
 
 
-def _pattern_remarks(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
-    assert resolver.pattern is not None
-    groups, too_long = resolver.pattern.groups, resolver.pattern.too_long
+def _pattern_remarks(seen: Seen, pattern: NamePattern, resolver: MetadataResolver) -> Iterator[Remark]:
+    groups, too_long = pattern.groups, pattern.too_long
     if too_long:
-        yield (
-            logging.WARNING,
-            f"--name-pattern took too long on {len(too_long)} names, and does not match there: "
-            f"{_listed(too_long, resolver)}",
-        )
+        problem = f"took too long on {len(too_long)} names, and does not match there"
+        yield logging.WARNING, f"--name-pattern {problem}: {_listed(too_long, resolver)}"
     if seen.matched < seen.recordings:
         level = logging.INFO if seen.matched else logging.WARNING
         yield level, f"--name-pattern matched {seen.matched} of {seen.recordings} recordings"

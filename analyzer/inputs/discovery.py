@@ -5,7 +5,7 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeAlias, TypeVar
 
 from analyzer.audio import storage
 from analyzer.audio.signatures import SNIFFED_BYTES, is_recording_name, sniff, unreadable_content, unreadable_name
@@ -19,7 +19,6 @@ from analyzer.runtime.isolation import format_error, traceback_of
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
 #: Prefix of the reason in the ledger entry of a folder.
 NOT_LISTED = "the folder cannot be listed"
-
 
 Item = TypeVar("Item")
 
@@ -186,7 +185,7 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
     if source.file is not None:
         yield from _collect(tree, source.file, _look(tree, source.file))
         return
-    folders = [_folder_contents(tree, _Folder("", frozenset()))]  # a stack, not recursion: any depth works
+    folders = [_folder_contents(tree, "", frozenset())]  # a stack, not recursion: any depth works
     while folders:
         item = next(folders[-1], None)
         if item is None:
@@ -194,7 +193,7 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
         elif isinstance(item, Found):
             yield item
         else:
-            folders.append(_folder_contents(tree, item))
+            folders.append(item)
 
 
 def has_system_files(source: Input) -> bool:
@@ -237,41 +236,38 @@ class _Tree:
         return not Path(os.path.realpath(path)).is_relative_to(self.real_root)
 
 
-class _Folder(NamedTuple):
-    """A folder to walk, by its path below the input; `above` holds its parent folders, to detect cycles of links."""
-
-    below: str
-    above: frozenset[tuple[int, int]]
+#: The files of a folder, and the contents of each folder in it, in order.
+_Contents: TypeAlias = Iterator["Found | _Contents"]
 
 
-def _folder_contents(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
-    """Yield the files of a folder and the folders in it, in order."""
-    path = tree.root / folder.below
+def _folder_contents(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> _Contents:
+    """Yield what is in the folder at a path below the input; `above` holds its parents, to detect cycles of links."""
+    path = tree.root / below
     try:
         names = sorted(os.listdir(path), key=os.fsencode)
         status = os.stat(path)
     except Exception as error:
-        identity = Identity(tree.label, folder.below or ".")
+        identity = Identity(tree.label, below or ".")
         problem = f"{NOT_LISTED}: {_describe_error(error) if isinstance(error, OSError) else format_error(error)}"
         yield Found(identity, path, problem=problem, is_folder=True, traceback=traceback_of(error))
         return
-    above = folder.above | {(status.st_dev, status.st_ino)}
+    above |= {(status.st_dev, status.st_ino)}
     for name in names:
-        relative = f"{folder.below}/{name}" if folder.below else name
-        yield from _collect(tree, relative, _visit(tree, name, _Folder(relative, above)))
+        relative = f"{below}/{name}" if below else name
+        yield from _collect(tree, relative, _visit(tree, name, relative, above))
 
 
-def _visit(tree: _Tree, name: str, folder: _Folder) -> Iterator["Found | _Folder"]:
-    """Yield the file or folder at a path; nothing if it is to be left out."""
-    path = tree.root / folder.below
+def _visit(tree: _Tree, name: str, relative: str, above: frozenset[tuple[int, int]]) -> _Contents:
+    """Yield the file at a path or the contents of the folder there; nothing if it is to be left out."""
+    path = tree.root / relative
     if is_system_file(name):
         return
-    if not _is_folder(path, tree, folder.above):
-        yield from _look(tree, folder.below)
+    if not _is_folder(path, tree, above):
+        yield from _look(tree, relative)
     elif path != tree.output and not same(path, tree.output):
         if is_recording_name(name):
-            yield Found(Identity(tree.label, folder.below), path, problem="it is a folder, not a recording")
-        yield folder
+            yield Found(Identity(tree.label, relative), path, problem="it is a folder, not a recording")
+        yield _folder_contents(tree, relative, above)
 
 
 def _collect(tree: _Tree, relative: str, items: Iterator[Item]) -> "list[Item | Found]":
