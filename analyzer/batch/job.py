@@ -21,13 +21,9 @@ from analyzer.timeline.timeline import DrawingData
 
 
 class Result(NamedTuple):
-    """Result of one recording.
+    """Result of one recording: its entry for the ledger, and the traceback of an unexpected error for the log.
 
-    Attributes
-    ----------
-    entry : its entry for the ledger.
-    drawing : data for plots that the timeline does not hold; None without a timeline.
-    traceback : traceback of an unexpected error, for the log.
+    `drawing` is data for plots that the timeline does not hold; None without a timeline.
     """
 
     entry: Entry

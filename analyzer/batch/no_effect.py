@@ -75,11 +75,8 @@ def of_recordings(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
     if resolver.pattern and seen.recordings:
         yield from _pattern_remarks(seen, resolver.pattern, resolver)
     if seen.in_future:
-        yield (
-            logging.WARNING,
-            f"{len(seen.in_future)} recordings have a time in the future and are shown with the day of this run: "
-            f"{_listed(seen.in_future, resolver)}",
-        )
+        found = f"{len(seen.in_future)} recordings have a time in the future and are shown with the day of this run"
+        yield logging.WARNING, f"{found}: {_listed(seen.in_future, resolver)}"
 
 
 def _pattern_remarks(seen: Seen, pattern: NamePattern, resolver: MetadataResolver) -> Iterator[Remark]:
@@ -93,11 +90,8 @@ def _pattern_remarks(seen: Seen, pattern: NamePattern, resolver: MetadataResolve
     if "time" in groups and "date" not in groups:
         yield logging.WARNING, "--name-pattern has a group time, but none called date: the time is not used"
     elif "date" in groups and seen.matched and not seen.dated:
-        yield (
-            logging.WARNING,
-            f"--name-pattern: its group date found no date in the {seen.matched} names that it matched: a date is one "
-            "such as 20261124 or 2026-11-24",
-        )
+        found = f"its group date found no date in the {seen.matched} names that it matched"
+        yield logging.WARNING, f"--name-pattern: {found}: a date is one such as 20261124 or 2026-11-24"
 
 
 def of_inputs(seen: Seen) -> Iterator[Remark]:
@@ -119,11 +113,8 @@ def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], resolver: Metadat
         earlier_input = Input(label, folder if storage.is_address(folder) else Path(folder))
         for source in inputs:
             if label not in labels and discovery.overlap(source, earlier_input):
-                yield (
-                    logging.WARNING,
-                    f"the input {show(source.label)} overlaps with {show(label)} of earlier runs, so that recordings "
-                    f"count twice: see prune --match '{show(label)}/*'",
-                )
+                found = f"the input {show(source.label)} overlaps with {show(label)} of earlier runs"
+                yield logging.WARNING, f"{found}, so that recordings count twice: see prune --match '{show(label)}/*'"
 
 
 def of_results(summary: RunSummary, settings: RunSettings) -> Iterator[Remark]:
@@ -135,19 +126,13 @@ def of_results(summary: RunSummary, settings: RunSettings) -> Iterator[Remark]:
         return
     role_count = len(settings.speakers)
     if summary.most_channels < role_count and not settings.metadata:
-        channel_remark = f"no recording analysed in this run has more than {summary.most_channels} channels"
+        found = f"no recording analysed in this run has more than {summary.most_channels} channels"
         if summary.most_channels == 1:
-            channel_remark = (
-                f"every recording analysed in this run has one channel, so that its speaker is called {MIXED}"
-            )
-        yield logging.INFO, f"--speakers names {role_count} roles, and {channel_remark}"
+            found = f"every recording analysed in this run has one channel, so that its speaker is called {MIXED}"
+        yield logging.INFO, f"--speakers names {role_count} roles, and {found}"
     if settings.only and not summary.inferred:
-        only_roles = ",".join(sorted(settings.only))
-        yield (
-            logging.INFO,
-            f"--only {only_roles}: no recording analysed in this run has a channel with that speaker, so no emotions "
-            "were inferred",
-        )
+        found = "no recording analysed in this run has a channel with that speaker, so no emotions were inferred"
+        yield logging.INFO, f"--only {','.join(sorted(settings.only))}: {found}"
 
 
 def _listed(names: Sequence[str], resolver: MetadataResolver) -> str:

@@ -272,20 +272,18 @@ def _plan_file(plan: Plan, found: Found, identity: Identity, ledger: Ledger, rul
         plan.back.append(identity)
     unchanged, checksum = _is_unchanged(found, entry, rules)
     unchanged_entry = entry if unchanged else None
-    attempts = _attempts(unchanged_entry, rules)
+    job = Job(found, CHANGED, _attempts(unchanged_entry, rules), details, rules.today)
     verdict = _verdict(found, unchanged_entry, rules)
     plan.seen.count(identity, details, entry, verdict)
     if verdict:
-        _add_verdict(plan, Job(found, CHANGED, attempts, details, rules.today), verdict, unchanged_entry, rules)
+        _add_verdict(plan, job, verdict, unchanged_entry, rules)
         return
     roles = Roles(details.speakers, rules.only)
     if unchanged_entry:
-        _queue_update(plan, unchanged_entry, found, details, roles, checksum)
-    reason = (
-        CHANGED if entry and not unchanged else _pending_reason(found, unchanged_entry, roles, ledger.output, rules)
-    )
+        _queue_update(plan, job, unchanged_entry, roles, checksum)
+    reason = CHANGED if entry and not unchanged else _pending_reason(unchanged_entry, roles, ledger.output, rules)
     if reason:
-        plan.jobs.append(Job(found, reason, attempts, details, rules.today))
+        plan.jobs.append(replace(job, reason=reason))
     elif unchanged_entry and unchanged_entry.status == "given_up":
         plan.given_up += 1
     else:
@@ -379,16 +377,15 @@ def _add_verdict(plan: Plan, job: Job, verdict: tuple[str, str], previous: Entry
     plan.verdicts.append(replace(entry, **job.details.columns()))
 
 
-def _queue_update(plan: Plan, previous: Entry, found: Found, details: Details, roles: Roles, checksum: str) -> None:
+def _queue_update(plan: Plan, job: Job, previous: Entry, roles: Roles, checksum: str) -> None:
     """Queue a metadata update for a recording whose analysis is still valid."""
-    entry = replace(
-        previous, size=found.size, mtime_ns=found.mtime_ns, checksum=checksum, present=True, **details.columns()
-    )
+    size, mtime_ns = job.recording.size, job.recording.mtime_ns
+    entry = replace(previous, size=size, mtime_ns=mtime_ns, checksum=checksum, present=True, **job.details.columns())
     if replace(entry, present=previous.present) != previous or relabel.needs_relabel(previous, roles):
         plan.amended.append((entry, roles))
 
 
-def _pending_reason(found: Found, entry: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
+def _pending_reason(entry: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
     """Return the reason why a new or unchanged file is pending, else None; `entry` is None for a new file."""
     if entry is None:
         return NEW
@@ -397,7 +394,7 @@ def _pending_reason(found: Found, entry: Entry | None, roles: Roles, output: Pat
     if entry.status in ("failed", "incomplete"):
         return FAILED if entry.status == "failed" else INCOMPLETE
     reasons = {
-        MISSING: not timeline_path(output, found.identity).is_file(),
+        MISSING: not timeline_path(output, entry.identity).is_file(),
         STALE: entry.fingerprint != rules.fingerprint,
         MASKED: relabel.lacks_emotions(entry, roles),
         FORCED: rules.force,

@@ -5,7 +5,7 @@ import logging
 import platform
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,7 +31,6 @@ log = logging.getLogger(LOGGER)
 FAILURES = ("failed", "given_up")
 #: Maximum number of failed recordings that the final log line names.
 _MAX_NAMED = 5
-_METRICS_PREFIX = "call_emotions"
 
 
 @dataclass
@@ -271,25 +270,22 @@ def write_metrics(summary: RunSummary, known: Counter[str]) -> None:
 
 def _metrics(summary: RunSummary, status_counts: Counter[str]) -> Iterator[str]:
     """Yield the lines of the Prometheus text format."""
-    run_metrics = {
-        "end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
-        "duration_seconds": ("How long the last run took.", summary.seconds),
-        "exit_status": ("What the last run ended with.", summary.status),
-        "audio_seconds": ("Sound that the last run analysed.", summary.audio_s),
-        "unchanged_recordings": ("Recordings whose results stood.", summary.plan.unchanged),
-        "incomplete_recordings": ("Files that were still being written.", summary.incomplete),
-        "left_recordings": ("Recordings that the last run left for the next.", summary.remaining),
-    }
-    for name, (help_text, value) in run_metrics.items():
-        yield from _metric(f"last_run_{name}", help_text, {"": value})
     run_statuses = summary.statuses + summary.judged
-    by_status = {f'{{status="{status}"}}': count for status, count in sorted(run_statuses.items())}
-    yield from _metric("last_run_recordings", "Recordings of the last run, by what became of them.", by_status)
-    by_status = {f'{{status="{status}"}}': count for status, count in sorted(status_counts.items())}
-    yield from _metric("known_recordings", "All recordings that are known, by status.", by_status)
-
-
-def _metric(name: str, help_text: str, values: Mapping[str, float]) -> Iterator[str]:
-    yield f"# HELP {_METRICS_PREFIX}_{name} {help_text}"
-    yield f"# TYPE {_METRICS_PREFIX}_{name} gauge"
-    yield from (f"{_METRICS_PREFIX}_{name}{labels} {round(value, 3)!r}" for labels, value in values.items())
+    metrics: dict[str, tuple[str, float | Counter[str]]] = {
+        "last_run_end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
+        "last_run_duration_seconds": ("How long the last run took.", summary.seconds),
+        "last_run_exit_status": ("What the last run ended with.", summary.status),
+        "last_run_audio_seconds": ("Sound that the last run analysed.", summary.audio_s),
+        "last_run_unchanged_recordings": ("Recordings whose results stood.", summary.plan.unchanged),
+        "last_run_incomplete_recordings": ("Files that were still being written.", summary.incomplete),
+        "last_run_left_recordings": ("Recordings that the last run left for the next.", summary.remaining),
+        "last_run_recordings": ("Recordings of the last run, by what became of them.", run_statuses),
+        "known_recordings": ("All recordings that are known, by status.", status_counts),
+    }
+    for name, (help_text, value) in metrics.items():
+        yield f"# HELP call_emotions_{name} {help_text}"
+        yield f"# TYPE call_emotions_{name} gauge"
+        if isinstance(value, Counter):
+            yield from (f'call_emotions_{name}{{status="{status}"}} {count}' for status, count in sorted(value.items()))
+        else:
+            yield f"call_emotions_{name} {round(value, 3)!r}"

@@ -151,15 +151,9 @@ def _report(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: 
 
     if options.since and options.until and options.since > options.until:
         parser.error("report: --since is later than --until")
-    return report.run(
-        _settings(
-            report.ReportSettings,
-            options,
-            period=Period(options.since, options.until) if options.since or options.until else None,
-            jobs=options.jobs or os.cpu_count() or 1,
-        ),
-        stop,
-    )
+    period = Period(options.since, options.until) if options.since or options.until else None
+    jobs = options.jobs or os.cpu_count() or 1
+    return report.run(_settings(report.ReportSettings, options, period=period, jobs=jobs), stop)
 
 
 def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
@@ -194,9 +188,7 @@ def console() -> None:
     status = main()
     write_error = standard_streams.lost_by(sys.stdout)
     if write_error and status in (0, 1) and not standard_streams.is_unwanted(write_error):
-        print(
-            f"{logs.LOGGER}: standard output could not be written: {write_error.strerror or write_error}",
-            file=sys.stderr,
-        )
+        reason = write_error.strerror or write_error
+        print(f"{logs.LOGGER}: standard output could not be written: {reason}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(status)

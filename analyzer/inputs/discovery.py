@@ -125,18 +125,18 @@ def _parse_input(argument: str) -> Input:
     label_given = (
         bool(separator and label) and "/" not in label and os.sep not in label and not os.path.exists(argument)
     )
-    try:
-        folder, file = _split_location(location if label_given else argument)
-    except MissingInput as error:
-        raise MissingInput(str(error), label if label_given else error.label) from None
+    folder, file = _split_location(location, label) if label_given else _split_location(argument)
     name = label if label_given else str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
     if not name or name in (".", ".."):
         raise UsageError(f"{show(str(folder))} has no name that could serve as label: give LABEL={show(argument)}")
     return Input(name, folder, file, label_given)
 
 
-def _split_location(argument: str) -> tuple[Location, str | None]:
-    """Return the folder of an input, and the name of the file in it if the input is a single file."""
+def _split_location(argument: str, label: str = "") -> tuple[Location, str | None]:
+    """Return the folder of an input, and the name of the file in it if the input is a single file.
+
+    Raises MissingInput, with `label` or else the last part of the path, if there is no such file or folder.
+    """
     if storage.is_address(argument):
         scheme, _, rest = argument.partition("://")
         address = f"{scheme.lower()}://{rest.rstrip('/')}"
@@ -148,7 +148,7 @@ def _split_location(argument: str) -> tuple[Location, str | None]:
         return trimmed_folder, folder[len(trimmed_folder) :] + file  # between two slashes is a folder without a name
     path = Path(os.path.abspath(argument))
     if not os.path.lexists(path):
-        raise MissingInput(f"no such file or folder: {show(str(path))}", path.name)
+        raise MissingInput(f"no such file or folder: {show(str(path))}", label or path.name)
     return (path, None) if path.is_dir() else (path.parent, path.name)
 
 
@@ -212,10 +212,13 @@ def _walk_storage(source: Input, address: str, prefix: str) -> Iterator[Found]:
         if source.file is None and has_system_part(item.name):
             continue
         relative = f"{prefix}{item.name}"
-        if not is_text(relative):
+        try:
+            os.fsencode(relative)  # always possible for local files
+        except UnicodeEncodeError:
             identity = Identity(source.label, relative.encode(errors="backslashreplace").decode())
             yield Found(identity, f"{address}/{relative}", problem="its name holds characters that are no text")
-        elif item.is_folder:
+            continue
+        if item.is_folder:
             yield from _walk_storage(source, address, f"{relative}/")
         else:
             yield Found(Identity(source.label, relative), f"{address}/{relative}", item.size, item.mtime_ns)
@@ -330,15 +333,6 @@ def check_unchanged(found: Found) -> None:
         raise UnreadableRecording(_describe_error(error)) from error
     if (status.st_size, status.st_mtime_ns) != (found.size, found.mtime_ns):
         raise IncompleteRecording("it is still being written: it changed while the run was going on")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name in object storage can be encoded; names of local files always can."""
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def copied_name(path: str) -> str | None:
