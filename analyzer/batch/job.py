@@ -87,10 +87,9 @@ def analyse_job(job: Job, work: JobSettings) -> Result:
         if is_fatal(error, work.output):
             raise
         return _handle_failure(job, error, work, _NOT_WRITTEN)
-    entry = replace(
-        _initial_entry(job),
-        status=analysis.status,
-        reason=analysis.note,
+    entry = job.entry(
+        analysis.status,
+        analysis.note,
         fingerprint=work.fingerprint,
         model=work.model_name,
         codec=analysis.codec,
@@ -145,17 +144,10 @@ def failed(job: Job, error: BaseException, mask: Mask | None, what: str = _NOT_D
     if mask:
         reason, traceback = mask.text(reason), mask.text(traceback)
     if isinstance(error, IncompleteRecording):
-        return Result(replace(_initial_entry(job), status="incomplete", reason=reason))
+        return Result(job.entry("incomplete", reason))
     attempts = job.attempts + 1
-    status = failed_status(attempts)
-    entry = replace(_initial_entry(job), status=status, reason=reason, attempts=attempts, failed_on=job.today)
+    entry = job.entry(failed_status(attempts), reason, attempts=attempts, failed_on=job.today)
     return Result(entry, traceback=traceback)
-
-
-def _initial_entry(job: Job) -> Entry:
-    """Build the ledger entry of a recording from its metadata alone, before the analysis."""
-    recording = job.recording
-    return Entry(recording.identity, recording.size, recording.mtime_ns, status="", **job.details.columns())
 
 
 def _reason(error: BaseException, prefix: str) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from analyzer.audio import storage
 from analyzer.audio.signatures import UNREADABLE, is_recording_name
@@ -87,6 +88,11 @@ class Job:
     attempts: int = 0
     details: Details = field(default_factory=Details)
     today: int = 0
+
+    def entry(self, status: str, reason: str, **columns: Any) -> Entry:
+        """Return a ledger entry of the recording with its metadata and the given columns."""
+        size, mtime_ns = self.recording.size, self.recording.mtime_ns
+        return Entry(self.recording.identity, size, mtime_ns, status, reason, **self.details.columns(), **columns)
 
 
 @dataclass
@@ -363,18 +369,17 @@ def _add_verdict(plan: Plan, job: Job, verdict: tuple[str, str], previous: Entry
     A failure is always added, since it counts as an attempt, unless the file was given up.
     """
     status, reason = verdict
-    found, attempts, failed_on = job.recording, 0, 0
+    attempts, failed_on = 0, 0
     if status == "failed":
         if previous and previous.status == "given_up" and not (rules.retry_failed or rules.force):
             plan.given_up += 1
             return
         attempts, failed_on = job.attempts + 1, job.today
-        status = status if found.is_folder else failed_status(attempts)  # a folder is never given up
+        status = status if job.recording.is_folder else failed_status(attempts)  # a folder is never given up
     elif previous and (previous.status, previous.reason) == verdict:
         plan.waiting += status == "incomplete"
         return
-    entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts, failed_on=failed_on)
-    plan.verdicts.append(replace(entry, **job.details.columns()))
+    plan.verdicts.append(job.entry(status, reason, attempts=attempts, failed_on=failed_on))
 
 
 def _queue_update(plan: Plan, job: Job, previous: Entry, roles: Roles, checksum: str) -> None:
