@@ -7,11 +7,10 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from analyzer import __version__
@@ -28,7 +27,6 @@ from analyzer.batch.settings import RunSettings
 from analyzer.errors import AnotherRun, CallEmotionsError, CannotWork, UsageError
 from analyzer.inputs.discovery import Input, MissingInput, parse_inputs, same
 from analyzer.inputs.masking import Mask
-from analyzer.inputs.matching import Rows
 from analyzer.inputs.metadata import read_metadata
 from analyzer.inputs.resolution import MetadataResolver
 from analyzer.model.classifier import find_model, is_path, model_hash, read_settings
@@ -127,18 +125,20 @@ def _dry_run(settings: RunSettings, inputs: Sequence[Input], job_settings: JobSe
     with closing(Ledger(settings.output, writable=False)) as ledger:
         resolver = _metadata_resolver(settings, ledger)
         _check_labels(ledger, inputs, resolver)
-        rows = no_effect.rows_of(resolver, inputs, settings, stop)
-        resolver = replace(resolver, rows=rows.matched)
-        plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
-        for level, remark in _remarks(ledger, plan, rows, inputs, settings, resolver):
+        plan, remarks = _plan(ledger, inputs, settings, job_settings, resolver, stop)
+        for level, remark in remarks:
             log.log(level, "%s", remark)
     for job in plan.jobs:
         print(f"{job.recording.identity.shown}: {job.reason}")
     given_up = f"; {plan.given_up} were given up (see --retry-failed)" if plan.given_up else ""
-    hours = _audio_hours(plan.jobs, stop)
-    print(
-        f"would analyse {len(plan.jobs)} recordings, {hours:.2f} hours; {plan.unchanged} already up to date{given_up}"
-    )
+    seconds = 0.0
+    for job in plan.jobs:
+        stop.check()
+        # Only an estimate by the headers of the recordings that can be opened; the analysis reports the errors.
+        with suppress(Exception), open_audio(job.recording.path) as stream:
+            seconds += stream.length_s
+    work = f"{len(plan.jobs)} recordings, {seconds / 3600:.2f} hours"
+    print(f"would analyse {work}; {plan.unchanged} already up to date{given_up}")
     check_printed()
     return 0
 
@@ -157,14 +157,12 @@ def _run_locked(
         try:
             _migrate_results(ledger, summary, resolver)
             run_summary.note_settings(ledger, settings, job_settings)
-            rows = no_effect.rows_of(resolver, inputs, settings, stop)
-            resolver = replace(resolver, rows=rows.matched)
-            plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
-            summary.remarks += _remarks(ledger, plan, rows, inputs, settings, resolver)
+            plan, remarks = _plan(ledger, inputs, settings, job_settings, resolver, stop)
+            summary.remarks += remarks
             for label, folder in labels:
                 ledger.claim_label(label, folder)
             summary.begin(plan)
-            _work_through(ledger, plan, inputs, replace(job_settings, mask=resolver.mask), summary, stop)
+            _work_through(ledger, inputs, replace(job_settings, mask=resolver.mask), summary, stop)
             summary.remarks += no_effect.of_results(summary, settings)
             lock_state.finished = True
         except Stopped as stopped:
@@ -174,11 +172,19 @@ def _run_locked(
     return summary.status
 
 
-def _remarks(
-    ledger: Ledger, plan: Plan, rows: Rows, inputs: Sequence[Input], settings: RunSettings, resolver: MetadataResolver
-) -> list[no_effect.Remark]:
-    """Return the remarks on settings without effect that are known before the analysis starts."""
-    return [
+def _plan(
+    ledger: Ledger,
+    inputs: Sequence[Input],
+    settings: RunSettings,
+    job_settings: JobSettings,
+    resolver: MetadataResolver,
+    stop: StopSignals,
+) -> tuple[Plan, list[no_effect.Remark]]:
+    """Return the plan, and the remarks on settings without effect that are known before the analysis starts."""
+    rows = no_effect.rows_of(resolver, inputs, settings, stop)
+    resolver = replace(resolver, rows=rows.matched)
+    plan = make_plan(ledger, inputs, _rules(settings, job_settings, resolver, ledger), stop)
+    return plan, [
         *no_effect.of_earlier_inputs(ledger, inputs, resolver),
         *(no_effect.of_metadata(rows, resolver, ledger, inputs) if settings.metadata else ()),
         *no_effect.of_recordings(plan.seen, resolver),
@@ -205,21 +211,15 @@ def _migrate_results(ledger: Ledger, summary: RunSummary, resolver: MetadataReso
 
 
 def _work_through(
-    ledger: Ledger,
-    plan: Plan,
-    inputs: Sequence[Input],
-    job_settings: JobSettings,
-    summary: RunSummary,
-    stop: StopSignals,
+    ledger: Ledger, inputs: Sequence[Input], job_settings: JobSettings, summary: RunSummary, stop: StopSignals
 ) -> None:
     """Execute the plan, then bring the tables up to date with what was done, even after an error."""
     settings = summary.settings
     try:
-        _record_unopened(ledger, plan, summary, job_settings.mask)
-        mounts = {source.folder: storage.mount(source.folder) for source in inputs}
+        _record_unopened(ledger, summary, job_settings.mask)
         # A worker deletes the old files of a recording before the new result is recorded in the ledger.
-        ledger.note_unwritten(job.recording.identity for job in plan.jobs if job.reason != NEW)
-        _analyse_all(ledger, plan.jobs, job_settings, summary, stop, mounts)
+        ledger.note_unwritten(job.recording.identity for job in summary.plan.jobs if job.reason != NEW)
+        _analyse_all(ledger, inputs, job_settings, summary, stop)
         if rendering.write_if_stale(ledger, settings.formats, settings.jobs, stop, embed=settings.embed_audio):
             summary.status = summary.status or 1
     except BaseException as error:
@@ -272,16 +272,16 @@ def _check_labels(ledger: Ledger, inputs: Sequence[Input], resolver: MetadataRes
     labels = []
     for source in inputs:
         label = resolver.called(Identity(source.label, "")).label
-        folder = resolver.mask.text(str(source.folder)) if resolver.mask else str(source.folder)
+        folder = resolver.masked(str(source.folder))
         if not source.label_given:
             ledger.check_label(label, folder)
         labels.append((label, folder))
     return labels
 
 
-def _record_unopened(ledger: Ledger, plan: Plan, summary: RunSummary, mask: Mask | None) -> None:
+def _record_unopened(ledger: Ledger, summary: RunSummary, mask: Mask | None) -> None:
     """Record everything in the plan that needs no analysis."""
-    output = summary.settings.output
+    plan, output = summary.plan, summary.settings.output
     for unopened in plan.verdicts:
         failures, entry = list[Failure](), unopened
         with isolated(entry.identity.shown, output, failures, mask):
@@ -321,19 +321,17 @@ def _record_failure(ledger: Ledger, entry: Entry) -> None:
 
 
 def _analyse_all(
-    ledger: Ledger,
-    jobs: Sequence[Job],
-    job_settings: JobSettings,
-    summary: RunSummary,
-    stop: StopSignals,
-    mounts: Mapping[Location, int | None],
+    ledger: Ledger, inputs: Sequence[Input], job_settings: JobSettings, summary: RunSummary, stop: StopSignals
 ) -> None:
-    """Analyse the pending recordings in parallel; each result is in the ledger before the next one is processed.
+    """Analyse the pending recordings in parallel; each result is in the ledger before the next one is processed."""
+    from tqdm import tqdm
 
-    `mounts` maps each input folder to the file system that it was on at the start, see `storage.mount`.
-    """
+    jobs, mounts = summary.plan.jobs, {source.folder: storage.mount(source.folder) for source in inputs}
+    # The bar counts bytes: the lengths of calls differ by a factor of up to 100, and to know them every file would have
+    # to be opened.
+    total = sum(job.recording.size for job in jobs)
     with (
-        _progress_bar(jobs, summary.settings.progress) as progress_bar,
+        tqdm(total=total, disable=not summary.settings.progress, unit="B", unit_scale=True) as progress_bar,
         closing(_analyse_in_parallel(jobs, job_settings, summary.settings, stop)) as results,
     ):
         for result in results:
@@ -367,7 +365,10 @@ def _record_result(ledger: Ledger, result: Result, jobs: Sequence[Job], job_sett
 
 
 def _check_mounts(mounts_at_start: Mapping[Location, int | None]) -> None:
-    """Raise CannotWork if an input folder has disappeared: then the recordings themselves are not at fault."""
+    """Raise CannotWork if an input folder has disappeared: then the recordings themselves are not at fault.
+
+    `mounts_at_start` maps each input folder to the file system that it was on, see `storage.mount`.
+    """
     for folder, mount in mounts_at_start.items():
         if storage.mount(folder) != mount:
             raise CannotWork(
@@ -387,26 +388,3 @@ def _analyse_in_parallel(
     from analyzer.batch.cluster import analyse_on
 
     yield from analyse_on(settings.cluster, jobs, job_settings, stop, ends_at)
-
-
-def _progress_bar(jobs: Sequence[Job], enabled: bool) -> Any:
-    """Return a progress bar that counts bytes.
-
-    The lengths of calls differ by a factor of up to 100, and to know them every file would have to be opened.
-    """
-    from tqdm import tqdm
-
-    return tqdm(total=sum(job.recording.size for job in jobs), disable=not enabled, unit="B", unit_scale=True)
-
-
-def _audio_hours(jobs: Sequence[Job], stop: StopSignals) -> float:
-    """Return the hours of audio according to the headers of the recordings."""
-    seconds = 0.0
-    for job in jobs:
-        stop.check()
-        try:
-            with open_audio(job.recording.path) as stream:
-                seconds += stream.length_s
-        except Exception:  # noqa: S112  # only an estimate; the analysis reports the error
-            continue
-    return seconds / 3600

@@ -112,11 +112,7 @@ def connected(address: str) -> Any:
 
 
 def as_completed_results(
-    client: Any,
-    function: Callable[[Item], Returned],
-    items: Iterable[Item],
-    stop: StopSignals,
-    most: int | None = None,
+    client: Any, function: Callable[[Item], Returned], items: Iterable[Item], stop: StopSignals, most: int | None = None
 ) -> Iterator[tuple[Item, Returned | BaseException]]:
     """Yield each item with the function's result or error, as the cluster finishes them.
 
@@ -136,7 +132,11 @@ def as_completed_results(
 
     limit, checked_at = most or _task_limit(client), time.monotonic()
     completed: Any = as_completed(submit(limit))  # type: ignore[no-untyped-call]
-    while future := _next_completed(completed, stop):
+    while True:
+        with stop.waiting():
+            future = next(completed, None)
+        if future is None:
+            return
         if future.cancelled():
             raise CannotWork(
                 "the connection to the Dask scheduler was lost. Finished results are kept; the next run continues"
@@ -148,12 +148,6 @@ def as_completed_results(
             limit, checked_at = most or _task_limit(client), time.monotonic()
         for task in submit(limit - len(running)):
             completed.add(task)
-
-
-def _next_completed(completed: Any, stop: StopSignals) -> Any:
-    """Wait for the next finished task and return it; None if there are no more."""
-    with stop.waiting():
-        return next(completed, None)
 
 
 def _task_limit(client: Any) -> int:

@@ -8,13 +8,7 @@ from typing import NamedTuple
 from analyzer.analysis.recording import Analysis, analyse
 from analyzer.audio import storage
 from analyzer.batch.plan import CHANGED, Job, failed_status
-from analyzer.errors import (
-    CallEmotionsError,
-    CannotWrite,
-    IncompleteRecording,
-    UnreadableRecording,
-    VanishedRecording,
-)
+from analyzer.errors import CallEmotionsError, CannotWrite, IncompleteRecording, UnreadableRecording, VanishedRecording
 from analyzer.inputs.discovery import check_unchanged
 from analyzer.inputs.masking import Mask
 from analyzer.model.classifier import find_model, load_classifier
@@ -27,13 +21,9 @@ from analyzer.timeline.timeline import DrawingData
 
 
 class Result(NamedTuple):
-    """Result of one recording.
+    """Result of one recording: its entry for the ledger, and the traceback of an unexpected error for the log.
 
-    Attributes
-    ----------
-    entry : its entry for the ledger.
-    drawing : data for plots that the timeline does not hold; None without a timeline.
-    traceback : traceback of an unexpected error, for the log.
+    `drawing` is data for plots that the timeline does not hold; None without a timeline.
     """
 
     entry: Entry
@@ -97,10 +87,9 @@ def analyse_job(job: Job, work: JobSettings) -> Result:
         if is_fatal(error, work.output):
             raise
         return _handle_failure(job, error, work, _NOT_WRITTEN)
-    entry = replace(
-        _initial_entry(job),
-        status=analysis.status,
-        reason=analysis.note,
+    entry = job.entry(
+        analysis.status,
+        analysis.note,
         fingerprint=work.fingerprint,
         model=work.model_name,
         codec=analysis.codec,
@@ -155,17 +144,10 @@ def failed(job: Job, error: BaseException, mask: Mask | None, what: str = _NOT_D
     if mask:
         reason, traceback = mask.text(reason), mask.text(traceback)
     if isinstance(error, IncompleteRecording):
-        return Result(replace(_initial_entry(job), status="incomplete", reason=reason))
+        return Result(job.entry("incomplete", reason))
     attempts = job.attempts + 1
-    status = failed_status(attempts)
-    entry = replace(_initial_entry(job), status=status, reason=reason, attempts=attempts, failed_on=job.today)
+    entry = job.entry(failed_status(attempts), reason, attempts=attempts, failed_on=job.today)
     return Result(entry, traceback=traceback)
-
-
-def _initial_entry(job: Job) -> Entry:
-    """Build the ledger entry of a recording from its metadata alone, before the analysis."""
-    recording = job.recording
-    return Entry(recording.identity, recording.size, recording.mtime_ns, status="", **job.details.columns())
 
 
 def _reason(error: BaseException, prefix: str) -> str:

@@ -7,7 +7,7 @@ recording it was analysing, and the others continue.
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from itertools import islice
+from itertools import islice, takewhile
 from typing import TypeVar
 
 from analyzer.audio.stream import format_duration
@@ -53,19 +53,18 @@ def analyse_here(
                     yield result
                 else:
                     suspects.append(job)
-        _end_all(slots)
+        for slot in slots:
+            slot.end()
         for job in until(ends_at, suspects):
             yield _analyse_alone(job, work, stop)
     finally:
-        _end_all(slots)
+        for slot in slots:
+            slot.end()
 
 
 def until(ends_at: float | None, items: Iterable[Item]) -> Iterator[Item]:
-    """Yield the items until the time `ends_at` (time.monotonic), without a limit if it is None."""
-    for item in items:
-        if ends_at is not None and time.monotonic() >= ends_at:
-            return
-        yield item
+    """Return the items until the time `ends_at` (time.monotonic), without a limit if it is None."""
+    return takewhile(lambda _: ends_at is None or time.monotonic() < ends_at, items)
 
 
 def timeout_s(size: int) -> float:
@@ -77,10 +76,8 @@ class _Slot(Process):
     """A worker process, and the recording that it analyses."""
 
     item: Job
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._deadline, self._timed_out = 0.0, False
+    _deadline = 0.0
+    _timed_out = False
 
     def begin(self, item: Job, work: JobSettings) -> "Future[Result]":
         """Start the analysis of a recording, in a new process if the last one has ended."""
@@ -100,7 +97,11 @@ class _Slot(Process):
                 raise error
             return failed(self.item, error, work.mask, NOT_ANALYSED)
         self.end()
-        return failed(self.item, _hung_error(self.item), work.mask) if self._timed_out else None
+        if not self._timed_out:
+            return None
+        timeout = format_duration(timeout_s(self.item.recording.size))
+        hung_error = UnreadableRecording(f"it was not done after {timeout}: its decoder hangs")
+        return failed(self.item, hung_error, work.mask)
 
     def end_if_late(self) -> None:
         """End the process if its recording has exceeded the timeout."""
@@ -118,11 +119,6 @@ def _wait_for_finished(running: dict["Future[Result]", _Slot], stop: StopSignals
             return done
         for slot in running.values():
             slot.end_if_late()
-
-
-def _end_all(slots: Iterable[_Slot]) -> None:
-    for slot in slots:
-        slot.end()
 
 
 def _analyse_alone(job: Job, work: JobSettings, stop: StopSignals) -> Result:
@@ -158,12 +154,6 @@ def _ready_slot(work: JobSettings, stop: StopSignals) -> _Slot:
     raise CannotWork(
         "worker processes die before they get a recording: the machine may be out of memory. Finished results are "
         "kept; the next run continues"
-    )
-
-
-def _hung_error(job: Job) -> UnreadableRecording:
-    return UnreadableRecording(
-        f"it was not done after {format_duration(timeout_s(job.recording.size))}: its decoder hangs"
     )
 
 

@@ -11,6 +11,7 @@ from analyzer.batch.settings import RunSettings
 from analyzer.inputs import discovery
 from analyzer.inputs.discovery import Input
 from analyzer.inputs.matching import Rows, match_rows
+from analyzer.inputs.name_pattern import NamePattern
 from analyzer.inputs.resolution import MetadataResolver
 from analyzer.names import Identity, show
 from analyzer.runtime.signals import StopSignals
@@ -40,22 +41,17 @@ def of_metadata(rows: Rows, resolver: MetadataResolver, ledger: Ledger, inputs: 
     """Yield remarks on rows of the metadata that match no recording, or several."""
     if not rows.names:
         yield logging.WARNING, "--metadata: the file has no rows"
-    if unmatched := _unknown_names(rows.unmatched, resolver, ledger, inputs):
-        match_count = f"{len(unmatched)} of {len(rows.names)} rows match no recording"
-        yield logging.WARNING, f"--metadata: {match_count}: {_listed(unmatched, resolver)}"
-    if rows.ambiguous:
-        yield (
-            logging.WARNING,
-            f"--metadata: {len(rows.ambiguous)} of {len(rows.names)} rows may mean several recordings, or one that "
-            f"another row means, too, and were not used: {_listed(rows.ambiguous, resolver)}; give names as in "
-            "files.csv",
-        )
-    if rows.of_several:
-        yield (
-            logging.WARNING,
-            f"--metadata: {len(rows.of_several)} of {len(rows.names)} rows are about several recordings each, which "
-            f"have the same file name: {_listed(rows.of_several, resolver)}; give names as in files.csv",
-        )
+    not_used = "may mean several recordings, or one that another row means, too, and were not used"
+    of_several = "are about several recordings each, which have the same file name"
+    advice = "; give names as in files.csv"
+    for names, problem, suffix in (
+        (_unknown_names(rows.unmatched, resolver, ledger, inputs), "match no recording", ""),
+        (rows.ambiguous, not_used, advice),
+        (rows.of_several, of_several, advice),
+    ):
+        if names:
+            count = f"{len(names)} of {len(rows.names)} rows"
+            yield logging.WARNING, f"--metadata: {count} {problem}: {_listed(names, resolver)}{suffix}"
 
 
 def _unknown_names(
@@ -77,48 +73,37 @@ def _unknown_names(
 def of_recordings(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
     """Yield remarks on the name pattern, and on recordings whose time is in the future."""
     if resolver.pattern and seen.recordings:
-        yield from _pattern_remarks(seen, resolver)
+        yield from _pattern_remarks(seen, resolver.pattern, resolver)
     if seen.in_future:
-        yield (
-            logging.WARNING,
-            f"{len(seen.in_future)} recordings have a time in the future and are shown with the day of this run: "
-            f"{_listed(seen.in_future, resolver)}",
-        )
+        found = f"{len(seen.in_future)} recordings have a time in the future and are shown with the day of this run"
+        yield logging.WARNING, f"{found}: {_listed(seen.in_future, resolver)}"
 
 
-def _pattern_remarks(seen: Seen, resolver: MetadataResolver) -> Iterator[Remark]:
-    assert resolver.pattern is not None
-    groups, too_long = resolver.pattern.groups, resolver.pattern.too_long
+def _pattern_remarks(seen: Seen, pattern: NamePattern, resolver: MetadataResolver) -> Iterator[Remark]:
+    groups, too_long = pattern.groups, pattern.too_long
     if too_long:
-        yield (
-            logging.WARNING,
-            f"--name-pattern took too long on {len(too_long)} names, and does not match there: "
-            f"{_listed(too_long, resolver)}",
-        )
+        problem = f"took too long on {len(too_long)} names, and does not match there"
+        yield logging.WARNING, f"--name-pattern {problem}: {_listed(too_long, resolver)}"
     if seen.matched < seen.recordings:
         level = logging.INFO if seen.matched else logging.WARNING
         yield level, f"--name-pattern matched {seen.matched} of {seen.recordings} recordings"
     if "time" in groups and "date" not in groups:
         yield logging.WARNING, "--name-pattern has a group time, but none called date: the time is not used"
     elif "date" in groups and seen.matched and not seen.dated:
-        yield (
-            logging.WARNING,
-            f"--name-pattern: its group date found no date in the {seen.matched} names that it matched: a date is one "
-            "such as 20261124 or 2026-11-24",
-        )
+        found = f"its group date found no date in the {seen.matched} names that it matched"
+        yield logging.WARNING, f"--name-pattern: {found}: a date is one such as 20261124 or 2026-11-24"
 
 
 def of_inputs(seen: Seen) -> Iterator[Remark]:
     """Yield a remark if there is no recording below the inputs."""
     if seen.recordings or seen.pruned:
         return
+    message = "there is no file below the inputs"
     if seen.skipped:
-        yield (
-            logging.WARNING,
-            f"no file below the inputs can be read as a recording: {seen.skipped} skipped, files.csv has the reasons",
+        message = (
+            f"no file below the inputs can be read as a recording: {seen.skipped} skipped, files.csv has the reasons"
         )
-    else:
-        yield logging.WARNING, "there is no file below the inputs"
+    yield logging.WARNING, message
 
 
 def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], resolver: MetadataResolver) -> Iterator[Remark]:
@@ -128,11 +113,8 @@ def of_earlier_inputs(ledger: Ledger, inputs: Sequence[Input], resolver: Metadat
         earlier_input = Input(label, folder if storage.is_address(folder) else Path(folder))
         for source in inputs:
             if label not in labels and discovery.overlap(source, earlier_input):
-                yield (
-                    logging.WARNING,
-                    f"the input {show(source.label)} overlaps with {show(label)} of earlier runs, so that recordings "
-                    f"count twice: see prune --match '{show(label)}/*'",
-                )
+                found = f"the input {show(source.label)} overlaps with {show(label)} of earlier runs"
+                yield logging.WARNING, f"{found}, so that recordings count twice: see prune --match '{show(label)}/*'"
 
 
 def of_results(summary: RunSummary, settings: RunSettings) -> Iterator[Remark]:
@@ -144,23 +126,17 @@ def of_results(summary: RunSummary, settings: RunSettings) -> Iterator[Remark]:
         return
     role_count = len(settings.speakers)
     if summary.most_channels < role_count and not settings.metadata:
-        channel_remark = f"no recording analysed in this run has more than {summary.most_channels} channels"
+        found = f"no recording analysed in this run has more than {summary.most_channels} channels"
         if summary.most_channels == 1:
-            channel_remark = (
-                f"every recording analysed in this run has one channel, so that its speaker is called {MIXED}"
-            )
-        yield logging.INFO, f"--speakers names {role_count} roles, and {channel_remark}"
+            found = f"every recording analysed in this run has one channel, so that its speaker is called {MIXED}"
+        yield logging.INFO, f"--speakers names {role_count} roles, and {found}"
     if settings.only and not summary.inferred:
-        only_roles = ",".join(sorted(settings.only))
-        yield (
-            logging.INFO,
-            f"--only {only_roles}: no recording analysed in this run has a channel with that speaker, so no emotions "
-            "were inferred",
-        )
+        found = "no recording analysed in this run has a channel with that speaker, so no emotions were inferred"
+        yield logging.INFO, f"--only {','.join(sorted(settings.only))}: {found}"
 
 
 def _listed(names: Sequence[str], resolver: MetadataResolver) -> str:
     """Return the first of the names as text, with masked numbers if names are masked."""
-    shown = [show(resolver.mask.text(name) if resolver.mask else name) for name in names[:_MAX_NAMED]]
+    shown = [show(resolver.masked(name)) for name in names[:_MAX_NAMED]]
     remainder = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
     return ", ".join(shown) + remainder

@@ -1,8 +1,10 @@
 """The plan of a run: a comparison of the files below the inputs with the ledger."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from analyzer.audio import storage
 from analyzer.audio.signatures import UNREADABLE, is_recording_name
@@ -86,6 +88,11 @@ class Job:
     attempts: int = 0
     details: Details = field(default_factory=Details)
     today: int = 0
+
+    def entry(self, status: str, reason: str, **columns: Any) -> Entry:
+        """Return a ledger entry of the recording with its metadata and the given columns."""
+        size, mtime_ns = self.recording.size, self.recording.mtime_ns
+        return Entry(self.recording.identity, size, mtime_ns, status, reason, **self.details.columns(), **columns)
 
 
 @dataclass
@@ -247,28 +254,16 @@ def _plan_isolated(plan: Plan, found: Found, identity: Identity, ledger: Ledger,
             raise
         if plan.amended and plan.amended[-1][0].identity == identity:
             plan.amended.pop()
-        entry, traceback = _readable_entry(ledger, identity), traceback_of(error)
+        traceback, entry = traceback_of(error), None
+        with suppress(Exception):  # its row in the ledger may be the cause
+            entry = ledger.get(identity)
         unchanged_entry = entry if entry and (entry.size, entry.mtime_ns) == (found.size, found.mtime_ns) else None
         details = Details(entry.recorded, entry.recorded_from, (), entry.groups, entry.metadata) if entry else Details()
         job = Job(replace(found, identity=identity), CHANGED, _attempts(unchanged_entry, rules), details, rules.today)
-        reason = f"it cannot be looked at ({format_error(error)})"
-        _add_verdict(
-            plan,
-            job,
-            ("failed", rules.resolver.mask.text(reason) if rules.resolver.mask else reason),
-            unchanged_entry,
-            rules,
-        )
+        reason = rules.resolver.masked(f"it cannot be looked at ({format_error(error)})")
+        _add_verdict(plan, job, ("failed", reason), unchanged_entry, rules)
     if traceback:
-        plan.tracebacks[identity] = rules.resolver.mask.text(traceback) if rules.resolver.mask else traceback
-
-
-def _readable_entry(ledger: Ledger, identity: Identity) -> Entry | None:
-    """Return the ledger entry of a recording; None if there is none or its row cannot be read."""
-    try:
-        return ledger.get(identity)
-    except Exception:
-        return None
+        plan.tracebacks[identity] = rules.resolver.masked(traceback)
 
 
 def _plan_file(plan: Plan, found: Found, identity: Identity, ledger: Ledger, rules: Rules) -> None:
@@ -283,20 +278,18 @@ def _plan_file(plan: Plan, found: Found, identity: Identity, ledger: Ledger, rul
         plan.back.append(identity)
     unchanged, checksum = _is_unchanged(found, entry, rules)
     unchanged_entry = entry if unchanged else None
-    attempts = _attempts(unchanged_entry, rules)
+    job = Job(found, CHANGED, _attempts(unchanged_entry, rules), details, rules.today)
     verdict = _verdict(found, unchanged_entry, rules)
     plan.seen.count(identity, details, entry, verdict)
     if verdict:
-        _add_verdict(plan, Job(found, CHANGED, attempts, details, rules.today), verdict, unchanged_entry, rules)
+        _add_verdict(plan, job, verdict, unchanged_entry, rules)
         return
     roles = Roles(details.speakers, rules.only)
     if unchanged_entry:
-        _queue_update(plan, unchanged_entry, found, details, roles, checksum)
-    reason = (
-        CHANGED if entry and not unchanged else _pending_reason(found, unchanged_entry, roles, ledger.output, rules)
-    )
+        _queue_update(plan, job, unchanged_entry, roles, checksum)
+    reason = CHANGED if entry and not unchanged else _pending_reason(unchanged_entry, roles, ledger.output, rules)
     if reason:
-        plan.jobs.append(Job(found, reason, attempts, details, rules.today))
+        plan.jobs.append(replace(job, reason=reason))
     elif unchanged_entry and unchanged_entry.status == "given_up":
         plan.given_up += 1
     else:
@@ -344,7 +337,8 @@ def _verdict(found: Found, entry: Entry | None, rules: Rules) -> tuple[str, str]
     if found.problem:
         return ("failed" if found.named_as_recording or found.is_folder else "skipped"), found.problem
     is_remote = isinstance(found.path, str)  # each read from object storage is a request
-    if entry and is_remote and not rules.looks_again and _was_skipped_for_content(entry):
+    skipped_for_content = entry and entry.status == "skipped" and entry.reason.startswith((_NO_AUDIO, UNREADABLE))
+    if entry and is_remote and not rules.looks_again and skipped_for_content:
         return entry.status, entry.reason
     final_name = copied_name(found.identity.path)
     try:
@@ -353,16 +347,14 @@ def _verdict(found: Found, entry: Entry | None, rules: Rules) -> tuple[str, str]
         reason = f"{UNREADABLE}: {unreadable}" if unreadable else _NO_AUDIO
     except UnreadableRecording as error:
         is_audio, reason = False, f"not named as audio, and {error}"
+    if not is_audio:
+        return "skipped", reason
     incomplete_reason = _incomplete_reason(found, entry, final_name, rules)
-    return ("skipped", reason) if not is_audio else ("incomplete", incomplete_reason) if incomplete_reason else None
-
-
-def _was_skipped_for_content(entry: Entry) -> bool:
-    return entry.status == "skipped" and (entry.reason == _NO_AUDIO or entry.reason.startswith(UNREADABLE))
+    return ("incomplete", incomplete_reason) if incomplete_reason else None
 
 
 def _incomplete_reason(found: Found, entry: Entry | None, final_name: str | None, rules: Rules) -> str | None:
-    """Return reason a file is not complete yet, as far as its name and modification time show it; else None."""
+    """Return the reason why a file is not complete yet, as far as its name and modification time show it; else None."""
     if final_name:
         return "its name shows that it is still being copied"
     is_settled = entry is not None and entry.status != "incomplete"
@@ -377,36 +369,29 @@ def _add_verdict(plan: Plan, job: Job, verdict: tuple[str, str], previous: Entry
     A failure is always added, since it counts as an attempt, unless the file was given up.
     """
     status, reason = verdict
-    found, attempts, failed_on = job.recording, 0, 0
+    attempts, failed_on = 0, 0
     if status == "failed":
         if previous and previous.status == "given_up" and not (rules.retry_failed or rules.force):
             plan.given_up += 1
             return
         attempts, failed_on = job.attempts + 1, job.today
-        status = status if found.is_folder else failed_status(attempts)  # a folder is never given up
+        status = status if job.recording.is_folder else failed_status(attempts)  # a folder is never given up
     elif previous and (previous.status, previous.reason) == verdict:
         plan.waiting += status == "incomplete"
         return
-    entry = Entry(found.identity, found.size, found.mtime_ns, status, reason, attempts=attempts, failed_on=failed_on)
-    plan.verdicts.append(replace(entry, **job.details.columns()))
+    plan.verdicts.append(job.entry(status, reason, attempts=attempts, failed_on=failed_on))
 
 
-def _queue_update(plan: Plan, previous: Entry, found: Found, details: Details, roles: Roles, checksum: str) -> None:
+def _queue_update(plan: Plan, job: Job, previous: Entry, roles: Roles, checksum: str) -> None:
     """Queue a metadata update for a recording whose analysis is still valid."""
-    entry = replace(
-        previous,
-        size=found.size,
-        mtime_ns=found.mtime_ns,
-        checksum=checksum,
-        present=True,
-        **details.columns(),
-    )
+    size, mtime_ns = job.recording.size, job.recording.mtime_ns
+    entry = replace(previous, size=size, mtime_ns=mtime_ns, checksum=checksum, present=True, **job.details.columns())
     if replace(entry, present=previous.present) != previous or relabel.needs_relabel(previous, roles):
         plan.amended.append((entry, roles))
 
 
-def _pending_reason(found: Found, entry: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
-    """Return reason a new or unchanged file is pending, None if it is not; `entry` is None for a new file."""
+def _pending_reason(entry: Entry | None, roles: Roles, output: Path, rules: Rules) -> str | None:
+    """Return the reason why a new or unchanged file is pending, else None; `entry` is None for a new file."""
     if entry is None:
         return NEW
     if entry.status == "given_up":
@@ -414,7 +399,7 @@ def _pending_reason(found: Found, entry: Entry | None, roles: Roles, output: Pat
     if entry.status in ("failed", "incomplete"):
         return FAILED if entry.status == "failed" else INCOMPLETE
     reasons = {
-        MISSING: not timeline_path(output, found.identity).is_file(),
+        MISSING: not timeline_path(output, entry.identity).is_file(),
         STALE: entry.fingerprint != rules.fingerprint,
         MASKED: relabel.lacks_emotions(entry, roles),
         FORCED: rules.force,

@@ -162,7 +162,14 @@ def mask_stored_names(ledger: Ledger, mask: Mask, failures: list[Failure]) -> bo
 
 def _mask_entry(ledger: Ledger, entry: Entry, mask: Mask, failures: list[Failure]) -> None:
     """Mask the name of a recording in the ledger and in its results."""
-    renamed, entry_failures = _masked_entry(entry, mask), list[Failure]()
+    renamed = replace(
+        entry,
+        identity=mask.identity(entry.identity),
+        reason=mask.text(entry.reason),
+        groups=mask.texts(entry.groups),
+        metadata=entry.metadata.masked(mask),
+    )
+    entry_failures = list[Failure]()
     with isolated(renamed.identity.shown, ledger.output, entry_failures, mask):
         delete_formats(ledger.output, entry.identity)  # they contain names
         if renamed != entry:
@@ -201,18 +208,7 @@ def _delete_strays(
                         delete(path, output)
 
 
-def _masked_entry(entry: Entry, mask: Mask) -> Entry:
-    return replace(
-        entry,
-        identity=mask.identity(entry.identity),
-        reason=mask.text(entry.reason),
-        groups=mask.texts(entry.groups),
-        metadata=entry.metadata.masked(mask),
-    )
-
-
 def _move_timeline(output: Path, identity: Identity, new_identity: Identity) -> None:
-    """Rename a timeline."""
     old_path, new_path = timeline_path(output, identity), timeline_path(output, new_identity)
     try:
         if old_path != new_path and old_path.exists():
@@ -228,12 +224,9 @@ def _move_timeline(output: Path, identity: Identity, new_identity: Identity) -> 
 def _known_speakers(entry: Entry, resolver: MetadataResolver) -> tuple[str, ...]:
     """Return the stored speaker roles of a recording, or those from `resolver` if it has none."""
     stored = _stored_speakers(entry)
-    has_no_roles = stored == EVERYBODY.of(len(stored))
-    return (
-        resolver.details(entry.identity, resolver.metadata_row(entry.identity) or entry.metadata).speakers
-        if has_no_roles
-        else stored
-    )
+    if stored != EVERYBODY.of(len(stored)):
+        return stored
+    return resolver.details(entry.identity, resolver.metadata_row(entry.identity) or entry.metadata).speakers
 
 
 def _stored_speakers(entry: Entry) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import logging
 import platform
 import signal
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -31,22 +31,21 @@ log = logging.getLogger(LOGGER)
 FAILURES = ("failed", "given_up")
 #: Maximum number of failed recordings that the final log line names.
 _MAX_NAMED = 5
-_METRICS_PREFIX = "call_emotions"
 
 
 @dataclass
 class RunSummary:
-    """Counts of what a run has done so far. Its size does not grow with the number of recordings.
+    """Counts of what a run has done so far. Apart from the plan, its size does not grow with the number of recordings.
 
     Attributes
     ----------
+    plan : the work of the run; empty until `begin`.
     status : exit status, as far as it is known.
     statuses : number of recordings that workers processed, by status.
     audio_s : seconds of audio in them.
     judged : number of files that were not opened, by status.
     vanished : number of recordings that were gone before they could be read.
     failures, failed_names : number of recordings that failed in this run, analysed or not, and their first names.
-    pending, unchanged, given_up, waiting, skipped, unreadable : counts from `Plan` and `Seen`.
     with_speech, inferred : number of analysed recordings that contain speech, and for which emotions were inferred.
     most_channels : highest number of channels of an analysed recording.
     remarks : log level and message of remarks on settings without effect, logged at the end.
@@ -54,6 +53,7 @@ class RunSummary:
 
     settings: RunSettings
     started: datetime = field(default_factory=lambda: datetime.now(UTC))
+    plan: Plan = field(default_factory=Plan)
     status: int = 0
     statuses: Counter[str] = field(default_factory=Counter)
     audio_s: float = 0.0
@@ -61,22 +61,14 @@ class RunSummary:
     vanished: int = 0
     failures: int = 0
     failed_names: list[str] = field(default_factory=list)
-    pending: int = 0
-    unchanged: int = 0
-    given_up: int = 0
-    waiting: int = 0
-    skipped: int = 0
-    unreadable: int = 0
     with_speech: int = 0
     inferred: int = 0
     most_channels: int = 0
     remarks: list[tuple[int, str]] = field(default_factory=list)
 
     def begin(self, plan: Plan) -> None:
-        """Take the counts of the plan, and count its name collisions as failures."""
-        self.pending, self.unchanged = len(plan.jobs), plan.unchanged
-        self.given_up, self.waiting = plan.given_up, plan.waiting
-        self.skipped, self.unreadable = plan.seen.skipped, plan.seen.unreadable
+        """Keep the plan, and count its name collisions as failures."""
+        self.plan = plan
         for duplicate in plan.duplicates:
             log.warning("%s: failed: another recording has the same name", duplicate)
             self._count_failure(duplicate)
@@ -117,7 +109,7 @@ class RunSummary:
     @property
     def remaining(self) -> int:
         """Number of pending recordings that were not started or not finished."""
-        return self.pending - self.statuses.total() - self.vanished
+        return len(self.plan.jobs) - self.statuses.total() - self.vanished
 
     @property
     def analysed(self) -> int:
@@ -127,7 +119,7 @@ class RunSummary:
     @property
     def incomplete(self) -> int:
         """Number of files that are still being written."""
-        return self.statuses["incomplete"] + self.judged["incomplete"] + self.waiting
+        return self.statuses["incomplete"] + self.judged["incomplete"] + self.plan.waiting
 
     @property
     def seconds(self) -> float:
@@ -159,23 +151,21 @@ def log_summary(summary: RunSummary) -> None:
     """
     for level, remark in summary.remarks:
         log.log(level, "%s", remark)
+    plan, seen = summary.plan, summary.plan.seen
     speed = f", {summary.audio_s / summary.seconds:.0f} x real time" if summary.audio_s else ""
-    parts = [f"{summary.failures} failed", f"{summary.unchanged} unchanged"]
-    unreadable = (
-        f"{summary.unreadable} of them in formats that this version cannot read, " if summary.unreadable else ""
-    )
-    parts += [f"{summary.skipped} skipped ({unreadable}see files.csv)"] if summary.skipped else []
-    parts += [f"{summary.incomplete} incomplete"] if summary.incomplete else []
-    parts += [f"{summary.vanished} vanished"] if summary.vanished else []
-    newly_given_up = summary.statuses["given_up"] + summary.judged["given_up"]
-    parts += [f"{newly_given_up} given up now"] if newly_given_up else []
-    parts += [f"{summary.given_up} given up earlier"] if summary.given_up else []
-    parts += [f"{summary.remaining} left for the next run"] if summary.remaining else []
-    more_failures = (
-        f" and {summary.failures - len(summary.failed_names)} more"
-        if summary.failures > len(summary.failed_names)
-        else ""
-    )
+    unreadable = f"{seen.unreadable} of them in formats that this version cannot read, " if seen.unreadable else ""
+    counts = {
+        f"skipped ({unreadable}see files.csv)": seen.skipped,
+        "incomplete": summary.incomplete,
+        "vanished": summary.vanished,
+        "given up now": summary.statuses["given_up"] + summary.judged["given_up"],
+        "given up earlier": plan.given_up,
+        "left for the next run": summary.remaining,
+    }
+    parts = [f"{summary.failures} failed", f"{plan.unchanged} unchanged"]
+    parts += [f"{count} {what}" for what, count in counts.items() if count]
+    unnamed = summary.failures - len(summary.failed_names)
+    more_failures = f" and {unnamed} more" if unnamed else ""
     failed_names = f"; failed: {', '.join(summary.failed_names)}{more_failures}" if summary.failed_names else ""
     signal_number = summary.status - 128
     if signal_number > 0:
@@ -257,8 +247,8 @@ def write_manifest(summary: RunSummary, work: JobSettings, model: models.Facts) 
         "jobs": settings.jobs,
         "cluster": settings.cluster,
         "analysed": dict(sorted(summary.statuses.items())),
-        "unchanged": summary.unchanged,
-        "given_up": summary.given_up,
+        "unchanged": summary.plan.unchanged,
+        "given_up": summary.plan.given_up,
         "left": summary.remaining,
         "audio_s": round(summary.audio_s, 3),
     }
@@ -280,25 +270,22 @@ def write_metrics(summary: RunSummary, known: Counter[str]) -> None:
 
 def _metrics(summary: RunSummary, status_counts: Counter[str]) -> Iterator[str]:
     """Yield the lines of the Prometheus text format."""
-    run_metrics = {
-        "end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
-        "duration_seconds": ("How long the last run took.", summary.seconds),
-        "exit_status": ("What the last run ended with.", summary.status),
-        "audio_seconds": ("Sound that the last run analysed.", summary.audio_s),
-        "unchanged_recordings": ("Recordings whose results stood.", summary.unchanged),
-        "incomplete_recordings": ("Files that were still being written.", summary.incomplete),
-        "left_recordings": ("Recordings that the last run left for the next.", summary.remaining),
-    }
-    for name, (help_text, value) in run_metrics.items():
-        yield from _metric(f"last_run_{name}", help_text, {"": value})
     run_statuses = summary.statuses + summary.judged
-    by_status = {f'{{status="{status}"}}': count for status, count in sorted(run_statuses.items())}
-    yield from _metric("last_run_recordings", "Recordings of the last run, by what became of them.", by_status)
-    by_status = {f'{{status="{status}"}}': count for status, count in sorted(status_counts.items())}
-    yield from _metric("known_recordings", "All recordings that are known, by status.", by_status)
-
-
-def _metric(name: str, help_text: str, values: Mapping[str, float]) -> Iterator[str]:
-    yield f"# HELP {_METRICS_PREFIX}_{name} {help_text}"
-    yield f"# TYPE {_METRICS_PREFIX}_{name} gauge"
-    yield from (f"{_METRICS_PREFIX}_{name}{labels} {round(value, 3)!r}" for labels, value in values.items())
+    metrics: dict[str, tuple[str, float | Counter[str]]] = {
+        "last_run_end_timestamp_seconds": ("When the last run ended.", datetime.now(UTC).timestamp()),
+        "last_run_duration_seconds": ("How long the last run took.", summary.seconds),
+        "last_run_exit_status": ("What the last run ended with.", summary.status),
+        "last_run_audio_seconds": ("Sound that the last run analysed.", summary.audio_s),
+        "last_run_unchanged_recordings": ("Recordings whose results stood.", summary.plan.unchanged),
+        "last_run_incomplete_recordings": ("Files that were still being written.", summary.incomplete),
+        "last_run_left_recordings": ("Recordings that the last run left for the next.", summary.remaining),
+        "last_run_recordings": ("Recordings of the last run, by what became of them.", run_statuses),
+        "known_recordings": ("All recordings that are known, by status.", status_counts),
+    }
+    for name, (help_text, value) in metrics.items():
+        yield f"# HELP call_emotions_{name} {help_text}"
+        yield f"# TYPE call_emotions_{name} gauge"
+        if isinstance(value, Counter):
+            yield from (f'call_emotions_{name}{{status="{status}"}} {count}' for status, count in sorted(value.items()))
+        else:
+            yield f"call_emotions_{name} {round(value, 3)!r}"

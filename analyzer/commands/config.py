@@ -5,7 +5,6 @@ import difflib
 import os
 import subprocess
 import tomllib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -39,31 +38,24 @@ def apply(parser: argparse.ArgumentParser, named: Path | None) -> Hooks:
     # Not Path.exists, which raises if this user may not enter the working folder.
     if named is None and not os.path.exists(path):
         return Hooks()
-    settings = _read_settings(path)
+    try:
+        settings = tomllib.loads(read_text(path))
+    except (OSError, ValueError) as error:
+        raise UsageError(f"the configuration {show(str(path))} cannot be read: {error}") from error
     hooks = {name: _parse_command(settings.pop(name), f"{path}: {name}") for name in HOOKS if name in settings}
     actions = {_key(action): action for action in parser._actions if action.dest not in _NOT_IN_FILES}
     for key, value in settings.items():
         name = key.replace("_", "-")
         if name not in actions:
-            close_matches = difflib.get_close_matches(name, [*actions, *HOOKS], 1)
-            hint = (
-                f": did you mean {close_matches[0]}?"
-                if close_matches
-                else f"; known are {', '.join(sorted([*actions, *HOOKS]))}"
-            )
+            known = sorted([*actions, *HOOKS])
+            close_matches = difflib.get_close_matches(name, known, 1)
+            hint = f": did you mean {close_matches[0]}?" if close_matches else f"; known are {', '.join(known)}"
             raise UsageError(f"{show(str(path))}: unknown setting {show(key)}{hint}")
         action = actions[name]
         action.default = _converted(action, value, f"{show(str(path))}: {name}")
     if hooks and named is None:
         raise UsageError(f"{path}: {next(iter(hooks))} is only run from a file that is named with --config")
     return Hooks(**hooks)
-
-
-def _read_settings(path: Path) -> dict[str, Any]:
-    try:
-        return tomllib.loads(read_text(path))
-    except (OSError, ValueError) as error:
-        raise UsageError(f"the configuration {show(str(path))} cannot be read: {error}") from error
 
 
 def _key(action: argparse.Action) -> str:
@@ -108,12 +100,11 @@ def run_hook(hooks: Hooks, status: int, output: Path) -> str | None:
     No shell is involved. The command gets the exit status and the output folder in the environment variables
     CALL_EMOTIONS_STATUS and CALL_EMOTIONS_OUTPUT.
     """
-    command: Sequence[str] = hooks.on_success if status == 0 else hooks.on_failure if status in (1, 3) else ()
+    command = hooks.on_success if status == 0 else hooks.on_failure if status in (1, 3) else ()
     if not command:
         return None
-    hook_variables = {"CALL_EMOTIONS_STATUS": str(status), "CALL_EMOTIONS_OUTPUT": str(output)}
+    environment = {**os.environ, "CALL_EMOTIONS_STATUS": str(status), "CALL_EMOTIONS_OUTPUT": str(output)}
     try:
-        environment = {**os.environ, **hook_variables}
         completed = subprocess.run(  # noqa: S603  # set by the operator, in a file named with --config
             command, env=environment, stdin=subprocess.DEVNULL, timeout=600, check=False
         )

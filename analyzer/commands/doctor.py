@@ -5,7 +5,7 @@ import platform
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -38,8 +38,6 @@ _EXTRAS = {"distributed": "--cluster", "s3fs": "s3:// addresses"}
 #: Less free disk space than this (bytes) fails the check.
 _LITTLE_ROOM = 1 << 30
 
-Check = Callable[[], Iterator[str]]
-
 
 def run(
     inputs: Sequence[str],
@@ -53,27 +51,30 @@ def run(
 
     `written` are the files that runs write besides the results, `programs` the programs that they start.
     """
-    checks: list[tuple[str, Check]] = [
-        ("python", _python),
-        ("packages", _packages),
-        ("machine", _machine),
-        ("model", lambda: _model(model)),
-        ("business use", _business_use),
-        ("decoding", _decoding),
-    ]
-    checks += [("results", lambda: _results(output))] if output else []
-    checks += [("recordings", lambda: _recordings(inputs))] if inputs else []
-    checks += [("files", lambda: _files(written, metadata_file))] if written or metadata_file else []
-    checks += [("commands", lambda: _programs(programs))] if programs else []
-    results = [_run_check(name, check) for name, check in checks]
+    checks = {  # generators, which check nothing before their lines are read
+        "python": _python(),
+        "packages": _packages(),
+        "machine": _machine(),
+        "model": _model(model),
+        "business use": _business_use(),
+        "decoding": _decoding(),
+    }
+    if output:
+        checks["results"] = _results(output)
+    checks |= {
+        "recordings": _recordings(inputs),
+        "files": _files(written, metadata_file),
+        "commands": _programs(programs),
+    }
+    results = [_run_check(name, lines) for name, lines in checks.items()]
     check_printed()
     return 0 if all(results) else 3
 
 
-def _run_check(name: str, check: Check) -> bool:
+def _run_check(name: str, lines: Iterator[str]) -> bool:
     """Run a check and print what it finds; return whether it passed."""
     try:
-        for line in check():
+        for line in lines:
             print(f"ok    {name}: {line}")
     except Exception as error:  # any error is a finding
         message = str(error) if isinstance(error, CallEmotionsError) else f"{type(error).__name__}: {error}"
@@ -141,9 +142,8 @@ def _decoding() -> Iterator[str]:
             soundfile.write(path, sound, 8000, format=container, subtype=subtype)
             with open_audio(path) as stream:
                 decoded = np.concatenate(list(stream.blocks()), axis=1)
-            if (
-                not 0.3 < float(np.sqrt(np.square(decoded).mean())) < 0.4
-            ):  # RMS of this sine: 0.35; codecs change single samples
+            rms = float(np.sqrt(np.square(decoded).mean()))
+            if not 0.3 < rms < 0.4:  # that of this sine is 0.35; codecs change single samples
                 raise ValueError(f"a {name} file does not come back as it was written")
     import av
 
@@ -164,15 +164,12 @@ def _results(output: Path) -> Iterator[str]:
         ledger = Ledger(output, writable=False)
         yield f"{ledger.count_by_status().total():,} recordings known"
         ledger.close()
-        yield _lock(output)
-
-
-def _lock(output: Path) -> str:
-    try:
-        with run_lock(output, 0, StopSignals()):
-            return "no run is using it"
-    except AnotherRun as error:
-        return str(error)
+        try:
+            with run_lock(output, 0, StopSignals()):
+                pass
+            yield "no run is using it"
+        except AnotherRun as error:
+            yield str(error)
 
 
 def _files(written: Sequence[Path], metadata_file: Path | None) -> Iterator[str]:

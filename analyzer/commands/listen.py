@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, TextIO
 
@@ -56,22 +57,21 @@ def run(settings: ListenSettings, source: BinaryIO, sink: TextIO, stop: StopSign
     except ValueError as error:
         raise UsageError(str(error)) from error
     status = 0
-    try:
+    with suppress(BrokenPipeError):  # the reader closes the pipe, as in `listen | head`
         try:
             for samples in _samples(source, settings, stop):
                 _write_rows(stream.push(samples), stream.speakers, sink)
         except Stopped as stopped:
             status = stopped.exit_status
         _write_rows(stream.finish(), stream.speakers, sink)
-    except BrokenPipeError:
-        pass  # the reader closed the pipe, as in `listen | head`
     return status
 
 
 def _samples(source: BinaryIO, settings: ListenSettings, stop: StopSignals) -> Iterator[np.ndarray]:
     """Yield the available samples, int16 shaped (channels, samples), until the input ends.
 
-    Raises Stopped at a signal. An incomplete frame at the end (not one sample of every channel) is dropped.
+    An incomplete frame at the end (not one sample of every channel) is dropped. Raises Stopped at a signal, UsageError
+    if the input begins like a file of a known format.
     """
     frame = _SAMPLE_BYTES * settings.channels
     read_limit = max(1, round(_LONGEST_READ_S * settings.rate)) * frame
@@ -82,22 +82,16 @@ def _samples(source: BinaryIO, settings: ListenSettings, stop: StopSignals) -> I
         if not chunk:
             return
         buffer += chunk
-        if is_first:
-            _check_raw(buffer)
+        if is_first and (file_format := sniff(buffer)):
+            raise UsageError(
+                f"listen expects raw PCM samples, and got a file of the format {file_format}. Convert it, for example: "
+                f"{_EXAMPLE}"
+            )
         is_first = False
         complete = len(buffer) // frame * frame
         if complete:
             yield np.frombuffer(buffer[:complete], "<i2").reshape(-1, settings.channels).T
             buffer = buffer[complete:]
-
-
-def _check_raw(head: bytes) -> None:
-    """Raise UsageError if the input begins like a file of a known format instead of with raw samples."""
-    if file_format := sniff(head):
-        raise UsageError(
-            f"listen expects raw PCM samples, and got a file of the format {file_format}. Convert it, for example: "
-            f"{_EXAMPLE}"
-        )
 
 
 def _write_rows(rows: list[Row], speakers: tuple[str, ...], sink: TextIO) -> None:

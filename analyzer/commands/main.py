@@ -5,6 +5,7 @@ import logging
 import os
 import re
 import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,9 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 log = logging.getLogger(logs.LOGGER)
+
+#: Before the traceback of an error that is a bug of this tool.
+_UNFORESEEN = "unforeseen, please report it: "
 
 _Settings = TypeVar("_Settings", bound="DataclassInstance")
 
@@ -48,17 +52,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         return stopped.exit_status
     except Exception as error:
-        log.error("%s", error if isinstance(error, OSError) else _unexpected_error_text(error))
+        log.error("%s", error if isinstance(error, OSError) else f"{_UNFORESEEN}{traceback.format_exc()}")
         return CannotWork.exit_status
     finally:
         logs.close()
-
-
-def _unexpected_error_text(error: Exception) -> str:
-    """Return the message for an unexpected error, which is a bug of this tool, with the full traceback."""
-    import traceback
-
-    return f"unforeseen, please report it: {''.join(traceback.format_exception(error))}"
 
 
 def _analyze(
@@ -81,14 +78,12 @@ def _analyze(
     one_thread_per_process()
     try:
         status = _run(options, stop)
-    except CallEmotionsError as error:
-        # Folder names may contain numbers that are masked in names of recordings.
-        log.error("%s", re.sub(r"\d{7,}", "…", str(error)) if options.mask_names else error)
-        status = error.exit_status
     except Exception as error:
-        text = _unexpected_error_text(error)
+        is_bug = not isinstance(error, CallEmotionsError)
+        text = f"{_UNFORESEEN}{traceback.format_exc()}" if is_bug else str(error)
+        # Folder names may contain numbers that are masked in names of recordings.
         log.error("%s", re.sub(r"\d{7,}", "…", text) if options.mask_names else text)
-        status = CannotWork.exit_status
+        status = getattr(error, "exit_status", CannotWork.exit_status)
     if not options.dry_run and (hook_error := config.run_hook(hooks, status, options.output)):
         log.warning("%s", hook_error)
     return status
@@ -156,15 +151,9 @@ def _report(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: 
 
     if options.since and options.until and options.since > options.until:
         parser.error("report: --since is later than --until")
-    return report.run(
-        _settings(
-            report.ReportSettings,
-            options,
-            period=Period(options.since, options.until) if options.since or options.until else None,
-            jobs=options.jobs or os.cpu_count() or 1,
-        ),
-        stop,
-    )
+    period = Period(options.since, options.until) if options.since or options.until else None
+    jobs = options.jobs or os.cpu_count() or 1
+    return report.run(_settings(report.ReportSettings, options, period=period, jobs=jobs), stop)
 
 
 def _prune(parser: argparse.ArgumentParser, options: argparse.Namespace, stop: StopSignals) -> int:
@@ -199,9 +188,7 @@ def console() -> None:
     status = main()
     write_error = standard_streams.lost_by(sys.stdout)
     if write_error and status in (0, 1) and not standard_streams.is_unwanted(write_error):
-        print(
-            f"{logs.LOGGER}: standard output could not be written: {write_error.strerror or write_error}",
-            file=sys.stderr,
-        )
+        reason = write_error.strerror or write_error
+        print(f"{logs.LOGGER}: standard output could not be written: {reason}", file=sys.stderr)
     sys.stderr.flush()
     os._exit(status)

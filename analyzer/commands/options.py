@@ -31,12 +31,6 @@ _MIN_AGE_HELP = "ignore files changed in the last S seconds"
 _LOCK_WAIT_HELP = "wait up to S seconds for another run"
 _SENSITIVITY_HELP = "how readily segments are labelled negative (default: normal)"
 _WHERE_HELP = "by a column of --metadata or a group of --name-pattern, such as customer=4711"
-_RUN_GROUP, _SPEAKER_GROUP, _SELECTION_GROUP, _OPERATION_GROUP = (
-    "run",
-    "speakers and names",
-    "selection of recordings",
-    "operation",
-)
 
 
 def command_line() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
@@ -57,35 +51,12 @@ def command_line() -> tuple[argparse.ArgumentParser, argparse.ArgumentParser]:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     _add_analyze_options(analyze)
-    _add_doctor_options(
-        commands.add_parser(
-            "doctor",
-            help="check the installation",
-            description="Check the installation, the model, the inputs and the output folder.",
-        )
-    )
-    _add_prune_options(
-        commands.add_parser(
-            "prune",
-            help="delete results permanently",
-            description="Print which results will be deleted, then delete them; later runs do not redo them.",
-        )
-    )
+    _add_doctor_options(commands.add_parser("doctor", help="check the installation"))
+    _add_prune_options(commands.add_parser("prune", help="delete results permanently"))
     _add_report_options(
-        commands.add_parser(
-            "report",
-            help="rebuild workbook, pages and other files from stored results",
-            description="Rebuild tables, pages and other files from the results in DIR, without reading audio.",
-        )
+        commands.add_parser("report", help="rebuild workbook, pages and other files from stored results")
     )
-    _add_listen_options(
-        commands.add_parser(
-            "listen",
-            help="analyse live audio",
-            description="Read raw PCM from standard input (16-bit signed PCM, little-endian, channels interleaved), "
-            "and print a line of JSON for every segment of speech within a second of its end.",
-        )
-    )
+    _add_listen_options(commands.add_parser("listen", help="analyse live audio"))
     return parser, analyze
 
 
@@ -99,23 +70,15 @@ def _add_analyze_options(analyze: argparse.ArgumentParser) -> None:
     add("--format", dest="formats", type=_formats, default=DEFAULT_FORMATS, metavar="csv,xlsx,…", help=_FORMATS_HELP)
     add("--embed-audio", action="store_true", help="embed audio in HTML pages instead of a link")
     add("--config", type=Path, metavar="FILE", help="options in TOML (default: ./call-emotions.toml, if it is there)")
-    _add_run_options(analyze)
-    _add_speaker_options(analyze)
-    _add_selection_options(analyze)
-    _add_operation_options(analyze)
 
-
-def _add_run_options(analyze: argparse.ArgumentParser) -> None:
-    add = analyze.add_argument_group(_RUN_GROUP).add_argument
+    add = analyze.add_argument_group("run").add_argument
     add("-j", "--jobs", type=_jobs, metavar="N", help="recordings at a time (default, and at most: one per core)")
     add("--cluster", metavar="ADDRESS", help="use a Dask cluster, such as tcp://scheduler:8786")
     add("--max-hours", type=_hours, metavar="H", help="start no new recording after H hours")
     add("--lock-wait", dest="lock_wait_s", type=_seconds, default=0.0, metavar="S", help=_LOCK_WAIT_HELP)
     add("--dry-run", action="store_true", help="only print what would be analysed, and its length in hours")
 
-
-def _add_speaker_options(analyze: argparse.ArgumentParser) -> None:
-    add = analyze.add_argument_group(_SPEAKER_GROUP).add_argument
+    add = analyze.add_argument_group("speakers and names").add_argument
     add("--speakers", type=_roles, default=(), metavar="ROLE,ROLE", help="roles by channel, such as agent,customer")
     add("--only", type=_roles, default=(), metavar="ROLE", help="infer the emotions of this role alone")
     add("--name-pattern", type=_name_pattern, metavar="REGEX", help="finds the groups date, time and others in names")
@@ -123,18 +86,14 @@ def _add_speaker_options(analyze: argparse.ArgumentParser) -> None:
     add("--mask-names", action="store_true", help="replace numbers of seven digits or more in names by a keyed hash")
     add("--time-zone", type=_zone, metavar="Z", help="of all times, such as Europe/Berlin (default: the system's)")
 
-
-def _add_selection_options(analyze: argparse.ArgumentParser) -> None:
-    add = analyze.add_argument_group(_SELECTION_GROUP).add_argument
+    add = analyze.add_argument_group("selection of recordings").add_argument
     add("--min-age", dest="min_age_s", type=_seconds, default=0.0, metavar="S", help=_MIN_AGE_HELP)
     add("--checksum", action="store_true", help="detect changes by checksum instead of size and time")
     add("--follow-links", action="store_true", help="follow symbolic links that lead out of INPUT")
     add("--retry-failed", action="store_true", help="also retry recordings that failed on three days")
     add("--force", action="store_true", help="re-analyse everything")
 
-
-def _add_operation_options(analyze: argparse.ArgumentParser) -> None:
-    group = analyze.add_argument_group(_OPERATION_GROUP)
+    group = analyze.add_argument_group("operation")
     verbosity = group.add_mutually_exclusive_group()
     verbosity.add_argument("-q", "--quiet", action="store_true", help="print errors only")
     verbosity.add_argument("-v", "--verbose", action="store_true", help="one line per recording")
@@ -145,6 +104,7 @@ def _add_operation_options(analyze: argparse.ArgumentParser) -> None:
 
 
 def _add_doctor_options(doctor: argparse.ArgumentParser) -> None:
+    doctor.description = "Check the installation, the model, the inputs and the output folder."
     add = doctor.add_argument
     add("inputs", nargs="*", metavar="INPUT", help="recordings as for analyze, to see whether they can be reached")
     add("-o", "--output", type=Path, default=None, metavar="DIR", help="output folder")
@@ -152,6 +112,7 @@ def _add_doctor_options(doctor: argparse.ArgumentParser) -> None:
 
 
 def _add_prune_options(prune: argparse.ArgumentParser) -> None:
+    prune.description = "Print which results will be deleted, then delete them; later runs do not redo them."
     add = prune.add_argument
     add("-o", "--output", type=Path, default=Path("reports"), metavar="DIR", help="output folder (default: reports)")
     add("--older-than", dest="days", type=_age, metavar="AGE", help="by the recording's date: 90d, 12w, 6m or 2y")
@@ -163,6 +124,7 @@ def _add_prune_options(prune: argparse.ArgumentParser) -> None:
 
 
 def _add_report_options(report: argparse.ArgumentParser) -> None:
+    report.description = "Rebuild tables, pages and other files from the results in DIR, without reading audio."
     add = report.add_argument
     add("output", type=Path, metavar="DIR", help="the folder that analyze wrote to")
     add("--since", type=_day, metavar="DAY", help="include recordings from this date on, such as 2026-11-24")
@@ -175,6 +137,10 @@ def _add_report_options(report: argparse.ArgumentParser) -> None:
 
 
 def _add_listen_options(listen: argparse.ArgumentParser) -> None:
+    listen.description = (
+        "Read raw PCM from standard input (16-bit signed PCM, little-endian, channels interleaved), and print a line "
+        "of JSON for every segment of speech within a second of its end."
+    )
     add = listen.add_argument
     add("--rate", type=_count, default=8000, metavar="HZ", help="samples per second (default: 8000)")
     add("--channels", type=_count, default=1, metavar="N", help="channels, each analysed separately (default: 1)")

@@ -50,7 +50,11 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
     output = settings.output
     if not (output / FILE_NAME).exists():
         raise UsageError(f"there are no results in {show(str(output))}: name the folder that analyze wrote to")
-    with run_lock(output, settings.lock_wait_s, stop) as lock, closing(_open_ledger(output)) as ledger:
+    with (
+        run_lock(output, settings.lock_wait_s, stop) as lock,
+        # A copy in memory if this user may not write it.
+        closing(Ledger(output, in_memory=not os.access(output / FILE_NAME, os.W_OK))) as ledger,
+    ):
         try:
             if lock.previous_run_died:
                 clear_unfinished(output)
@@ -60,14 +64,11 @@ def run(settings: ReportSettings, stop: StopSignals) -> int:
     return 1 if failed else 0
 
 
-def _open_ledger(output: Path) -> Ledger:
-    """Open the ledger, or a copy of it in memory if this user may not write it."""
-    return Ledger(output, in_memory=not os.access(output / FILE_NAME, os.W_OK))
-
-
 def _rebuild(ledger: Ledger, settings: ReportSettings, stop: StopSignals) -> int:
     output = settings.output
-    formats = settings.formats or _existing_formats(output)
+    formats = settings.formats or tables.existing_formats(output).union(
+        name for name in EXTENSIONS if (output / name).is_dir()
+    )
     pattern = None if settings.pattern is None else name_pattern(settings.pattern, ledger)
     selection = Selection(settings.period, pattern)
     if pattern and not any(selection.fits(entry.identity.shown) for entry in ledger.entries()):
@@ -97,8 +98,3 @@ def _empty_period_hint(period: Period, selection: Selection, ledger: Ledger) -> 
         days.add(day)
     days.discard("")  # of recordings whose day is unknown
     return f"no recording is of these days: there are some from {min(days)} to {max(days)}" if days else None
-
-
-def _existing_formats(output: Path) -> frozenset[str]:
-    """Return the formats in which results exist."""
-    return tables.existing_formats(output) | {name for name in EXTENSIONS if (output / name).is_dir()}

@@ -5,16 +5,10 @@ import stat
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, TypeVar
+from typing import TypeAlias, TypeVar
 
 from analyzer.audio import storage
-from analyzer.audio.signatures import (
-    SNIFFED_BYTES,
-    is_recording_name,
-    sniff,
-    unreadable_content,
-    unreadable_name,
-)
+from analyzer.audio.signatures import SNIFFED_BYTES, is_recording_name, sniff, unreadable_content, unreadable_name
 from analyzer.audio.storage import Location
 from analyzer.errors import IncompleteRecording, UnreadableRecording, UsageError, VanishedRecording
 from analyzer.inputs.system_files import has_system_part, is_system_file
@@ -25,7 +19,6 @@ from analyzer.runtime.isolation import format_error, traceback_of
 COPY_EXTENSIONS = frozenset((".part", ".partial", ".tmp", ".filepart", ".crdownload"))
 #: Prefix of the reason in the ledger entry of a folder.
 NOT_LISTED = "the folder cannot be listed"
-
 
 Item = TypeVar("Item")
 
@@ -132,18 +125,18 @@ def _parse_input(argument: str) -> Input:
     label_given = (
         bool(separator and label) and "/" not in label and os.sep not in label and not os.path.exists(argument)
     )
-    try:
-        folder, file = _split_location(location if label_given else argument)
-    except MissingInput as error:
-        raise MissingInput(str(error), label if label_given else error.label) from None
+    folder, file = _split_location(location, label) if label_given else _split_location(argument)
     name = label if label_given else str(folder).rpartition("/")[2] if isinstance(folder, str) else folder.name
     if not name or name in (".", ".."):
         raise UsageError(f"{show(str(folder))} has no name that could serve as label: give LABEL={show(argument)}")
     return Input(name, folder, file, label_given)
 
 
-def _split_location(argument: str) -> tuple[Location, str | None]:
-    """Return the folder of an input, and the name of the file in it if the input is a single file."""
+def _split_location(argument: str, label: str = "") -> tuple[Location, str | None]:
+    """Return the folder of an input, and the name of the file in it if the input is a single file.
+
+    Raises MissingInput, with `label` or else the last part of the path, if there is no such file or folder.
+    """
     if storage.is_address(argument):
         scheme, _, rest = argument.partition("://")
         address = f"{scheme.lower()}://{rest.rstrip('/')}"
@@ -155,7 +148,7 @@ def _split_location(argument: str) -> tuple[Location, str | None]:
         return trimmed_folder, folder[len(trimmed_folder) :] + file  # between two slashes is a folder without a name
     path = Path(os.path.abspath(argument))
     if not os.path.lexists(path):
-        raise MissingInput(f"no such file or folder: {show(str(path))}", path.name)
+        raise MissingInput(f"no such file or folder: {show(str(path))}", label or path.name)
     return (path, None) if path.is_dir() else (path.parent, path.name)
 
 
@@ -192,7 +185,7 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
     if source.file is not None:
         yield from _collect(tree, source.file, _look(tree, source.file))
         return
-    folders = [_folder_contents(tree, _Folder("", frozenset()))]  # a stack, not recursion: any depth works
+    folders = [_folder_contents(tree, "", frozenset())]  # a stack, not recursion: any depth works
     while folders:
         item = next(folders[-1], None)
         if item is None:
@@ -200,7 +193,7 @@ def walk(source: Input, output: Path, follow_links: bool = False) -> Iterator[Fo
         elif isinstance(item, Found):
             yield item
         else:
-            folders.append(_folder_contents(tree, item))
+            folders.append(item)
 
 
 def has_system_files(source: Input) -> bool:
@@ -219,10 +212,13 @@ def _walk_storage(source: Input, address: str, prefix: str) -> Iterator[Found]:
         if source.file is None and has_system_part(item.name):
             continue
         relative = f"{prefix}{item.name}"
-        if not is_text(relative):
+        try:
+            os.fsencode(relative)  # always possible for local files
+        except UnicodeEncodeError:
             identity = Identity(source.label, relative.encode(errors="backslashreplace").decode())
             yield Found(identity, f"{address}/{relative}", problem="its name holds characters that are no text")
-        elif item.is_folder:
+            continue
+        if item.is_folder:
             yield from _walk_storage(source, address, f"{relative}/")
         else:
             yield Found(Identity(source.label, relative), f"{address}/{relative}", item.size, item.mtime_ns)
@@ -243,45 +239,38 @@ class _Tree:
         return not Path(os.path.realpath(path)).is_relative_to(self.real_root)
 
 
-class _Folder(NamedTuple):
-    """A folder to walk, by its path below the input; `above` holds its parent folders, to detect cycles of links."""
-
-    below: str
-    above: frozenset[tuple[int, int]]
+#: The files of a folder, and the contents of each folder in it, in order.
+_Contents: TypeAlias = Iterator["Found | _Contents"]
 
 
-def _folder_contents(tree: _Tree, folder: _Folder) -> Iterator["Found | _Folder"]:
-    """Yield the files of a folder and the folders in it, in order."""
-    relative_folder, path = folder.below, tree.root / folder.below
+def _folder_contents(tree: _Tree, below: str, above: frozenset[tuple[int, int]]) -> _Contents:
+    """Yield what is in the folder at a path below the input; `above` holds its parents, to detect cycles of links."""
+    path = tree.root / below
     try:
         names = sorted(os.listdir(path), key=os.fsencode)
         status = os.stat(path)
     except Exception as error:
+        identity = Identity(tree.label, below or ".")
         problem = f"{NOT_LISTED}: {_describe_error(error) if isinstance(error, OSError) else format_error(error)}"
-        traceback = traceback_of(error)
-        yield Found(
-            Identity(tree.label, relative_folder or "."), path, problem=problem, is_folder=True, traceback=traceback
-        )
+        yield Found(identity, path, problem=problem, is_folder=True, traceback=traceback_of(error))
         return
-    above = folder.above | {(status.st_dev, status.st_ino)}
+    above |= {(status.st_dev, status.st_ino)}
     for name in names:
-        relative = f"{relative_folder}/{name}" if relative_folder else name
-        yield from _collect(tree, relative, _visit(tree, name, _Folder(relative, above)))
+        relative = f"{below}/{name}" if below else name
+        yield from _collect(tree, relative, _visit(tree, name, relative, above))
 
 
-def _visit(tree: _Tree, name: str, folder: _Folder) -> Iterator["Found | _Folder"]:
-    """Yield the file or folder at a path; nothing if it is to be left out."""
-    path = tree.root / folder.below
+def _visit(tree: _Tree, name: str, relative: str, above: frozenset[tuple[int, int]]) -> _Contents:
+    """Yield the file at a path or the contents of the folder there; nothing if it is to be left out."""
+    path = tree.root / relative
     if is_system_file(name):
         return
-    if not _is_folder(path, tree, folder.above):
-        yield from _look(tree, folder.below)
-        return
-    if path == tree.output or same(path, tree.output):
-        return
-    if is_recording_name(name):
-        yield Found(Identity(tree.label, folder.below), path, problem="it is a folder, not a recording")
-    yield folder
+    if not _is_folder(path, tree, above):
+        yield from _look(tree, relative)
+    elif path != tree.output and not same(path, tree.output):
+        if is_recording_name(name):
+            yield Found(Identity(tree.label, relative), path, problem="it is a folder, not a recording")
+        yield _folder_contents(tree, relative, above)
 
 
 def _collect(tree: _Tree, relative: str, items: Iterator[Item]) -> "list[Item | Found]":
@@ -344,15 +333,6 @@ def check_unchanged(found: Found) -> None:
         raise UnreadableRecording(_describe_error(error)) from error
     if (status.st_size, status.st_mtime_ns) != (found.size, found.mtime_ns):
         raise IncompleteRecording("it is still being written: it changed while the run was going on")
-
-
-def is_text(name: str) -> bool:
-    """Whether a name in object storage can be encoded; names of local files always can."""
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def copied_name(path: str) -> str | None:

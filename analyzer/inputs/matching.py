@@ -120,14 +120,11 @@ def _row_keys(name: str) -> Iterator[tuple[int, str]]:
 def _recording_keys(identity: Identity, source: Input) -> Iterator[tuple[int, str]]:
     """Yield the level and key of each name that a row may give a recording, as in `_row_keys`."""
     relative_path, folders = _normalise(identity.path), _absolute_paths(source.folder)
-    labelled_paths = tuple(
-        dict.fromkeys(
-            f"{label}/{relative_path}" for label in (_normalise(identity.label), folders[0].rpartition("/")[2])
-        )
-    )
+    labels = dict.fromkeys((_normalise(identity.label), folders[0].rpartition("/")[2]))
+    labelled_paths = [f"{label}/{relative_path}" for label in labels]
     names = {
-        "absolute": tuple(f"{folder}/{relative_path}" for folder in folders),
-        "relative": tuple(dict.fromkeys((*labelled_paths, relative_path, relative_path.rpartition("/")[2]))),
+        "absolute": [f"{folder}/{relative_path}" for folder in folders],
+        "relative": list(dict.fromkeys((*labelled_paths, relative_path, relative_path.rpartition("/")[2]))),
         "tail": labelled_paths,
     }
     has_extension = is_recording_name(relative_path)

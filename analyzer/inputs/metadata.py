@@ -76,10 +76,8 @@ def _parse_table(text: str, shown_path: str) -> tuple[list[str], Iterator[_Row]]
             return names, rows
         headers.append(header)
     columns = [show(name) for name in max(headers, key=len) if name.strip(_SEPARATORS)][:20]
-    raise UsageError(
-        f"the metadata {shown_path} have no column {_FILE}: "
-        + (f"the first row has {', '.join(columns)}" if columns else "there is no row")
-    )
+    found = f"the first row has {', '.join(columns)}" if columns else "there is no row"
+    raise UsageError(f"the metadata {shown_path} have no column {_FILE}: {found}")
 
 
 def _nonempty_rows(text: str, separator: str, has_sep_line: bool) -> Iterator[_Row]:

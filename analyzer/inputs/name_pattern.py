@@ -2,7 +2,8 @@
 
 import re
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from typing import Any
 
 from analyzer.errors import UsageError
 from analyzer.inputs import dates
@@ -87,8 +88,7 @@ class NamePattern:
                 match = self._compiled.search(text, position, timeout=max(remaining_s, 0.001))
                 if not match:
                     break
-                groups = {group: (value, match.span(group)) for group, value in match.groupdict().items()}
-                yield Found(groups, text, start)
+                yield Found(match, start)
                 position = match.start() + 1 if "date" in self.groups else len(text) + 1
 
     def _count_slow(self, duration_s: float) -> None:
@@ -101,24 +101,21 @@ class NamePattern:
 
 
 class Found:
-    """A match of a pattern in a name: the groups, with their text and their position in `text`.
+    """A match of a pattern in the part of a name that begins at position `offset`."""
 
-    `text` is the part of the name that begins at position `offset`.
-    """
-
-    def __init__(self, parts: Mapping[str, tuple[str | None, tuple[int, int]]], text: str, offset: int) -> None:
-        self._parts, self._text, self._offset = parts, text, offset
+    def __init__(self, match: Any, offset: int) -> None:
+        self._match, self._groups, self._offset = match, match.groupdict(), offset
 
     @property
     def moment(self) -> str:
         """The date and the time of day, as shown in tables; empty if there is no valid date."""
-        day, clock = dates.parse_day(self._group("date")), dates.parse_time(self._group("time"))
+        day, clock = dates.parse_day(self._groups.get("date")), dates.parse_time(self._groups.get("time"))
         return f"{day} {clock}" if day and clock else day
 
     @property
     def others(self) -> dict[str, str]:
         """The non-empty groups other than date and time."""
-        return {key: value for key, (value, _) in self._parts.items() if value and key not in ("date", "time")}
+        return {key: value for key, value in self._groups.items() if value and key not in ("date", "time")}
 
     @property
     def spans(self) -> list[tuple[int, int]]:
@@ -130,15 +127,11 @@ class Found:
         """Whether there is a valid date, and date and time are not adjacent to other digits."""
         inside = {index for start, end in self._spans for index in range(start, end)}
         borders = {index + step for index in inside for step in (-1, 1)} - inside
-        return bool(self.moment) and not any(
-            self._text[index : index + 1].isdecimal() for index in borders if index >= 0
-        )
+        text = self._match.string
+        return bool(self.moment) and not any(text[index : index + 1].isdecimal() for index in borders if index >= 0)
 
     @property
     def _spans(self) -> list[tuple[int, int]]:
-        """Start and end of the date and the time in `text`, as far as they are valid."""
+        """Start and end of the date and the time in that part of the name, as far as they are valid."""
         parsers = (("date", dates.parse_day), ("time", dates.parse_time))
-        return [self._parts[group][1] for group, parse in parsers if parse(self._group(group))]
-
-    def _group(self, name: str) -> str | None:
-        return self._parts[name][0] if name in self._parts else None
+        return [self._match.span(group) for group, parse in parsers if parse(self._groups.get(group))]

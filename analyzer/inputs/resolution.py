@@ -75,6 +75,10 @@ class MetadataResolver:
         """Return the name of a recording in every result, masked if names are masked."""
         return self.mask.identity(identity) if self.mask else identity
 
+    def masked(self, text: str) -> str:
+        """Return a text, with masked numbers if names are masked."""
+        return self.mask.text(text) if self.mask else text
+
     def metadata_row(self, identity: Identity) -> MetadataRow | None:
         """Return what the metadata say about a recording, found by its file name; None if it is not in them."""
         names = exact_names(identity, self.called(identity)) if self.metadata else ()
