@@ -43,11 +43,11 @@ def of_metadata(rows: Rows, resolver: MetadataResolver, ledger: Ledger, inputs: 
         yield logging.WARNING, "--metadata: the file has no rows"
     not_used = "may mean several recordings, or one that another row means, too, and were not used"
     of_several = "are about several recordings each, which have the same file name"
-    advice = "; give names as in files.csv"
+    hint = "; give names as in files.csv"
     for names, problem, suffix in (
         (_unknown_names(rows.unmatched, resolver, ledger, inputs), "match no recording", ""),
-        (rows.ambiguous, not_used, advice),
-        (rows.of_several, of_several, advice),
+        (rows.ambiguous, not_used, hint),
+        (rows.of_several, of_several, hint),
     ):
         if names:
             count = f"{len(names)} of {len(rows.names)} rows"
