@@ -9,10 +9,10 @@ UNCERTAIN = "uncertain"
 #: Further class of some networks: non-speech such as music, tones and noise.
 OTHER = "other"
 
-#: Prior of each emotion on calls. Acted corpora are mostly emotional, calls are mostly neutral or calm; a model's
-#: probabilities are re-weighted from its training prior to this one. Real calls are even more neutral: these values
-#: separate the groups (level, lively, negative) best on unseen speakers, as far as calm readers are not yet labelled
-#: negative (training/EXPERIMENTS.md).
+#: Prior of each emotion on calls. Acted corpora are mostly emotional, calls are mostly neutral or calm; probabilities
+#: under this prior decide whether a segment is negative. Real calls are even more neutral: these values separate the
+#: groups (level, lively, negative) best on unseen speakers, as far as calm readers are not yet labelled negative
+#: (training/EXPERIMENTS.md).
 CALL_PRIOR = (0.36, 0.18, 0.15, 0.07, 0.09, 0.07, 0.04, 0.04)
 
 EVEN_PRIOR = (1 / len(EMOTIONS),) * len(EMOTIONS)

@@ -50,6 +50,7 @@ def edit(model: Path, **changes: object) -> None:
     (model / SETTINGS_FILE).write_text(json.dumps(fields))
 
 
+RANGE = {"usual": 0.1, "high": 0.2}
 POINT = {"negative_from": 0.5, "found": None, "false": None}
 
 
@@ -120,6 +121,13 @@ def test_zero_probability_stays_zero(model: Path, monkeypatch: pytest.MonkeyPatc
         (lambda m: edit(m, call_prior=[0.5, 0.5]), "call_prior needs eight"),
         (lambda m: edit(m, training_prior=[0.0] + [0.2] * 7), "training_prior needs eight"),
         (lambda m: edit(m, training_prior=["much"] * 8), "cannot be used"),
+        (lambda m: edit(m, level_speech=[0.1, 0.2]), "level_speech has to be an object"),
+        (lambda m: edit(m, level_speech={"negative": 0.2}), "cannot be used"),
+        (lambda m: edit(m, level_speech={"negative": RANGE}), "cannot be used"),
+        (
+            lambda m: edit(m, level_speech={"negative": RANGE, "lively": RANGE | {"high": 0.05}}),
+            "level_speech lively has",
+        ),
         (lambda m: edit(m, sensitivities=[0.6, 0.5, 0.4]), "an object of low, normal, high"),
         (lambda m: edit(m, sensitivities={"low": POINT, "normal": POINT}), "an object of low, normal, high"),
         (lambda m: edit(m, sensitivities=points() | {"highest": POINT}), "and nothing else"),

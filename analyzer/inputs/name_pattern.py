@@ -132,6 +132,6 @@ class Found:
 
     @property
     def _spans(self) -> list[tuple[int, int]]:
-        """Start and end of the date and the time in that part of the name, as far as they are valid."""
+        """Start and end of the date and of the time in that part of the name; only of valid ones."""
         parsers = (("date", dates.parse_day), ("time", dates.parse_time))
         return [self._match.span(group) for group, parse in parsers if parse(self._groups.get(group))]

@@ -28,11 +28,9 @@ USUAL, HIGH = 0.25, 0.95
 RECENT = 100
 #: Largest reduction, relative to the distance between `usual` and `high` in log odds.
 _LIMIT = 1.5
-#: Groups in the order in which they are adjusted.
-_INDICES = {
-    "lively": [EMOTIONS.index(emotion) for emotion in LIVELY],
-    "negative": [EMOTIONS.index(emotion) for emotion in NEGATIVE],
-}
+#: Groups of emotions by field of LevelSpeech, in the order in which they are adjusted.
+GROUPS = {"lively": LIVELY, "negative": NEGATIVE}
+_INDICES = {group: [EMOTIONS.index(emotion) for emotion in emotions] for group, emotions in GROUPS.items()}
 
 
 @dataclass(frozen=True)

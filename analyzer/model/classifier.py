@@ -178,8 +178,10 @@ class ModelSettings:
         return cls(**fields)
 
 
-def _level_speech(fields: Mapping[str, Mapping[str, float]]) -> LevelSpeech:
-    """Read the object in `classifier.json`; raises ValueError, TypeError or AttributeError if it is invalid."""
+def _level_speech(fields: object) -> LevelSpeech:
+    """Read the object in `classifier.json`; raises ValueError or TypeError if it is invalid."""
+    if not isinstance(fields, dict):
+        raise ValueError("its level_speech has to be an object, or null")
     level = LevelSpeech(**{group: GroupRange(**found) for group, found in fields.items()})
     for group, found in vars(level).items():
         if not (_is_number(found.usual) and _is_number(found.high) and 0 < found.usual <= found.high < 1):
@@ -238,7 +240,7 @@ def read_settings(folder: Path) -> ModelSettings:
     """Read the settings of the model in `folder`; raises CannotWork if they are missing or invalid."""
     try:
         return ModelSettings.from_json((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise CannotWork(f"the model in {folder} cannot be used: {error}") from error
 
 
@@ -302,12 +304,11 @@ class Classifier:
         shift = np.log(target_prior) - np.log(self.settings.training_prior)
         self._prior_shift = shift.astype(np.float32)
         self._to_calls = np.array(self.settings.call_prior) / target_prior
-        to_even = tuple(np.array(EVEN_PRIOR) / target_prior)
         self.labelling = Labelling(
             self.settings.sensitivities.at(sensitivity).negative_from,
             self.settings.uncertain_below,
             to_calls=None if prior == "calls" else tuple(self._to_calls),
-            to_even=None if prior == "even" else to_even,
+            to_even=None if prior == "even" else tuple(np.array(EVEN_PRIOR) / target_prior),
         )
 
     def speaker(self) -> Speaker | None:

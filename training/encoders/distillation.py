@@ -4,6 +4,7 @@ The teacher's outputs for all augmented copies are computed once and cached, so 
 small network.
 """
 
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -94,12 +95,12 @@ def teacher_outputs(
     frames = path.with_suffix(".i8")
     ranges = np.stack([copies.starts[:-1], copies.starts[1:]], axis=1)
     if not (path.is_file() and frames.is_file()):
-        quantized = path.with_suffix(".onnx")
         chosen = spread(ranges[used], _QUANTIZATION_COPIES)
         segments = [piece for start, end in chosen for piece in _pieces(copies.frames[start:end])]
-        quantize(network, quantized, segments, whisper.SENSITIVE)
-        scaled = _compute_outputs(quantized, logits, copies.frames, ranges[used], frames)
-        quantized.unlink()
+        with tempfile.TemporaryDirectory() as scratch:
+            quantized = Path(scratch) / network.name
+            quantize(network, quantized, segments, whisper.SENSITIVE)
+            scaled = _compute_outputs(quantized, logits, copies.frames, ranges[used], frames)
         all_logits = np.zeros((len(used), _EMOTION_COUNT), np.float32)
         all_logits[used] = SCALE * scaled / scaled.std()
         save_arrays(path, logits=all_logits)

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from analyzer.emotions import CALL_PRIOR, EMOTIONS, LIVELY, NEGATIVE, OTHER
-from analyzer.model.baseline import HIGH, USUAL, GroupRange, LevelSpeech
+from analyzer.emotions import CALL_PRIOR, EMOTIONS, NEGATIVE, OTHER
+from analyzer.model.baseline import GROUPS, HIGH, USUAL, GroupRange, LevelSpeech
 from training.evaluation.measures import probabilities_of, share, with_prior
 
 NON_NEGATIVE = ("neutral", "calm")
@@ -25,7 +25,6 @@ LOGITS = tuple(f"logit_{name}" for name in (*EMOTIONS, OTHER))
 #: Thresholds are multiples of 1 / _STEPS.
 _STEPS = 10_000
 _TEMPERATURES = np.geomspace(0.5, 50, 400)
-_NEGATIVE_INDICES = [EMOTIONS.index(emotion) for emotion in NEGATIVE]
 
 
 @dataclass(frozen=True)
@@ -99,7 +98,12 @@ def probabilities(rows: pd.DataFrame, found: Calibration) -> np.ndarray:
 
 def negative(emotions: np.ndarray, prior: Sequence[float] = CALL_PRIOR) -> np.ndarray:
     """Return the probability of a negative emotion under `prior`, shaped (rows,); that of `emotions` is uniform."""
-    return with_prior(emotions, prior)[:, _NEGATIVE_INDICES].sum(axis=1)
+    return _of_group(emotions, prior, NEGATIVE)
+
+
+def _of_group(emotions: np.ndarray, prior: Sequence[float], group: Sequence[str]) -> np.ndarray:
+    """Return the summed probability of a group of emotions under `prior`, shaped (rows,)."""
+    return with_prior(emotions, prior)[:, [EMOTIONS.index(emotion) for emotion in group]].sum(axis=1)
 
 
 def held_out_corpus_rows(rows: pd.DataFrame) -> pd.DataFrame:
@@ -163,7 +167,7 @@ def level_speech(rows: pd.DataFrame, prior: Sequence[float] = CALL_PRIOR) -> Lev
     """Return how neutral and calm clips are classified, see analyzer.model.baseline; `rows` as in `thresholds`."""
     ranges = {
         group: GroupRange(*(round(quantile, 4) for quantile in _level_quantiles(rows, prior, (USUAL, HIGH), emotions)))
-        for group, emotions in (("lively", LIVELY), ("negative", NEGATIVE))
+        for group, emotions in GROUPS.items()
     }
     return LevelSpeech(**ranges)
 
@@ -173,8 +177,7 @@ def _level_quantiles(
 ) -> list[float]:
     """Return quantiles of the probability of some emotions over neutral and calm clips, with equal corpus weights."""
     level = rows[rows["emotion"].isin(NON_NEGATIVE)]
-    indices = [EMOTIONS.index(emotion) for emotion in emotions]
-    scores = with_prior(level[list(EMOTIONS)].to_numpy(float), prior)[:, indices].sum(axis=1)
+    scores = _of_group(level[list(EMOTIONS)].to_numpy(float), prior, emotions)
     weights = _equal_corpus_weights(level["corpus"])
     return [weighted_quantile(scores, share, weights) for share in shares]
 
